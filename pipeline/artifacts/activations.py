@@ -1,0 +1,202 @@
+"""Activations artifact: a Zarr group with one array per layer, ``(sample, feature)`` float32.
+
+Samples are at the network's own rate and undelayed. ``time_s (sample)`` is the end of the input that
+a sample has seen, on the stimulus clock; ``item (sample)`` names the image or clip instead. Layers are
+written batch by batch, so memory is one batch; they are read one at a time.
+
+Group attrs: the standard ones and ``model, modality, objective, sample_kind, weights_sha256,
+preprocessing (JSON), reduction (JSON), stimulus, rate`` (``mean`` or ``sum``: how encode bins it) and
+``convolved`` (1 where a haemodynamic response is already in the features: encode adds no delays).
+Array attrs: ``layer_index, relative_depth, pathway``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts.store import SCHEMA_VERSION
+from pipeline.errors import BrokenArtifact, UnknownName
+
+if TYPE_CHECKING:
+    import numpy as np
+    import zarr
+
+LAYERS = "layers"
+ATTRS = (
+    "model",
+    "modality",
+    "objective",
+    "sample_kind",
+    "weights_sha256",
+    "preprocessing",
+    "reduction",
+    "stimulus",
+    "rate",
+    "convolved",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerInfo:
+    """Where a layer stands in its network.
+
+    Parameters
+    ----------
+    name : as in the network or registry
+    index : 0 = embedding or stem, k = output of block k; a final norm is a layer of its own
+    relative_depth : 0–1 within the pathway
+    """
+
+    name: str
+    index: int
+    relative_depth: float
+    pathway: str = "main"
+
+
+class ActivationWriter:
+    """Writes the layers of one network to an open Zarr group, batch by batch.
+
+    Parameters
+    ----------
+    path : the temporary folder given by `write_whole`
+    layers : in order of depth
+    n_samples : length of the sample axis
+    clock : ``time_s`` values in s (float) or ``item`` names (str), one per sample
+    attrs : the group's attributes, see the module
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        layers: list[LayerInfo],
+        n_samples: int,
+        clock: np.ndarray,
+        attrs: dict[str, Any],
+    ) -> None:
+        import zarr
+
+        self._layers = {layer.name: layer for layer in layers}
+        self._n_samples = n_samples
+        self._group = zarr.open_group(path, mode="w", zarr_format=3)
+        self._group.attrs.update({**attrs, "layer_order": [layer.name for layer in layers]})
+        self._arrays: dict[str, Any] = {}
+        self._written = dict.fromkeys(self._layers, 0)
+        if attrs["sample_kind"] == "time":
+            array = self._group.create_array("time_s", shape=(n_samples,), dtype="float64", dimension_names=("sample",))
+            array.attrs["units"] = "s"
+            array[:] = clock
+        else:
+            self._group.attrs["item"] = [str(item) for item in clock]
+
+    def write(self, start: int, batch: dict[str, np.ndarray]) -> None:
+        """Write one batch, ``layer → (n, feature)``, at sample ``start``."""
+        for name, values in batch.items():
+            if name not in self._arrays:
+                layer = self._layers[name]
+                rows = max(1, min(self._n_samples, (4 << 20) // max(1, 4 * values.shape[1])))
+                array = self._group.create_array(
+                    f"{LAYERS}/{name}",
+                    shape=(self._n_samples, values.shape[1]),
+                    chunks=(rows, values.shape[1]),
+                    dtype="float32",
+                    dimension_names=("sample", "feature"),
+                )
+                array.attrs.update(
+                    {
+                        "layer_index": layer.index,
+                        "relative_depth": layer.relative_depth,
+                        "pathway": layer.pathway,
+                        "units": "network units",
+                    }
+                )
+                self._arrays[name] = array
+            self._arrays[name][start : start + values.shape[0]] = values
+            self._written[name] += values.shape[0]
+
+    def close(self) -> None:
+        """Check that every layer holds every sample."""
+        for name, count in self._written.items():
+            if count != self._n_samples:
+                raise BrokenArtifact(
+                    f"layer '{name}' has {count} of {self._n_samples} samples; the extraction is incomplete"
+                )
+
+
+class Activations:
+    """A checked, lazily read activations artifact."""
+
+    def __init__(self, path: Path, group: zarr.Group) -> None:
+        self.path = path
+        self._group = group
+        self.attrs: dict[str, Any] = dict(group.attrs)
+        self.layers = [self._layer(name) for name in self.attrs["layer_order"]]
+
+    def _layer(self, name: str) -> LayerInfo:
+        attrs = self._group[f"{LAYERS}/{name}"].attrs
+        return LayerInfo(name, int(attrs["layer_index"]), float(attrs["relative_depth"]), str(attrs["pathway"]))
+
+    @property
+    def sample_kind(self) -> str:
+        return str(self.attrs["sample_kind"])
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        return dict(json.loads(self.attrs["preprocessing"]))
+
+    def clock(self) -> np.ndarray:
+        """``time_s`` (float64, s) or ``item`` (str), shape (n_samples,)."""
+        import numpy as np
+
+        if self.sample_kind == "item":
+            return np.asarray(self.attrs["item"])
+        return np.asarray(self._group["time_s"][:])
+
+    def read(self, layer: str) -> np.ndarray:
+        """All samples of one layer: ``(n_samples, n_features)`` float32.
+
+        Raises
+        ------
+        UnknownName
+            The model has no such layer; the message names the closest.
+        """
+        import numpy as np
+
+        if layer not in self.attrs["layer_order"]:
+            raise UnknownName(f"layer of {self.attrs['model']}", layer, self.attrs["layer_order"])
+        return np.asarray(self._group[f"{LAYERS}/{layer}"][:], dtype=np.float32)
+
+
+def open_activations(path: Path) -> Activations:
+    """Open ``data/activations/<stimulus>/<model_id>-<act_key>.zarr``.
+
+    Raises
+    ------
+    BrokenArtifact
+        Missing, unreadable, of another schema, or without a needed attribute.
+    """
+    import zarr
+
+    remedy = "remake it with: snakemake activate"
+    if not path.is_dir():
+        raise BrokenArtifact(f"{path} is missing; make it with: snakemake activate")
+    try:
+        group = zarr.open_group(path, mode="r")
+    except (OSError, ValueError, KeyError) as error:
+        raise BrokenArtifact(
+            f"{path} cannot be read as Zarr ({type(error).__name__}); delete it and {remedy}"
+        ) from error
+    if group.attrs.get("kind") != "activations" or group.attrs.get("schema_version") != SCHEMA_VERSION:
+        raise BrokenArtifact(
+            f"{path} is of kind '{group.attrs.get('kind')}', schema version {group.attrs.get('schema_version')}, "
+            f"expected 'activations', {SCHEMA_VERSION}; delete it and {remedy}"
+        )
+    for name in (*ATTRS, "layer_order"):
+        if name not in group.attrs:
+            raise BrokenArtifact(f"{path} lacks attribute '{name}'; delete it and {remedy}")
+    for name in group.attrs["layer_order"]:
+        if f"{LAYERS}/{name}" not in group:
+            raise BrokenArtifact(f"{path} lacks the array of layer '{name}'; delete it and {remedy}")
+    return Activations(path, group)

@@ -1,0 +1,127 @@
+"""Catalogue and receipts: which files a study needs, and which it has got.
+
+``data/catalogue/<dataset>-<key>.json`` says which groups, recordings, stimuli and files a selection of
+a dataset consists of. ``data/raw/<dataset>/receipt-<key>.json`` and
+``data/raw/weights/<model_id>/receipt.json`` say what was fetched: address, bytes and SHA-256 of every file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.artifacts.store import SCHEMA_VERSION, write_whole
+from pipeline.errors import BrokenArtifact
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RawFile(_Strict):
+    """One file to fetch. At least one digest is given for pinned files."""
+
+    path: str = Field(description="where it goes, relative to data/raw/<dataset>/")
+    url: str = Field(description="public address; also HOST/PATH in a mirror")
+    bytes: int | None = Field(None, description="size in bytes")
+    sha256: str | None = Field(None, description="SHA-256 of the contents, hex")
+    md5: str | None = Field(None, description="MD5 of the contents, hex")
+    git_sha1: str | None = Field(None, description="git blob SHA-1 of the contents, hex")
+
+
+class Run(_Strict):
+    """A stretch of recording and the stimulus that went with it."""
+
+    stimulus: str
+    recording: str
+
+
+class Group(_Strict):
+    """Runs that share one target axis: they are encoded or compared together."""
+
+    name: str
+    runs: tuple[Run, ...]
+    subjects: tuple[str, ...]
+
+
+class StimulusEntry(_Strict):
+    name: str
+    modality: str = Field(description="movie, images, audio or words")
+
+
+class Catalogue(_Strict):
+    """What one selection of a dataset consists of."""
+
+    schema_version: str = SCHEMA_VERSION
+    dataset: str
+    key: str
+    simulated: bool = False
+    groups: tuple[Group, ...]
+    recordings: tuple[str, ...]
+    stimuli: tuple[StimulusEntry, ...]
+    files: tuple[RawFile, ...]
+
+
+class FetchedFile(_Strict):
+    path: str
+    url: str
+    bytes: int
+    sha256: str
+
+
+class Receipt(_Strict):
+    """What was fetched (or simulated), with the hashes of the bytes on disk."""
+
+    schema_version: str = SCHEMA_VERSION
+    what: str
+    key: str
+    files: tuple[FetchedFile, ...]
+
+    def sha(self) -> str:
+        """One hash over all files, for ``inputs_sha``."""
+        import hashlib
+
+        text = "\n".join(f"{file.path} {file.sha256}" for file in sorted(self.files, key=lambda f: f.path))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+Document = TypeVar("Document", Catalogue, Receipt)
+
+
+def write_json(document: BaseModel, path: Path) -> None:
+    """Write a catalogue or receipt, whole or not at all."""
+    with write_whole(path) as temporary:
+        temporary.write_text(
+            json.dumps(document.model_dump(mode="json"), indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
+
+
+def _read(path: Path, model: type[Document], stage: str) -> Document:
+    if not path.is_file():
+        raise BrokenArtifact(f"{path} is missing; make it with: snakemake {stage}")
+    try:
+        raw: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BrokenArtifact(f"{path} is not JSON ({error}); delete it and run: snakemake {stage}") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise BrokenArtifact(
+            f"{path} has schema version {version}, this layermap reads {SCHEMA_VERSION}; delete it and run: snakemake {stage}"
+        )
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BrokenArtifact(f"{path}: {where}: {first['msg']}; delete it and run: snakemake {stage}") from error
+
+
+def open_catalogue(path: Path) -> Catalogue:
+    return _read(path, Catalogue, "catalogue")
+
+
+def open_receipt(path: Path) -> Receipt:
+    return _read(path, Receipt, "fetch")

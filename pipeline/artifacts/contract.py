@@ -1,0 +1,115 @@
+"""What every labelled artifact must hold, and the check that says which file breaks it and how."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.artifacts.store import SCHEMA_VERSION, write_whole
+from pipeline.errors import BrokenArtifact
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclasses.dataclass(frozen=True)
+class Contract:
+    """The variables (name → dims) and attributes that an artifact of one kind must have.
+
+    Parameters
+    ----------
+    kind : the artifact's kind, as in its ``kind`` attribute
+    stage : the stage that makes it, named in the remedy
+    variables : name → dims, in order; coordinates count as variables
+    attrs : names of the attributes beyond the standard ones
+    """
+
+    kind: str
+    stage: str
+    variables: dict[str, tuple[str, ...]]
+    attrs: tuple[str, ...] = ()
+
+    def check(self, dataset: xr.Dataset, source: Path | str) -> xr.Dataset:
+        """Return the dataset unchanged, or raise `BrokenArtifact` naming file, variable and remedy."""
+        remedy = f"remake it with: snakemake {self.stage} --forcerun"
+        kind = dataset.attrs.get("kind")
+        if kind != self.kind:
+            raise BrokenArtifact(f"{source} is of kind '{kind}', expected '{self.kind}'; {remedy}")
+        version = dataset.attrs.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise BrokenArtifact(
+                f"{source} has schema version {version}, this layermap reads {SCHEMA_VERSION}; delete it and {remedy}"
+            )
+        for name in ("created_by", "config_sha", "inputs_sha", *self.attrs):
+            if name not in dataset.attrs:
+                raise BrokenArtifact(f"{source} lacks attribute '{name}'; {remedy}")
+        for name, dims in self.variables.items():
+            if name not in dataset.variables:
+                raise BrokenArtifact(f"{source} lacks variable '{name}' with dims {dims}; {remedy}")
+            if dataset[name].dims != dims:
+                raise BrokenArtifact(
+                    f"{source}: variable '{name}' has dims {dataset[name].dims}, expected {dims}; {remedy}"
+                )
+        return dataset
+
+
+def read_netcdf(path: Path, contract: Contract) -> xr.Dataset:
+    """Read a NetCDF artifact whole and check it.
+
+    Raises
+    ------
+    BrokenArtifact
+        The file is missing, cannot be read (truncated, altered) or breaks its contract.
+    """
+    import xarray as xr
+
+    if not path.is_file():
+        raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            dataset = opened.load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BrokenArtifact(
+            f"{path} cannot be read as NetCDF ({type(error).__name__}: truncated or altered); "
+            f"delete it and run: snakemake {contract.stage}"
+        ) from error
+    return contract.check(dataset, path)
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
+    """Check a dataset and write it as NetCDF 4, whole or not at all; equal contents give equal bytes."""
+    contract.check(dataset, path)
+    encoding = {
+        name: {"zlib": True, "complevel": 1}
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind in "fiu" and variable.size > 1000
+    }
+    with write_whole(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+
+
+def read_zarr(path: Path, contract: Contract) -> xr.Dataset:
+    """Open a Zarr artifact lazily and check it; errors as in `read_netcdf`."""
+    import xarray as xr
+
+    if not path.is_dir():
+        raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
+    try:
+        dataset = xr.open_zarr(path, consolidated=False, chunks=None)
+    except (OSError, ValueError, KeyError) as error:
+        raise BrokenArtifact(
+            f"{path} cannot be read as Zarr ({type(error).__name__}: incomplete or altered); "
+            f"delete it and run: snakemake {contract.stage}"
+        ) from error
+    return contract.check(dataset, path)
+
+
+def write_zarr(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
+    """Check a dataset and write it as a Zarr group, whole or not at all."""
+    contract.check(dataset, path)
+    # fixed-length text has no Zarr 3 specification; text of any length has
+    text = {name: variable.astype(object) for name, variable in dataset.variables.items() if variable.dtype.kind == "U"}
+    dataset = dataset.assign(text)
+    with write_whole(path) as temporary:
+        dataset.to_zarr(temporary, mode="w", consolidated=False, zarr_format=3)

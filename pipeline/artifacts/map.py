@@ -1,0 +1,158 @@
+"""Map artifact: the layer-by-region table, its summaries per region and its contrasts.
+
+``data/maps/<study>.nc`` holds three tables as variables over the dims ``row``, ``summary`` and
+``contrast``; ``<study>.csv``, ``<study>-summary.csv`` and ``<study>-contrasts.csv`` are the same tables.
+
+``subject`` is a subject's name; ``mean`` where the **responses** were averaged over subjects before they
+were scored; ``all`` where the **scores** of several subjects were averaged.
+
+* rows — one per (analysis, metric, group, subject, model, layer, region, compartment): `ROW_COLUMNS`
+* summaries — one per (analysis, metric, group, subject, model, region, compartment): `SUMMARY_COLUMNS`
+* contrasts — one per (contrast, group, subject, region, compartment): `CONTRAST_COLUMNS`
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts.contract import Contract, read_netcdf, write_netcdf
+from pipeline.artifacts.store import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# column → kind of value: s text, f number (NaN where undefined), i count
+_WHERE = {
+    "study": "s",
+    "analysis": "s",
+    "metric": "s",
+    "group": "s",
+    "subject": "s",
+    "model": "s",
+    "objective": "s",
+    "pathway": "s",
+}
+ROW_COLUMNS = {
+    **_WHERE,
+    "layer": "s",
+    "layer_index": "i",
+    "relative_depth": "f",
+    "region": "s",
+    "compartment": "s",
+    "score": "f",
+    "ci_low": "f",
+    "ci_high": "f",
+    "ci_unit": "s",
+    "ceiling": "f",
+    "ceiling_kind": "s",
+    "score_normalised": "f",
+    "n_targets": "i",
+    "n_subjects": "i",
+    "penalty_edge_low": "f",  # share of targets × folds whose penalty is the smallest of the grid
+    "penalty_edge_high": "f",
+    "best_layer": "s",  # nested choice of this row's (subject, model, region), repeated on each of its rows
+    "best_layer_score": "f",
+    "best_layer_set": "s",  # names joined by ' | '
+}
+SUMMARY_COLUMNS = {
+    **_WHERE,
+    "region": "s",
+    "compartment": "s",
+    "best_layer": "s",  # the most frequent nested choice
+    "best_layer_choices": "s",  # one per fold or split, joined by ' | '
+    "best_layer_index": "f",
+    "best_layer_depth": "f",
+    "best_layer_score": "f",  # held-out score of the nested choice
+    "ci_low": "f",
+    "ci_high": "f",
+    "ci_unit": "s",
+    "best_layer_set": "s",
+    "distinguishable": "i",  # 0: the set spans more than a third of the depth
+    "depth_index": "f",
+    "depth_ci_low": "f",
+    "depth_ci_high": "f",
+    "ceiling": "f",
+    "ceiling_kind": "s",
+    "score_normalised": "f",
+    "n_targets": "i",
+    "n_constant": "i",
+    "n_subjects": "i",
+}
+CONTRAST_COLUMNS = {
+    "study": "s",
+    "analysis": "s",
+    "metric": "s",
+    "contrast": "s",
+    "group": "s",
+    "subject": "s",
+    "region": "s",
+    "compartment": "s",
+    "model": "s",
+    "reference": "s",
+    "model_score": "f",
+    "reference_score": "f",
+    "difference": "f",
+    "ci_low": "f",
+    "ci_high": "f",
+    "ci_unit": "s",
+    "n_units": "i",
+    "probability_above_zero": "f",  # share of bootstrap draws with difference > 0
+    "statement": "s",  # what the contrast is and is not a test of
+}
+TABLES = {"row": ROW_COLUMNS, "summary": SUMMARY_COLUMNS, "contrast": CONTRAST_COLUMNS}
+FILES = {"row": "", "summary": "-summary", "contrast": "-contrasts"}
+
+MAP = Contract(
+    "map",
+    "map",
+    {f"{table}_{column}": (table,) for table, columns in TABLES.items() for column in columns},
+    ("study", "tables"),
+)
+_KINDS: dict[str, Any] = {"s": object, "f": "float64", "i": "int64"}
+
+
+def csv_path(path: Path, table: str) -> Path:
+    """Where the CSV of one table of ``<study>.nc`` lies."""
+    return path.with_name(f"{path.stem}{FILES[table]}.csv")
+
+
+def write_map(tables: dict[str, pd.DataFrame], attrs: dict[str, Any], path: Path) -> None:
+    """Write the map as NetCDF and its tables as CSV beside it.
+
+    Parameters
+    ----------
+    tables : ``row``, ``summary``, ``contrast``; columns as in this module, tables may be empty
+    attrs : standard attributes and ``study``
+    """
+    import numpy as np
+    import xarray as xr
+
+    variables = {}
+    for table, columns in TABLES.items():
+        frame = tables[table]
+        for column, kind in columns.items():
+            values = frame[column].to_numpy(_KINDS[kind]) if len(frame) else np.array([], _KINDS[kind])
+            if kind == "s":
+                values = np.array([str(value) for value in values], dtype=object)
+            variables[f"{table}_{column}"] = (table, values)
+    dataset = xr.Dataset(
+        variables, attrs={**attrs, "kind": "map", "tables": json.dumps({t: list(c) for t, c in TABLES.items()})}
+    )
+    for table, columns in TABLES.items():
+        with write_whole(csv_path(path, table)) as temporary:
+            tables[table].reindex(columns=list(columns)).to_csv(temporary, index=False)
+    write_netcdf(dataset, path, MAP)
+
+
+def open_map(path: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """Read the map's tables and attributes; raises `BrokenArtifact` naming file and variable."""
+    import pandas as pd
+
+    dataset = read_netcdf(path, MAP)
+    tables = {
+        table: pd.DataFrame({column: dataset[f"{table}_{column}"].values for column in columns})
+        for table, columns in TABLES.items()
+    }
+    return tables, dict(dataset.attrs)

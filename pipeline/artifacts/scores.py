@@ -1,0 +1,129 @@
+"""Scores artifacts: what every score, interval and paired test downstream is computed from.
+
+**Encoding scores** hold sufficient statistics of the held-out predictions per block: a block is a
+stretch of at least 20 s, or one item, and belongs to one outer fold.
+
+=========================  ===========================  =====================================
+variable                   dims                         meaning
+=========================  ===========================  =====================================
+``n``                      (block,)                     samples in the block
+``sum_p, sum_p2, sum_py``  (block, layer, target)       over the block's samples: Σp, Σp², Σpy
+``sum_y, sum_y2``          (block, target)              Σy, Σy² (equal for all layers)
+``fold``                   (block,)                     the outer fold that held the block out
+``penalty``                (fold_id, layer, target)     chosen in inner folds, relative to the mean Gram eigenvalue
+``penalty_edge``           (fold_id, layer, target)     −1/+1 where it is the smallest/largest of the grid
+``reliability, ceiling``   (target,)                    of the scored responses; NaN where unknown
+``ceiling_kind``           (target,)                    how the ceiling was estimated
+``constant``               (target,)                    1 where the responses do not vary: score 0, flagged
+``predicted, measured``    (example, sample)            held-out predictions of the best targets
+=========================  ===========================  =====================================
+
+Coordinates: ``layer, layer_index, relative_depth, pathway (layer)``; ``target, region, compartment,
+subject (target)``; ``block_start (block)`` in s or item number; ``block_item (block)`` and ``block_category
+(block)`` (empty strings where they do not apply); ``sample_time (sample)`` (s, or item number);
+``example_target, example_layer (example)``.
+
+**Geometry scores** hold what a bootstrap over items needs: ``model_similarity (layer, item, item2)``,
+the measured ``similarity (item, item2, target)``, ``reliability, ceiling (target)``.
+
+Both carry attrs ``study, analysis, group, model, objective, metric, n_subjects, split`` (JSON: how the
+samples were divided), ``seed``, ``ci_unit`` (``block`` or ``item``), ``weights_sha256``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.artifacts.contract import Contract, read_netcdf, write_netcdf
+from pipeline.errors import BrokenArtifact
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_ATTRS = (
+    "study",
+    "analysis",
+    "group",
+    "model",
+    "objective",
+    "metric",
+    "n_subjects",
+    "split",
+    "seed",
+    "ci_unit",
+    "weights_sha256",
+)
+_LAYER = {name: ("layer",) for name in ("layer", "layer_index", "relative_depth", "pathway")}
+_TARGET = {
+    name: ("target",)
+    for name in ("target", "region", "compartment", "subject", "reliability", "ceiling", "ceiling_kind")
+}
+
+ENCODING_SCORES = Contract(
+    "encoding_scores",
+    "encode",
+    {
+        **_LAYER,
+        **_TARGET,
+        "n": ("block",),
+        "fold": ("block",),
+        "block_start": ("block",),
+        "block_item": ("block",),
+        "block_category": ("block",),
+        "sum_p": ("block", "layer", "target"),
+        "sum_p2": ("block", "layer", "target"),
+        "sum_py": ("block", "layer", "target"),
+        "sum_y": ("block", "target"),
+        "sum_y2": ("block", "target"),
+        "penalty": ("fold_id", "layer", "target"),
+        "penalty_edge": ("fold_id", "layer", "target"),
+        "constant": ("target",),
+        "predicted": ("example", "sample"),
+        "measured": ("example", "sample"),
+        "sample_time": ("sample",),
+        "example_target": ("example",),
+        "example_layer": ("example",),
+    },
+    _ATTRS,
+)
+
+GEOMETRY_SCORES = Contract(
+    "geometry_scores",
+    "compare",
+    {
+        **_LAYER,
+        **_TARGET,
+        "item": ("item",),
+        "model_similarity": ("layer", "item", "item2"),
+        "similarity": ("item", "item2", "target"),
+    },
+    _ATTRS,
+)
+CONTRACTS = {contract.kind: contract for contract in (ENCODING_SCORES, GEOMETRY_SCORES)}
+
+
+def write_scores(dataset: xr.Dataset, path: Path) -> None:
+    """Write ``data/scores/<study>/<analysis>/<group>/<model_id>.nc``."""
+    write_netcdf(dataset, path, CONTRACTS[dataset.attrs["kind"]])
+
+
+def open_scores(path: Path) -> xr.Dataset:
+    """Read scores of either kind; raises `BrokenArtifact` naming the file and what was expected."""
+    dataset = read_netcdf(path, _AnyScores)
+    kind = dataset.attrs["kind"]
+    if kind not in CONTRACTS:
+        raise BrokenArtifact(f"{path} is of kind '{kind}', expected one of: {', '.join(CONTRACTS)}")
+    return CONTRACTS[kind].check(dataset, path)
+
+
+class _Any(Contract):
+    """Reads first and leaves the check to the contract that the file itself names."""
+
+    def check(self, dataset: xr.Dataset, source: Path | str) -> xr.Dataset:
+        if "kind" not in dataset.attrs:
+            raise BrokenArtifact(f"{source} is not a layermap artifact: it lacks attribute 'kind'")
+        return dataset
+
+
+_AnyScores = _Any("scores", "encode", {})

@@ -1,0 +1,123 @@
+"""Outputs appear whole or not at all.
+
+Every artifact is written under a temporary name beside its final one, checked, and renamed; a lock
+keeps two runs from writing the same output. What a full disk or a missing permission leaves behind
+is removed, and the user gets one line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import AlreadyRunning, LayermapError
+
+SCHEMA_VERSION = "1"
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space or run in another folder with --directory",
+    errno.EDQUOT: "your disk quota is used up: free some space or run in another folder with --directory",
+    errno.EACCES: "no permission to write here: change the folder's owner or run in another with --directory",
+    errno.EPERM: "no permission to write here: change the folder's owner or run in another with --directory",
+    errno.EROFS: "this file system is read-only: run in another folder with --directory",
+}
+
+
+def explain_os_error(error: OSError, path: Path | str) -> LayermapError | None:
+    """The one-line form of a full disk, a missing permission and the like; None for other errors."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    if remedy is None and "No space left" in str(error):  # HDF5 wraps the errno in a message
+        remedy = _REMEDIES[errno.ENOSPC]
+    if remedy is None and "Permission denied" in str(error):
+        remedy = _REMEDIES[errno.EACCES]
+    return None if remedy is None else LayermapError(f"cannot write {path}: {remedy}")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder; nothing happens if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(output: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock of an output.
+
+    Raises
+    ------
+    AlreadyRunning
+        Another run holds it; the message names the output. Locks die with their process.
+    """
+    lock_path = output.parent / f".{output.name}.lock"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(lock_path)
+        lock.acquire(timeout=wait_s)
+    except Timeout as error:
+        raise AlreadyRunning(
+            f"{output} is being written by another run; wait for it to end, or stop it and start again"
+        ) from error
+    except OSError as error:
+        raise explain_os_error(error, output) or error from error
+    try:
+        yield
+    finally:
+        lock_path.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def write_whole(output: Path, wait_s: float = 0.0) -> Iterator[Path]:
+    """Yield a temporary path (file or folder); on success it becomes ``output`` in one rename.
+
+    Parameters
+    ----------
+    output : the artifact's final path; an older one there is replaced
+    wait_s : how long to wait for another run that writes the same output, in s
+    """
+    temporary = output.parent / f".{output.name}.part"
+    with locked(output, wait_s):
+        remove(temporary)
+        try:
+            yield temporary
+            _flush(temporary)
+            if output.is_dir() and not output.is_symlink():
+                remove(output)
+            os.replace(temporary, output)
+        except OSError as error:
+            remove(temporary)
+            raise explain_os_error(error, output) or error from error
+        except BaseException:
+            remove(temporary)
+            raise
+
+
+def _flush(path: Path) -> None:
+    """Force the bytes to disk, so that a rename never outlives its contents after a power cut."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    for file in files:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def standard_attrs(kind: str, created_by: str, config_sha: str, inputs_sha: str) -> dict[str, Any]:
+    """The attributes every artifact carries."""
+    return {
+        "kind": kind,
+        "schema_version": SCHEMA_VERSION,
+        "created_by": created_by,
+        "config_sha": config_sha,
+        "inputs_sha": inputs_sha,
+    }

@@ -1,0 +1,140 @@
+"""The command line: one thin subcommand per stage, and lists of what there is.
+
+Exit status: 0 done; 1 a failure the user can mend, said in one line on stderr; 2 wrong usage; 3 a defect of
+layermap itself, also said in one line. The traceback of a failed stage goes to ``LOG.traceback``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline import __version__
+from pipeline.errors import LayermapError, UnknownName
+
+STAGES = {
+    "catalogue": "list the groups, recordings, stimuli and files of a study's datasets",
+    "fetch": "fetch (or simulate) the files and the weights that a study needs, checking every byte",
+    "prepare": "turn raw files into labelled stimuli and recordings",
+    "activate": "run the networks on the stimuli, layer by layer",
+    "encode": "fit ridge encoding models and score held-out predictions",
+    "compare": "compare similarity structures of layers and recordings",
+    "map": "make the layer-by-region table with intervals, ceilings and nested best layers",
+    "report": "write the HTML page",
+}
+LISTS = {
+    "studies": "list the studies in workflows/studies",
+    "models": "list the networks and baselines",
+    "layers": "list the layers of one model",
+}
+REPORT_BUGS = "this is a defect of layermap: please report it with the traceback"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors in one line."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="layermap", description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"layermap {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="STAGE", parser_class=_Parser)
+    for stage, text in STAGES.items():
+        command = commands.add_parser(stage, help=text, description=text)
+        command.add_argument("--study", default="demo", help="a name in workflows/studies or a path ending in .yaml (default: demo)")
+        command.add_argument("--analysis", help="only this analysis of the study")
+        command.add_argument("--mirror", help="folder or http(s) prefix holding files as HOST/PATH of their public address")
+        command.add_argument("--limit", type=int, help="take only this many groups or subjects")
+        command.add_argument("--shuffle", type=int, metavar="SEED", help="shuffle the responses: the study must find nothing")
+        command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="where networks run")
+        command.add_argument("--threads", type=int, help="threads of numerical libraries")
+        command.add_argument("--log", type=Path, help="also write messages here; the traceback of a failure goes beside it")
+        if stage in ("prepare", "activate"):
+            command.add_argument("--stimulus", help="only this stimulus")
+        if stage == "prepare":
+            command.add_argument("--recording", help="only this recording")
+        if stage in ("fetch", "activate", "encode", "compare"):
+            command.add_argument("--model", help="only this model")
+        if stage == "fetch":
+            command.add_argument("--what", choices=["all", "recordings", "weights"], default="all", help="what to fetch")
+        if stage in ("encode", "compare"):
+            command.add_argument("--group", help="only this group")
+    for name, text in LISTS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name == "layers":
+            command.add_argument("model", help="a model's name; see: layermap models")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from pipeline import run_stage
+
+    if arguments.command in LISTS:
+        listing: Callable[..., str] = getattr(run_stage, f"list_{arguments.command}")
+        print(listing(arguments.model) if arguments.command == "layers" else listing())
+        return
+    getattr(run_stage, f"run_{arguments.command}")(arguments)
+
+
+def _pin_threads(n_threads: int | None) -> None:
+    """Numerical libraries read these when they are imported, which happens inside the stages."""
+    if n_threads:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(n_threads)
+
+
+def _fail(command: str, message: str, status: int, log: Path | None) -> int:
+    trace = traceback.format_exc()
+    where = ""
+    if log is not None:
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(f"layermap {command}: {message}\n", encoding="utf-8")
+            log.with_suffix(".traceback").write_text(trace, encoding="utf-8")
+            where = f" [traceback: {log.with_suffix('.traceback')}]"
+        except OSError:
+            where = ""  # the disk that failed the stage fails its log too; the line on screen has to do
+    elif os.environ.get("LAYERMAP_TRACEBACK"):
+        sys.stderr.write(trace)
+    sys.stderr.write(f"layermap {command}: {message}{where}\n")
+    return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    known = {**STAGES, **LISTS}
+    if argv and not argv[0].startswith("-") and argv[0] not in known:
+        sys.stderr.write(f"layermap: {UnknownName('stage', argv[0], known)}\n")
+        return 2
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    log = getattr(arguments, "log", None)
+    _pin_threads(getattr(arguments, "threads", None))
+    try:
+        _run(arguments)
+    except LayermapError as error:
+        return _fail(arguments.command, str(error), 1, log)
+    except KeyboardInterrupt:
+        return _fail(arguments.command, "stopped by the user; start it again to go on", 130, log)
+    except OSError as error:
+        from pipeline.artifacts.store import explain_os_error
+
+        explained = explain_os_error(error, error.filename or "an output")
+        message = str(explained) if explained else f"{error.strerror or error}: {error.filename or ''}; {REPORT_BUGS}"
+        return _fail(arguments.command, message, 1 if explained else 3, log)
+    except Exception as error:  # the last line of defence: one line on screen, the rest in the log
+        return _fail(arguments.command, f"{type(error).__name__}: {error}; {REPORT_BUGS}".replace("\n", " "), 3, log)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("done\n", encoding="utf-8")
+    return 0

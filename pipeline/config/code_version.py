@@ -1,0 +1,92 @@
+"""The code version of a stage: a hash of the syntax trees it is made of, docstrings stripped.
+
+A stage reruns when its own code, or code it imports from ``pipeline``, changes in a way that can
+change numbers. Comments, docstrings and formatting do not count, and nobody bumps a number by hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+PACKAGE = "pipeline"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _file_of(module: str) -> Path | None:
+    path = ROOT.joinpath(*module.split("."))
+    if path.with_suffix(".py").is_file():
+        return path.with_suffix(".py")
+    if (path / "__init__.py").is_file():
+        return path / "__init__.py"
+    return None
+
+
+def _strip_docstrings(tree: ast.AST) -> None:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        first = node.body[0] if node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            node.body = node.body[1:] or [ast.Pass()]
+
+
+@functools.cache
+def _parsed(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The dump of a module's tree without docstrings, and the pipeline modules that it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            imported.add(node.module)
+            imported.update(f"{node.module}.{alias.name}" for alias in node.names)
+    _strip_docstrings(tree)
+    used = tuple(sorted(name for name in imported if name.split(".")[0] == PACKAGE and _file_of(name)))
+    return ast.dump(tree), used
+
+
+def modules_behind(modules: Iterable[str]) -> list[str]:
+    """The given pipeline modules and all that they import from ``pipeline``, directly or not."""
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        path = _file_of(module)
+        if module in found or path is None:
+            continue
+        found.add(module)
+        waiting.extend(_parsed(path)[1])
+    return sorted(found)
+
+
+@functools.cache
+def code_version(*modules: str) -> str:
+    """SHA-256 (hex) over the code behind the named modules, e.g. ``pipeline.encoding.stage``.
+
+    Modules outside this package (a user's plug-in) are found by import and hashed whole.
+    """
+    digest = hashlib.sha256()
+    for module in modules_behind(modules):
+        path = _file_of(module)
+        assert path is not None
+        digest.update(module.encode() + b"\0" + _parsed(path)[0].encode() + b"\0")
+    for module in sorted(set(modules)):
+        if module.split(".")[0] != PACKAGE:
+            digest.update(module.encode() + b"\0" + _foreign_source(module))
+    return digest.hexdigest()
+
+
+def _foreign_source(module: str) -> bytes:
+    import importlib.util
+
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return b""
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    _strip_docstrings(tree)
+    return ast.dump(tree).encode()

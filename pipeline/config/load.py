@@ -1,0 +1,126 @@
+"""Reading study files and ``--config`` values: every mistake is one line naming file, key and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from pipeline.config.base import Section
+from pipeline.config.code_version import ROOT
+from pipeline.config.study import Study
+from pipeline.errors import BadConfiguration, UnknownName
+
+STUDIES = ROOT / "workflows" / "studies"
+
+
+class WorkflowConfig(Section):
+    """``workflows/config.yaml`` and what ``--config key=value`` may change."""
+
+    studies: tuple[str, ...] = Field(
+        ("demo",), description="studies that `snakemake all` runs: names or paths of study files"
+    )
+    study: str | None = Field(None, description="run this study only")
+    mirror: str | None = Field(
+        None, description="folder or http(s) prefix holding files as HOST/PATH of their public address"
+    )
+    limit: int | None = Field(None, ge=1, description="take only this many groups or subjects, for a first taste")
+    shuffle: int | None = Field(
+        None, ge=0, description="shuffle responses with this seed; the study is then called NAME-shuffled-SEED"
+    )
+    device: str = Field("auto", description="auto, cpu or cuda; changes no result and no key")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.study,) if self.study else self.studies
+
+
+def one_line(error: ValidationError, source: str) -> BadConfiguration:
+    """A pydantic error as one line: file, key, value, what was expected."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "(top level)"
+    if first["type"] == "extra_forbidden":
+        message = f"unknown key '{where}'; remove it or correct its spelling"
+    elif first["type"] == "missing":
+        message = f"key '{where}' is missing; add it"
+    else:
+        value = first.get("input")
+        shown = f" (got {value!r:.60})" if not isinstance(value, dict | list) else ""
+        message = f"{where}: {first['msg'].removeprefix('Value error, ')}{shown}"
+    more = len(error.errors()) - 1
+    return BadConfiguration(f"{source}: {message}{f' (and {more} more)' if more else ''}")
+
+
+def load_workflow_config(values: Mapping[str, Any]) -> WorkflowConfig:
+    """Validate the workflow's configuration; unknown ``--config`` keys are refused.
+
+    Raises
+    ------
+    BadConfiguration
+        Names the key and the value.
+    """
+    try:
+        return WorkflowConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise one_line(error, "--config or workflows/config.yaml") from error
+
+
+def study_file(name: str) -> Path:
+    """The file of a study: a path ending in .yaml, or a name in workflows/studies.
+
+    Raises
+    ------
+    UnknownName
+        No such study; the message names the closest.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise BadConfiguration(
+                f"study file {name} does not exist; give a path or one of: {', '.join(known_studies())}"
+            )
+        return path
+    if name not in known_studies():
+        raise UnknownName("study", name, known_studies(), f"studies lie in {STUDIES}; a path ending in .yaml works too")
+    return STUDIES / f"{name}.yaml"
+
+
+def known_studies() -> list[str]:
+    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def load_study(name: str, *, limit: int | None = None, shuffle: int | None = None) -> Study:
+    """Read and validate a study.
+
+    Parameters
+    ----------
+    name : a name in workflows/studies, or a path ending in .yaml
+    limit : overrides every dataset's ``limit``
+    shuffle : seed; the study is renamed NAME-shuffled-SEED and its responses are shuffled
+
+    Raises
+    ------
+    BadConfiguration, UnknownName
+        One line naming the file, the key and the value.
+    """
+    path = study_file(name)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise BadConfiguration(f"{path} must hold a mapping with the keys study, title and analyses")
+    if limit is not None:
+        for analysis in (raw.get("analyses") or {}).values():
+            if isinstance(analysis, dict) and isinstance(analysis.get("recording"), dict):
+                analysis["recording"]["limit"] = limit
+    if shuffle is not None:
+        raw["shuffle_seed"] = shuffle
+        raw["study"] = f"{raw.get('study', path.stem)}-shuffled-{shuffle}"
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        raise one_line(error, str(path)) from error

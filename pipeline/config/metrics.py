@@ -1,0 +1,40 @@
+"""The metrics that a study can ask for by ``kind``. New metric = one function and a registry entry."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pipeline.comparison.options import RsaOptions
+from pipeline.config.base import Section
+from pipeline.encoding.options import RidgeOptions
+from pipeline.registry import Registry
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricEntry:
+    """A metric.
+
+    Parameters
+    ----------
+    kind : its name
+    stage : ``encode`` (recordings) or ``compare`` (recordings or geometries)
+    options : its pydantic options, with ``kind: Literal[kind]``
+    run : ``package.module:function`` computing the scores of one (group, model); see `pipeline.encoding.stage`
+    unit : what the score is, for axes and tables
+    """
+
+    kind: str
+    stage: str
+    options: type[Section]
+    run: str
+    unit: str
+
+
+RIDGE = MetricEntry("ridge", "encode", RidgeOptions, "pipeline.encoding.stage:encode_group", "Pearson r")
+RSA = MetricEntry("rsa", "compare", RsaOptions, "pipeline.comparison.stage:compare_group", "Spearman ρ")
+
+METRICS: Registry[MetricEntry] = Registry(
+    "metric",
+    {"ridge": "pipeline.config.metrics:RIDGE", "rsa": "pipeline.config.metrics:RSA"},
+    group="layermap.metrics",
+)

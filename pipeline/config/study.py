@@ -1,0 +1,133 @@
+"""A study: which recordings, which models, which metric, which contrasts.
+
+The dataset and metric sections are unions discriminated on ``kind``, built from the registries, so
+that other packages add theirs while unknown keys are still refused.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.activations.options import NoReduction, Reduction
+from pipeline.config.base import Section
+from pipeline.config.metrics import METRICS
+from pipeline.recordings.registry import DATASETS
+
+NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+
+
+def _union_of(classes: list[type]) -> Any:
+    return Annotated[reduce(or_, classes), Field(discriminator="kind")] if len(classes) > 1 else classes[0]
+
+
+RecordingOptions = _union_of([DATASETS.get(kind).options for kind in DATASETS])
+MetricOptions = _union_of([METRICS.get(kind).options for kind in METRICS])
+
+
+class ModelChoice(Section):
+    """One network of the registry and how its layers are taken."""
+
+    name: str = Field(description="registry name; NAME@random or NAME@random-3 is the random twin with seed 0 or 3")
+    layers: tuple[str, ...] | None = Field(None, description="layers to take; None takes all that the registry lists")
+    reduction: Reduction = Field(default_factory=NoReduction, description="how units are reduced during extraction")
+    random_twins: int = Field(0, ge=0, description="also run this many random twins, seeds 0, 1, …")
+
+
+class Contrast(Section):
+    """Model minus reference, per region, layer chosen on other folds or items."""
+
+    name: str = Field(description="what the report calls it")
+    model: str = Field(description="a model of the analysis")
+    reference: str = Field(description="another model, or NAME@random for the best of its random twins")
+    layer: str | None = Field(
+        None, description="a fixed layer of the model (and of a twin); None for the nested best layer"
+    )
+
+
+class Analysis(Section):
+    """One dataset scored with one metric for several models."""
+
+    recording: RecordingOptions = Field(description="the dataset and its options")  # type: ignore[valid-type]
+    models: tuple[ModelChoice, ...] = Field(min_length=1, description="networks and baselines, in the order shown")
+    metric: MetricOptions = Field(description="the metric and its options")  # type: ignore[valid-type]
+    contrasts: tuple[Contrast, ...] = Field((), description="model − reference comparisons")
+    region_order: tuple[str, ...] = Field((), description="regions in the order shown; others follow")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _names_are_models(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @property
+    def model_choices(self) -> tuple[ModelChoice, ...]:
+        """The models with their random twins spelled out, each once."""
+        choices = []
+        for choice in self.models:
+            choices.append(choice.model_copy(update={"random_twins": 0}))
+            for seed in range(choice.random_twins):
+                twin = f"{choice.name}@random-{seed}"
+                choices.append(choice.model_copy(update={"name": twin, "random_twins": 0}))
+        return tuple(choices)
+
+    @model_validator(mode="after")
+    def _contrasts_name_models(self) -> Analysis:
+        names = [choice.name for choice in self.model_choices]
+        if len(set(names)) != len(names):
+            raise ValueError(f"model '{next(n for n in names if names.count(n) > 1)}' is listed twice")
+        for contrast in self.contrasts:
+            for name in (contrast.model, contrast.reference):
+                twins = name.endswith("@random") and any(n.startswith(f"{name}-") for n in names)
+                if name not in names and not twins:
+                    raise ValueError(
+                        f"contrast '{contrast.name}' names model '{name}', which the analysis does not have"
+                    )
+        return self
+
+
+class Inference(Section):
+    """Bootstrap and reliability settings of the map."""
+
+    n_bootstrap: int = Field(1000, ge=100, description="bootstrap draws")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="level of the intervals")
+    reliability_floor: float = Field(
+        0.05, ge=0, lt=1, description="below this reliability no normalised score is given"
+    )
+    min_subjects: int = Field(8, ge=2, description="from this many subjects on, intervals are over subjects")
+    seed: int = Field(0, description="seed of the bootstrap")
+
+
+class Study(Section):
+    """A whole study file."""
+
+    study: str = Field(description="its name: lower case, digits, - and _")
+    title: str = Field(description="one line, heads the report")
+    question: str = Field("", description="what the study asks, one or two sentences")
+    analyses: dict[str, Analysis] = Field(min_length=1, description="name → analysis")
+    inference: Inference = Field(default_factory=Inference, description="bootstrap and reliability settings")
+    shuffle_seed: int | None = Field(
+        None,
+        description="shuffle the responses with this seed (circularly in time, or over items): must find nothing",
+    )
+    schema_version: Literal["1"] = "1"
+
+    @field_validator("study")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not NAME.match(value):
+            raise ValueError(f"'{value}' must be lower case letters, digits, - and _")
+        return value
+
+    @field_validator("analyses")
+    @classmethod
+    def _plain_names(cls, value: dict[str, Analysis]) -> dict[str, Analysis]:
+        for name in value:
+            if not NAME.match(name):
+                raise ValueError(f"analysis name '{name}' must be lower case letters, digits, - and _")
+        return value

@@ -1,0 +1,63 @@
+"""Options of the ridge encoding model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Section
+
+
+class Splits(Section):
+    """How samples are divided into outer folds; inner folds are made the same way from the training rows."""
+
+    kind: Literal["contiguous", "random_items", "leave_one_category_out"] = Field(
+        "contiguous",
+        description="contiguous: stretches of time; random_items: shuffled items, balanced over categories; "
+        "leave_one_category_out: one fold per category of items",
+    )
+    n_folds: int = Field(5, ge=2, description="outer folds (ignored by leave_one_category_out)")
+    n_inner_folds: int = Field(5, ge=2, description="inner folds, in which the penalty is chosen")
+    gap_s: float = Field(
+        10.0, ge=0, description="training samples this close to a held-out sample are dropped, in s (time only)"
+    )
+    block_s: float = Field(20.0, gt=0, description="shortest block of the bootstrap, in s (time only)")
+
+
+class PenaltyGrid(Section):
+    """Log-spaced ridge penalties, relative to the mean eigenvalue of the training Gram matrix."""
+
+    lowest: float = Field(1e-4, gt=0, description="smallest penalty, dimensionless")
+    highest: float = Field(1e6, gt=0, description="largest penalty, dimensionless")
+    n: int = Field(21, ge=15, description="how many; at least 15")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PenaltyGrid:
+        if self.highest <= self.lowest:
+            raise ValueError(f"highest ({self.highest:g}) must exceed lowest ({self.lowest:g})")
+        return self
+
+    def values(self) -> list[float]:
+        """The penalties in ascending order."""
+        import numpy as np
+
+        return [float(v) for v in np.geomspace(self.lowest, self.highest, self.n)]
+
+
+class RidgeOptions(Section):
+    """Linear encoding model: one ridge penalty per target, chosen in inner folds, scored on held-out blocks."""
+
+    kind: Literal["ridge"] = "ridge"
+    splits: Splits = Field(default_factory=Splits, description="outer and inner folds")
+    penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
+    delays_s: tuple[float, float] | None = Field(
+        None,
+        description="first and last delay of the response behind the stimulus, in s; None for no delays (items). "
+        "fMRI: ceil(2/TR)·TR to floor(8/TR)·TR",
+    )
+    within_category: bool = Field(
+        False, description="also score within categories of items (category means removed per fold)"
+    )
+    n_examples: int = Field(4, ge=0, description="targets whose held-out predictions are kept for the report")
+    seed: int = Field(0, description="seed of random folds")

@@ -1,0 +1,43 @@
+"""The errors a user can cause: one line each, naming the file, the value and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LayermapError(Exception):
+    """Something the user can mend. ``str(error)`` is one line that is shown without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class UnknownName(LayermapError):
+    """A study, model, layer, dataset, metric or stage that does not exist."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str], remedy: str = "") -> None:
+        known = sorted(known)
+        closest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"closest: '{closest[0]}'" if closest else f"known: {', '.join(known) or 'none'}"
+        super().__init__(f"unknown {what} '{name}' ({hint}){'; ' + remedy if remedy else ''}")
+
+
+class BadConfiguration(LayermapError):
+    """A study file or ``--config`` value that does not validate."""
+
+
+class BrokenArtifact(LayermapError):
+    """An artifact that is missing, truncated, of another schema or not what it claims to be."""
+
+
+class SampleMismatch(LayermapError):
+    """Sample counts that must agree differ."""
+
+
+class FetchError(LayermapError):
+    """A file that could not be had from mirror or network, or is not the file that was asked for."""
+
+
+class AlreadyRunning(LayermapError):
+    """Another run is writing the same output."""

@@ -1,0 +1,55 @@
+"""What a dataset has to provide. New dataset = one module and a registry entry."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts.catalogue import Catalogue
+from pipeline.config.base import Section
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class DatasetOptions(Section):
+    """Options that every dataset has; a dataset's own class adds its fields, among them ``kind``."""
+
+    limit: int | None = None
+    """How many groups or subjects to take for a first taste; None takes all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetEntry:
+    """A dataset: how to list it, make its stimuli and make its recordings.
+
+    Parameters
+    ----------
+    kind : the name by which a study asks for it; also the folder under ``data/raw/``
+    options : its pydantic options, with ``kind: Literal[kind]``
+    catalogue : (options, key) → Catalogue; may query the network, fetches nothing
+    prepare_stimulus : (name, raw_folder, options) → stimulus Dataset
+    prepare_recording : (name, raw_folder, options) → recording or geometry Dataset
+    title, citation, licence : for the report
+    selection : names of the options that decide which files are needed (they make the catalogue's key)
+    simulate : (raw_folder, options, weights_folders) writes raw files; only simulated datasets have it
+    simulation_models : (options) → names of the networks whose weights ``simulate`` reads
+    """
+
+    kind: str
+    options: type[DatasetOptions]
+    catalogue: Callable[[Any, str], Catalogue]
+    prepare_stimulus: Callable[[str, Path, Any], xr.Dataset]
+    prepare_recording: Callable[[str, Path, Any], xr.Dataset]
+    title: str
+    citation: str
+    licence: str
+    selection: tuple[str, ...] = ("kind", "limit")
+    simulate: Callable[[Path, Any, dict[str, Path]], None] | None = None
+    simulation_models: Callable[[Any], tuple[str, ...]] | None = None
+
+    @property
+    def simulated(self) -> bool:
+        return self.simulate is not None

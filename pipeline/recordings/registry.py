@@ -1,0 +1,18 @@
+"""The datasets that a study can ask for by ``kind``."""
+
+from __future__ import annotations
+
+from pipeline.recordings.entry import DatasetEntry
+from pipeline.registry import Registry
+
+DATASETS: Registry[DatasetEntry] = Registry(
+    "dataset",
+    {
+        "simulated_mouse": "pipeline.recordings.simulated_mouse:DATASET",
+        "simulated_listening": "pipeline.recordings.simulated_listening:DATASET",
+        "allen_scenes": "pipeline.recordings.allen_scenes:DATASET",
+        "alice": "pipeline.recordings.alice:DATASET",
+        "natsound165": "pipeline.recordings.natsound165:DATASET",
+    },
+    group="layermap.datasets",
+)

@@ -1,0 +1,299 @@
+"""Each stage from the command line: read the plan, run the jobs asked for, write what they leave.
+
+The stages themselves know nothing of studies, plans or paths; this is the only place where they meet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.store import standard_attrs
+from pipeline.config.load import known_studies, load_study
+from pipeline.config.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan, check_modalities, plan_study
+from pipeline.errors import UnknownName
+from pipeline.models.registry import MODELS, resolve_model
+
+
+def _plan(arguments: argparse.Namespace) -> StudyPlan:
+    return plan_study(load_study(arguments.study, limit=arguments.limit, shuffle=arguments.shuffle))
+
+
+def _analyses(arguments: argparse.Namespace, stage: str | None = None) -> list[AnalysisPlan]:
+    plan = _plan(arguments)
+    chosen = [plan.analysis(arguments.analysis)] if arguments.analysis else list(plan.analyses)
+    return [analysis for analysis in chosen if stage is None or analysis.stage == stage]
+
+
+def _datasets(arguments: argparse.Namespace) -> list[DatasetPlan]:
+    """The datasets of a study, each once."""
+    return list({plan.dataset.prep_key: plan.dataset for plan in _analyses(arguments)}.values())
+
+
+def _only(what: str, wanted: str | None, known: list[str]) -> list[str]:
+    if wanted is not None and wanted not in known:
+        raise UnknownName(what, wanted, known)
+    return known if wanted is None else [wanted]
+
+
+def _sha(parts: list[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _sha_of_inputs(paths: list[Path]) -> str:
+    """What an artifact was made from: the key in an activations' name, the attributes of a NetCDF file."""
+    import xarray as xr
+
+    parts = []
+    for path in paths:
+        if path.suffix == ".nc":
+            with xr.open_dataset(path, engine="h5netcdf") as opened:
+                parts.append(f"{path} {opened.attrs.get('config_sha')} {opened.attrs.get('inputs_sha')}")
+        else:
+            parts.append(str(path))
+    return _sha(parts)
+
+
+def run_catalogue(arguments: argparse.Namespace) -> None:
+    from pipeline.artifacts.catalogue import write_json
+
+    for analysis in _analyses(arguments):
+        dataset = analysis.dataset
+        catalogue = dataset.entry.catalogue(dataset.options, dataset.key)
+        check_modalities(analysis, catalogue)
+        write_json(catalogue, dataset.catalogue_path)
+
+
+def run_fetch(arguments: argparse.Namespace) -> None:
+    if arguments.what in ("all", "weights"):
+        _fetch_weights(arguments)
+    if arguments.what in ("all", "recordings"):
+        for dataset in _datasets(arguments):
+            _simulate(dataset) if dataset.entry.simulated else _fetch_recordings(dataset, arguments.mirror)
+
+
+def _weights_needed(analyses: list[AnalysisPlan]) -> list[str]:
+    """Registry names of the networks whose weights a study needs, planted ones included."""
+    needed = [model.base for analysis in analyses for model in analysis.models if model.needs_weights]
+    needed += [name for analysis in analyses for name in analysis.dataset.simulation_models]
+    return sorted(set(needed))
+
+
+def _fetch_weights(arguments: argparse.Namespace) -> None:
+    from pipeline.config import paths
+    from pipeline.fetch.mirror import parse_mirror
+    from pipeline.fetch.stage import run_fetch_weights
+
+    for name in _only("model with weights", arguments.model, _weights_needed(_analyses(arguments))):
+        source = MODELS.get(name).weights
+        if source is not None:
+            run_fetch_weights(name, source, paths.weights_folder(name), parse_mirror(arguments.mirror))
+
+
+def _fetch_recordings(dataset: DatasetPlan, mirror: str | None) -> None:
+    from pipeline.fetch.mirror import parse_mirror
+    from pipeline.fetch.stage import run_fetch as fetch_dataset
+
+    fetch_dataset(dataset.open_catalogue(), dataset.raw_folder, dataset.receipt_path, parse_mirror(mirror))
+
+
+def _simulate(dataset: DatasetPlan) -> None:
+    """Write a simulated dataset's raw files, whole or not at all, and its receipt."""
+    from pipeline.artifacts.catalogue import FetchedFile, Receipt, write_json
+    from pipeline.artifacts.store import write_whole
+    from pipeline.config import paths
+    from pipeline.config.keys import sha256_of_file
+
+    simulate = dataset.entry.simulate
+    if simulate is None:
+        return
+    weights = {name: paths.weights_folder(name) for name in dataset.simulation_models}
+    with write_whole(dataset.raw_folder) as folder:
+        folder.mkdir(parents=True)
+        simulate(folder, dataset.options, weights)
+    files = [
+        FetchedFile(
+            path=str(path.relative_to(dataset.raw_folder)),
+            url=f"simulated by layermap ({dataset.kind})",
+            bytes=path.stat().st_size,
+            sha256=sha256_of_file(path),
+        )
+        for path in sorted(dataset.raw_folder.rglob("*"))
+        if path.is_file()
+    ]
+    write_json(Receipt(what=dataset.kind, key=dataset.key, files=tuple(files)), dataset.receipt_path)
+
+
+def run_prepare(arguments: argparse.Namespace) -> None:
+    from pipeline.artifacts.catalogue import open_receipt
+
+    for dataset in _datasets(arguments):
+        catalogue = dataset.open_catalogue()
+        inputs_sha = open_receipt(dataset.receipt_path).sha()
+        stimuli = [stimulus.name for stimulus in catalogue.stimuli]
+        recordings = list(catalogue.recordings)
+        if arguments.recording is None:
+            for name in _only(f"stimulus of {dataset.kind}", arguments.stimulus, stimuli):
+                _prepare_stimulus(dataset, name, inputs_sha)
+        if arguments.stimulus is None:
+            for name in _only(f"recording of {dataset.kind}", arguments.recording, recordings):
+                _prepare_recording(dataset, name, inputs_sha)
+
+
+def _prepare_stimulus(dataset: DatasetPlan, name: str, inputs_sha: str) -> None:
+    from pipeline.artifacts.stimulus import write_stimulus
+
+    stimulus = dataset.entry.prepare_stimulus(name, dataset.raw_folder, dataset.options)
+    attrs = standard_attrs("stimulus", "layermap prepare", dataset.prep_key, inputs_sha)
+    write_stimulus(stimulus.assign_attrs({**stimulus.attrs, **attrs}), dataset.stimulus_path(name))
+
+
+def _prepare_recording(dataset: DatasetPlan, name: str, inputs_sha: str) -> None:
+    from pipeline.artifacts.geometry import write_geometry
+    from pipeline.artifacts.recording import write_recording
+
+    recording = dataset.entry.prepare_recording(name, dataset.raw_folder, dataset.options)
+    kind = "geometry" if "item2" in recording.dims else "recording"
+    recording = recording.assign_attrs(
+        {**recording.attrs, **standard_attrs(kind, "layermap prepare", dataset.prep_key, inputs_sha)}
+    )
+    write = write_geometry if kind == "geometry" else write_recording
+    write(recording, dataset.recording_path(name))
+
+
+def _models(arguments: argparse.Namespace, analysis: AnalysisPlan) -> list[ModelPlan]:
+    return [analysis.model(arguments.model)] if arguments.model else list(analysis.models)
+
+
+def run_activate(arguments: argparse.Namespace) -> None:
+    from pipeline.activations.stage import extract_activations
+    from pipeline.config import paths
+
+    done: set[Path] = set()
+    for analysis in _analyses(arguments):
+        stimuli = [stimulus.name for stimulus in analysis.dataset.open_catalogue().stimuli]
+        for stimulus in _only(f"stimulus of {analysis.dataset.kind}", arguments.stimulus, stimuli):
+            for model in _models(arguments, analysis):
+                output = analysis.activations_path(model, stimulus)
+                if output in done:
+                    continue
+                done.add(output)
+                stimulus_path = analysis.dataset.stimulus_path(stimulus)
+                key = model.act_key(analysis.dataset, stimulus)
+                extract_activations(
+                    stimulus_path=stimulus_path,
+                    output=output,
+                    name=model.name,
+                    entry=model.model.entry,
+                    seed=model.model.seed,
+                    layers=model.layers,
+                    reduction=model.choice.reduction,
+                    weights_folder=paths.weights_folder(model.base) if model.needs_weights else None,
+                    device=arguments.device,
+                    attrs=standard_attrs("activations", "layermap activate", key, _sha([str(stimulus_path)])),
+                )
+
+
+def _score_jobs(arguments: argparse.Namespace, stage: str) -> Iterator[tuple[AnalysisPlan, str, ModelPlan]]:
+    for analysis in _analyses(arguments, stage):
+        groups = [group.name for group in analysis.dataset.open_catalogue().groups]
+        for group in _only(f"group of {analysis.dataset.kind}", arguments.group, groups):
+            for model in _models(arguments, analysis):
+                yield analysis, group, model
+
+
+def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
+    from pipeline.artifacts.scores import write_scores
+    from pipeline.registry import import_object
+
+    shuffle_seed = _plan(arguments).study.shuffle_seed
+    for analysis, group_name, model in _score_jobs(arguments, stage):
+        inputs = analysis.score_inputs(analysis.group(group_name), model)
+        attrs: dict[str, Any] = {
+            "study": analysis.study,
+            "analysis": analysis.name,
+            "group": group_name,
+            "created_by": f"layermap {stage}",
+            "config_sha": analysis.score_key(shuffle_seed),
+            "inputs_sha": "",
+        }
+        scores = import_object(analysis.metric.run)(
+            runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed
+        )
+        scores.attrs["inputs_sha"] = _sha_of_inputs([path for pair in inputs for path in pair])
+        write_scores(scores, analysis.scores_path(group_name, model))
+
+
+def run_encode(arguments: argparse.Namespace) -> None:
+    _run_scores(arguments, "encode")
+
+
+def run_compare(arguments: argparse.Namespace) -> None:
+    _run_scores(arguments, "compare")
+
+
+def _score_paths(analysis: AnalysisPlan) -> list[Path]:
+    groups = analysis.dataset.open_catalogue().groups
+    return [analysis.scores_path(group.name, model) for group in groups for model in analysis.models]
+
+
+def run_map(arguments: argparse.Namespace) -> None:
+    from pipeline.artifacts.map import write_map
+    from pipeline.inference.stage import AnalysisScores, build_map
+
+    plan = _plan(arguments)
+    analyses = [
+        AnalysisScores(
+            name=analysis.name,
+            metric=analysis.metric.kind,
+            within_category=bool(getattr(analysis.options, "within_category", False)),
+            contrasts=analysis.analysis.contrasts,
+            region_order=analysis.analysis.region_order,
+            models=tuple(model.name for model in analysis.models),
+            paths=tuple(_score_paths(analysis)),
+        )
+        for analysis in plan.analyses
+    ]
+    all_paths = [path for analysis in plan.analyses for path in _score_paths(analysis)]
+    tables = build_map(study=plan.name, analyses=analyses, inference=plan.study.inference)
+    attrs = {**standard_attrs("map", "layermap map", plan.map_key(), _sha_of_inputs(all_paths)), "study": plan.name}
+    write_map(tables, attrs, plan.map_path)
+
+
+def run_report(arguments: argparse.Namespace) -> None:
+    from pipeline.report.stage import write_report
+
+    plan = _plan(arguments)
+    write_report(plan, {analysis.name: _score_paths(analysis) for analysis in plan.analyses}, _command(arguments))
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command that redoes the study, for the page."""
+    given = {"study": arguments.study, "limit": arguments.limit, "shuffle": arguments.shuffle, "mirror": arguments.mirror}
+    return "snakemake all --config " + " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+
+
+def list_studies() -> str:
+    return "\n".join(f"{name:16s} {load_study(name).title}" for name in known_studies())
+
+
+def list_models() -> str:
+    lines = [f"{'name':24s} {'objective':16s} {'takes':14s} {'layers':>6s} {'parameters':>12s}  licence"]
+    for name in MODELS:
+        entry = MODELS.get(name)
+        lines.append(
+            f"{name:24s} {entry.objective:16s} {'/'.join(entry.modalities):14s} {len(entry.layers):6d} "
+            f"{entry.parameters:12,d}  {entry.licence}"
+        )
+    return "\n".join(lines)
+
+
+def list_layers(name: str) -> str:
+    layers = resolve_model(name).entry.layers
+    lines = [f"{'index':>5s}  {'relative depth':>14s}  layer"]
+    return "\n".join([*lines, *(f"{layer.index:5d}  {layer.relative_depth:14.3f}  {layer.name}" for layer in layers)])
+
+

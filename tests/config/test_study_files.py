@@ -1,0 +1,108 @@
+"""Study files and --config values: what is refused, and in which words."""
+
+import pytest
+import yaml
+
+from pipeline.config.load import STUDIES, known_studies, load_study, load_workflow_config
+from pipeline.config.plan import plan_study
+from pipeline.errors import BadConfiguration, LayermapError, UnknownName
+
+
+@pytest.fixture
+def alice():
+    return yaml.safe_load((STUDIES / "alice.yaml").read_text())
+
+
+def write(tmp_path, content):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["demo", "natsound165", "alice", "allen_scenes"])
+def test_the_shipped_studies_validate_and_plan(name):
+    plan = plan_study(load_study(name))
+    assert plan.name == name
+    assert all(analysis.models for analysis in plan.analyses)
+    assert plan.simulated == (name == "demo")
+
+
+def test_an_unknown_study_names_the_closest():
+    with pytest.raises(UnknownName, match=r"unknown study 'alise' \(closest: 'alice'\)"):
+        load_study("alise")
+
+
+def test_a_missing_study_file_is_one_line(tmp_path):
+    with pytest.raises(BadConfiguration, match="does not exist"):
+        load_study(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [((), "penaltys"), (("inference",), "n_boot"), (("analyses", "story", "metric"), "penalty"), (("analyses", "story", "recording"), "limt")],
+)
+def test_unknown_keys_are_refused_wherever_they_stand(tmp_path, alice, where, key):
+    section = alice
+    for name in where:
+        section = section.setdefault(name, {})
+    section[key] = 1
+    with pytest.raises(BadConfiguration) as caught:
+        load_study(write(tmp_path, alice))
+    assert key in str(caught.value) and "mine.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_unknown_model_layer_dataset_and_contrast_are_one_line(tmp_path, alice):
+    alice["analyses"]["story"]["models"][0] = {"name": "smollm2-135n"}
+    alice["analyses"]["story"]["contrasts"] = []
+    with pytest.raises(UnknownName, match="closest: 'smollm2-135m'"):
+        plan_study(load_study(write(tmp_path, alice)))
+    alice["analyses"]["story"]["models"][0] = {"name": "smollm2-135m", "layers": ["block99"]}
+    with pytest.raises(UnknownName, match="unknown layer of smollm2-135m 'block99'"):
+        plan_study(load_study(write(tmp_path, alice)))
+    alice["analyses"]["story"]["models"] = ["word-rate"]
+    alice["analyses"]["story"]["contrasts"] = [{"name": "x", "model": "word-rate", "reference": "pixels"}]
+    with pytest.raises(BadConfiguration, match="names model 'pixels'"):
+        load_study(write(tmp_path, alice))
+    alice["analyses"]["story"]["recording"]["kind"] = "alicia"
+    with pytest.raises(BadConfiguration, match="alicia"):
+        load_study(write(tmp_path, alice))
+
+
+def test_a_baseline_has_no_random_twin(tmp_path, alice):
+    alice["analyses"]["story"]["models"] = ["word-rate@random"]
+    alice["analyses"]["story"]["contrasts"] = []
+    with pytest.raises(LayermapError, match="no random twin"):
+        plan_study(load_study(write(tmp_path, alice)))
+
+
+def test_config_keys_of_the_workflow_are_checked():
+    with pytest.raises(BadConfiguration, match="unknown key 'miror'"):
+        load_workflow_config({"miror": "x"})
+    with pytest.raises(BadConfiguration, match="limit"):
+        load_workflow_config({"limit": 0})
+    assert load_workflow_config({"study": "alice"}).names == ("alice",)
+
+
+def test_limit_and_shuffle_are_part_of_the_study():
+    study = load_study("alice", limit=3, shuffle=7)
+    assert study.study == "alice-shuffled-7" and study.shuffle_seed == 7
+    assert study.analyses["story"].recording.limit == 3
+
+
+def test_keys_change_exactly_when_numbers_can(tmp_path, alice):
+    before = plan_study(load_study(write(tmp_path, alice))).analyses[0]
+    alice["analyses"]["story"]["metric"]["penalties"] = {"n": 17}
+    after = plan_study(load_study(write(tmp_path, alice))).analyses[0]
+    assert before.dataset.prep_key == after.dataset.prep_key
+    assert before.models[0].act_key(before.dataset, "story") == after.models[0].act_key(after.dataset, "story")
+    assert before.score_key(None) != after.score_key(None)
+    assert before.score_key(None) != before.score_key(1)
+    twins = [m.act_key(before.dataset, "story") for m in before.models if "@random" in m.name]
+    assert len(set(twins)) == len(twins) == 5
+    alice["analyses"]["story"]["recording"]["limit"] = 2
+    limited = plan_study(load_study(write(tmp_path, alice))).analyses[0]
+    assert limited.dataset.key != before.dataset.key and limited.dataset.prep_key != before.dataset.prep_key
+
+
+def test_every_shipped_study_is_listed():
+    assert known_studies() == ["alice", "allen_scenes", "demo", "natsound165"]

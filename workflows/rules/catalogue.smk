@@ -1,0 +1,23 @@
+rule catalogue:
+    input:
+        [analysis.dataset.catalogue_path for analysis in ANALYSES.values()],
+
+
+# The only checkpoint: groups, recordings and stimuli are known from here on.
+checkpoint catalogue_dataset:
+    output:
+        "data/catalogue/{dataset}-{key}.json",
+    params:
+        flags=lambda w: flags_of(BY_KEY[w.key]),
+    log:
+        "logs/catalogue/{dataset}-{key}.log",
+    benchmark:
+        "logs/catalogue/{dataset}-{key}.benchmark.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../../environment.yml"
+    shell:
+        "{PYTHON} catalogue {params.flags} --log {log}"

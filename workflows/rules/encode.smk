@@ -1,0 +1,27 @@
+rule encode:
+    input:
+        lambda w: [path for a in ANALYSES.values() if a.stage == "encode" for path in scores_of(a)],
+
+
+rule encode_group:
+    input:
+        lambda w: score_inputs(w),
+    output:
+        "data/scores/{study}/{analysis}/{group}/{model}.nc",
+    wildcard_constraints:
+        analysis=one_of(name for (_, name), a in ANALYSES.items() if a.stage == "encode"),
+    params:
+        flags=lambda w: flags_of(ANALYSES[w.study, w.analysis]),
+        key=lambda w: ANALYSES[w.study, w.analysis].score_key(SHUFFLE_SEEDS[w.study]),
+    log:
+        "logs/encode/{study}.{analysis}.{group}.{model}.log",
+    benchmark:
+        "logs/encode/{study}.{analysis}.{group}.{model}.benchmark.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    conda:
+        "../../environment.yml"
+    shell:
+        "{PYTHON} encode {params.flags} --group '{wildcards.group}' --model '{wildcards.model}' --threads 1 --log {log}"

@@ -1,0 +1,72 @@
+rule fetch:
+    input:
+        [analysis.dataset.receipt_path for analysis in ANALYSES.values()],
+        [paths.weights_receipt(name) for name in BY_MODEL],
+
+
+rule fetch_weights:
+    output:
+        "data/raw/weights/{weights}/receipt.json",
+    params:
+        flags=lambda w: flags_of(BY_MODEL[w.weights]),
+        sha256=lambda w: MODELS.get(w.weights).weights.sha256,
+    log:
+        "logs/fetch/weights-{weights}.log",
+    benchmark:
+        "logs/fetch/weights-{weights}.benchmark.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        "../../environment.yml"
+    shell:
+        "{PYTHON} fetch {params.flags} --what weights --model {wildcards.weights} --log {log}"
+
+
+rule fetch_recordings:
+    input:
+        "data/catalogue/{dataset}-{key}.json",
+    output:
+        "data/raw/{dataset}/receipt-{key}.json",
+    wildcard_constraints:
+        dataset=one_of(FETCHED),
+    params:
+        flags=lambda w: flags_of(BY_KEY[w.key]),
+    log:
+        "logs/fetch/{dataset}-{key}.log",
+    benchmark:
+        "logs/fetch/{dataset}-{key}.benchmark.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=600,
+    conda:
+        "../../environment.yml"
+    shell:
+        "{PYTHON} fetch {params.flags} --what recordings --log {log}"
+
+
+# A simulated dataset is made where others are fetched; it reads the weights of the networks it plants.
+rule fetch_simulated:
+    input:
+        catalogue="data/catalogue/{dataset}-{key}.json",
+        weights=lambda w: [paths.weights_receipt(name) for name in BY_KEY[w.key].dataset.simulation_models],
+    output:
+        "data/raw/{dataset}/receipt-{key}.json",
+    wildcard_constraints:
+        dataset=one_of(SIMULATED),
+    params:
+        flags=lambda w: flags_of(BY_KEY[w.key]),
+    log:
+        "logs/fetch/{dataset}-{key}.log",
+    benchmark:
+        "logs/fetch/{dataset}-{key}.benchmark.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        "../../environment.yml"
+    shell:
+        "{PYTHON} fetch {params.flags} --what recordings --threads 1 --log {log}"

@@ -1,0 +1,31 @@
+PLAN_OF = {plan.name: plan for plan in PLANS}
+
+
+rule map:
+    input:
+        [plan.map_path for plan in PLANS],
+
+
+rule map_study:
+    input:
+        lambda w: all_scores(PLAN_OF[w.study]),
+    output:
+        "data/maps/{study}.nc",
+        "data/maps/{study}.csv",
+        "data/maps/{study}-summary.csv",
+        "data/maps/{study}-contrasts.csv",
+    params:
+        flags=lambda w: FLAGS[w.study],
+        key=lambda w: PLAN_OF[w.study].map_key(),
+    log:
+        "logs/map/{study}.log",
+    benchmark:
+        "logs/map/{study}.benchmark.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        "../../environment.yml"
+    shell:
+        "{PYTHON} map {params.flags} --threads 1 --log {log}"

@@ -1,0 +1,131 @@
+# The plan of the studies asked for, and what rules look up in it.
+
+import atexit
+import fcntl
+import os
+from pathlib import Path
+
+import yaml
+
+from pipeline.config import paths
+from pipeline.config.code_version import ROOT
+from pipeline.config.load import load_study, load_workflow_config
+from pipeline.config.plan import plan_study
+from pipeline.errors import LayermapError
+from pipeline.models.registry import MODELS
+
+PYTHON = f"{sys.executable} -m pipeline"
+DEFAULTS = yaml.safe_load((ROOT / "workflows" / "config.yaml").read_text(encoding="utf-8"))
+
+
+def plan_studies():
+    """The plans of all studies asked for, and the flags that repeat `--config` for each stage's command."""
+    settings = load_workflow_config({**DEFAULTS, **config})
+    plans, flags = [], {}
+    for name in settings.names:
+        plan = plan_study(load_study(name, limit=settings.limit, shuffle=settings.shuffle))
+        given = {
+            "study": name,
+            "limit": settings.limit,
+            "shuffle": settings.shuffle,
+            "mirror": settings.mirror,
+            "device": settings.device,
+        }
+        plans.append(plan)
+        flags[plan.name] = " ".join(f"--{key} '{value}'" for key, value in given.items() if value is not None)
+    return plans, flags
+
+
+def one_run_at_a_time():
+    """Two runs in one folder would delete each other's outputs; the lock dies with its process."""
+    if workflow.exec_mode.name != "DEFAULT" or workflow.dryrun:
+        return
+    Path(".snakemake").mkdir(exist_ok=True)
+    stream = open(".snakemake/layermap.lock", "a+")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.seek(0)
+        other = stream.read().strip() or "unknown"
+        sys.exit(f"layermap: another run (process {other}) works in {Path.cwd()}; wait for it to end, or stop it first")
+    stream.truncate(0)
+    stream.write(str(os.getpid()))
+    stream.flush()
+    atexit.register(stream.close)
+
+
+try:
+    PLANS, FLAGS = plan_studies()
+    one_run_at_a_time()
+except LayermapError as error:
+    sys.exit(f"layermap: {error}")
+except OSError as error:
+    sys.exit(f"layermap: cannot write in {Path.cwd()} ({error.strerror}); change its owner or give --directory FOLDER")
+
+ANALYSES = {(plan.name, analysis.name): analysis for plan in PLANS for analysis in plan.analyses}
+# a dataset that several analyses or studies share is made once, for the first of them
+BY_KEY, BY_PREP_KEY, BY_MODEL = {}, {}, {}
+for plan in PLANS:
+    for analysis in plan.analyses:
+        BY_KEY.setdefault(analysis.dataset.key, analysis)
+        BY_PREP_KEY.setdefault(analysis.dataset.prep_key, analysis)
+        for name in (*(m.base for m in analysis.models if m.needs_weights), *analysis.dataset.simulation_models):
+            BY_MODEL.setdefault(name, analysis)
+SIMULATED = sorted({analysis.dataset.kind for analysis in ANALYSES.values() if analysis.dataset.entry.simulated})
+FETCHED = sorted({analysis.dataset.kind for analysis in ANALYSES.values()} - set(SIMULATED))
+
+
+def one_of(names):
+    """A wildcard constraint; a list that is empty matches nothing."""
+    return "|".join(sorted(names)) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=one_of(SIMULATED + FETCHED),
+    key="[0-9a-f]{10}",
+    prep_key="[0-9a-f]{10}",
+    study=one_of(plan.name for plan in PLANS),
+    analysis=one_of(name for _, name in ANALYSES),
+    weights=one_of(BY_MODEL),
+
+
+def flags_of(analysis):
+    return f"{FLAGS[analysis.study]} --analysis {analysis.name}"
+
+
+def catalogue_of(analysis):
+    """The catalogue, once its checkpoint has run."""
+    checkpoints.catalogue_dataset.get(dataset=analysis.dataset.kind, key=analysis.dataset.key)
+    return analysis.dataset.open_catalogue()
+
+
+def prepared_of(analysis):
+    """Every stimulus and recording of an analysis."""
+    catalogue = catalogue_of(analysis)
+    stimuli = [analysis.dataset.stimulus_path(stimulus.name) for stimulus in catalogue.stimuli]
+    return stimuli + [analysis.dataset.recording_path(name) for name in catalogue.recordings]
+
+
+def activations_of(analysis):
+    stimuli = catalogue_of(analysis).stimuli
+    return [analysis.activations_path(model, stimulus.name) for stimulus in stimuli for model in analysis.models]
+
+
+def scores_of(analysis):
+    groups = catalogue_of(analysis).groups
+    return [analysis.scores_path(group.name, model) for group in groups for model in analysis.models]
+
+
+def all_scores(plan):
+    return [path for analysis in plan.analyses for path in scores_of(analysis)]
+
+
+SHUFFLE_SEEDS = {plan.name: plan.study.shuffle_seed for plan in PLANS}
+
+
+def score_inputs(wildcards):
+    """The recordings and activations that one (group, model) is scored from."""
+    analysis = ANALYSES[wildcards.study, wildcards.analysis]
+    catalogue_of(analysis)
+    pairs = analysis.score_inputs(analysis.group(wildcards.group), analysis.model(wildcards.model))
+    return [path for pair in pairs for path in pair]

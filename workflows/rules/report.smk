@@ -1,0 +1,31 @@
+rule report:
+    input:
+        [plan.report_path for plan in PLANS],
+
+
+rule report_study:
+    input:
+        "data/maps/{study}.nc",
+        lambda w: all_scores(PLAN_OF[w.study]),
+    output:
+        report(
+            "reports/{study}/index.html",
+            caption="../captions/report.rst",
+            category="Layer-by-region maps",
+            labels={"study": "{study}"},
+        ),
+    params:
+        flags=lambda w: FLAGS[w.study],
+        key=lambda w: PLAN_OF[w.study].report_key(),
+    log:
+        "logs/report/{study}.log",
+    benchmark:
+        "logs/report/{study}.benchmark.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    conda:
+        "../../environment.yml"
+    shell:
+        "{PYTHON} report {params.flags} --log {log}"
