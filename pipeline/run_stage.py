@@ -90,14 +90,14 @@ def _fetch_weights(arguments: argparse.Namespace) -> None:
     for name in _only("model with weights", arguments.model, _weights_needed(_analyses(arguments))):
         source = MODELS.get(name).weights
         if source is not None:
-            run_fetch_weights(name, source, paths.weights_folder(name), parse_mirror(arguments.mirror))
+            run_fetch_weights(name, source, paths.WEIGHTS, mirror=parse_mirror(arguments.mirror))
 
 
 def _fetch_recordings(dataset: DatasetPlan, mirror: str | None) -> None:
     from pipeline.fetch.mirror import parse_mirror
     from pipeline.fetch.stage import run_fetch as fetch_dataset
 
-    fetch_dataset(dataset.open_catalogue(), dataset.raw_folder, dataset.receipt_path, parse_mirror(mirror))
+    fetch_dataset(dataset.open_catalogue(), dataset.raw_folder, dataset.receipt_path, mirror=parse_mirror(mirror))
 
 
 def _simulate(dataset: DatasetPlan) -> None:
@@ -186,7 +186,7 @@ def run_activate(arguments: argparse.Namespace) -> None:
                 extract_activations(
                     stimulus_path=stimulus_path,
                     output=output,
-                    name=model.name,
+                    model=model.name,
                     entry=model.model.entry,
                     seed=model.model.seed,
                     layers=model.layers,

