@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import Section
 
@@ -60,4 +60,11 @@ class RidgeOptions(Section):
         False, description="also score within categories of items (category means removed per fold)"
     )
     n_examples: int = Field(4, ge=0, description="targets whose held-out predictions are kept for the report")
-    seed: int = Field(0, description="seed of random folds")
+    seed: int = Field(0, ge=0, description="seed of random folds and of the random halves behind reliabilities")
+
+    @field_validator("delays_s")
+    @classmethod
+    def _ordered_delays(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 <= value[0] <= value[1]:
+            raise ValueError(f"first ({value[0]:g}) and last ({value[1]:g}) delay must be in order, and not negative")
+        return value

@@ -1,0 +1,188 @@
+"""Reliability of the scored responses and the ceiling that follows from it.
+
+Reliability is the share of the variance of the scored responses that a perfect model could predict;
+Pearson r cannot exceed its square root, the ceiling.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.encoding.ridge import correlate, is_constant
+
+MEAN_SUBJECT = "mean"
+MAX_HALVES = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """Per target, shape (n_targets,).
+
+    Parameters
+    ----------
+    reliability : 0 where the estimate is negative, NaN where there is none
+    ceiling : its square root; NaN where reliability is 0 or not known
+    kind : ``split_half_spearman_brown``, ``intersubject_single``, ``intersubject_mean`` or ``none``
+    """
+
+    reliability: np.ndarray
+    ceiling: np.ndarray
+    kind: np.ndarray
+
+
+def z_score_runs(responses: np.ndarray, runs: np.ndarray) -> np.ndarray:
+    """Z-score the columns of ``(n_samples, n_targets)`` within each run; runs without variance become zero.
+
+    NaN samples are left out of means and stay NaN.
+    """
+    scored = np.asarray(responses, np.float64).copy()
+    for run in dict.fromkeys(runs.tolist()):
+        here = runs == run
+        part = scored[here]
+        present = np.isfinite(part)
+        n = np.maximum(present.sum(axis=0), 1)
+        mean = np.where(present, part, 0.0).sum(axis=0) / n
+        centred = part - mean
+        sd = np.sqrt(np.where(present, centred**2, 0.0).sum(axis=0) / n)
+        varies = sd > 1e-6 * np.abs(mean)
+        scored[here] = centred * np.divide(1.0, sd, out=np.zeros_like(sd), where=varies)
+    return scored
+
+
+def spearman_brown(r: np.ndarray, factor: np.ndarray | float) -> np.ndarray:
+    """Reliability of an average over ``factor`` times as many measurements as gave ``r``; 0 for negative r."""
+    r = np.maximum(r, 0.0)
+    return np.asarray(factor * r / (1 + (factor - 1) * r))
+
+
+def split_half(responses: np.ndarray, runs: np.ndarray, *, seed: int) -> np.ndarray:
+    """Reliability of the mean over repeats.
+
+    The repeats of each sample are dealt into two equal random halves (an odd one is left out); the halves' means
+    are z-scored within runs and correlated over samples; r, averaged over up to 50 random halvings, is stepped up
+    to the full number of repeats by Spearman–Brown.
+
+    Parameters
+    ----------
+    responses : array of shape (n_repeats, n_samples, n_targets); missing repeats are NaN
+    runs : array of shape (n_samples,)
+    seed : of the halves
+
+    Returns
+    -------
+    array of shape (n_targets,)
+        NaN where no more than two samples have two repeats.
+
+    References
+    ----------
+    Spearman 1910 and Brown 1910, British Journal of Psychology 3:271 and 3:296.
+    """
+    generator = np.random.default_rng(seed)
+    n_repeats = responses.shape[0]
+    present = np.isfinite(responses)
+    count = present.sum(axis=0)
+    usable = count >= 2
+    total_r = np.zeros(responses.shape[2])
+    n_halvings = 1 if n_repeats == 2 else MAX_HALVES
+    for _ in range(n_halvings):
+        order = generator.permutation(n_repeats)
+        rank = np.cumsum(present[order], axis=0) - 1
+        dealt = present[order] & (rank < count - count % 2)
+        halves = []
+        for parity in (0, 1):
+            half = dealt & (rank % 2 == parity)
+            total = np.where(half, responses[order], 0.0).sum(axis=0, dtype=np.float64)
+            halves.append(np.where(usable, total / np.maximum(half.sum(axis=0), 1), np.nan))
+        first, second = (np.where(usable, z_score_runs(half, runs), 0.0) for half in halves)
+        total_r += correlate(first, second)
+    n_usable = usable.sum(axis=0)
+    factor = np.where(usable, count / np.maximum(count // 2, 1), 0.0).sum(axis=0) / np.maximum(n_usable, 1)
+    return np.where(n_usable > 2, spearman_brown(total_r / n_halvings, factor), np.nan)
+
+
+def mean_pairwise_r(series: np.ndarray) -> float:
+    """Mean correlation of all pairs of columns of ``(n_samples, n_subjects)``."""
+    pairs = np.corrcoef(series, rowvar=False)[np.triu_indices(series.shape[1], k=1)]
+    return float(pairs.mean())
+
+
+def estimate_reliability(
+    responses: np.ndarray,
+    runs: np.ndarray,
+    *,
+    subjects: np.ndarray,
+    units: Sequence[tuple[str, ...]] | None,
+    seed: int,
+) -> Reliability:
+    """Reliability and ceiling of each target's mean over repeats.
+
+    Targets with repeats take their split-half reliability. Others, if the same unit was recorded in several
+    subjects, take the mean pairwise correlation r̄ over subjects: r̄ for one of them, S r̄ / (1 + (S−1) r̄) for the
+    mean of S (subject ``mean``). Subjects whose responses are constant do not count.
+
+    Parameters
+    ----------
+    responses : array of shape (n_repeats, n_samples, n_targets); missing repeats are NaN
+    runs : array of shape (n_samples,)
+    subjects : array of shape (n_targets,), str
+    units : what each target is called in every subject (voxel, region); None if targets cannot be matched
+    seed : of the random halves
+
+    References
+    ----------
+    Nili et al. 2014, PLoS Computational Biology 10:e1003553; Spearman–Brown as in `split_half`.
+    """
+    n_targets = responses.shape[2]
+    reliability = np.full(n_targets, np.nan)
+    kind = np.full(n_targets, "none", dtype=object)
+    if responses.shape[0] > 1:
+        reliability = split_half(responses, runs, seed=seed)
+        kind[np.isfinite(reliability)] = "split_half_spearman_brown"
+    mean = _mean_over_repeats(responses)
+    constant = is_constant(mean)
+    scored = z_score_runs(mean, runs)
+    for unit in dict.fromkeys(units or ()):
+        targets = np.array([index for index, name in enumerate(units or ()) if name == unit])
+        single = targets[subjects[targets] != MEAN_SUBJECT]
+        recorded = single[~constant[single]]
+        if recorded.size < 2:
+            continue
+        r = mean_pairwise_r(scored[:, recorded])
+        for target in targets[kind[targets] == "none"]:
+            averaged = subjects[target] == MEAN_SUBJECT
+            kind[target] = "intersubject_mean" if averaged else "intersubject_single"
+            reliability[target] = spearman_brown(np.array(r), recorded.size if averaged else 1)
+    reliability[constant & (kind != "none")] = 0.0
+    ceiling = np.where(reliability > 0, np.sqrt(np.maximum(reliability, 0.0)), np.nan)
+    return Reliability(reliability, ceiling, kind)
+
+
+def match_units(
+    subjects: np.ndarray, regions: np.ndarray, compartments: np.ndarray, unit: np.ndarray | None
+) -> list[tuple[str, ...]] | None:
+    """What each target is called in every subject: its ``unit``, else its region (and compartment) if that is unique.
+
+    Returns
+    -------
+    list of tuples, one per target; None where a subject has several targets of one name, which cannot be matched
+    """
+    parts = (regions, compartments) if unit is None else (unit,)
+    names = [tuple(str(part) for part in name) for name in zip(*parts, strict=True)]
+    keys = list(zip(subjects.tolist(), names, strict=True))
+    return names if len(set(keys)) == len(keys) else None
+
+
+def _mean_over_repeats(responses: np.ndarray) -> np.ndarray:
+    """Mean over the repeats present, ``(n_samples, n_targets)`` float64; each sample has at least one."""
+    present = np.isfinite(responses)
+    total = np.where(present, responses, 0.0).sum(axis=0, dtype=np.float64)
+    return np.asarray(total / np.maximum(present.sum(axis=0), 1))
+
+
+def scored_responses(responses: np.ndarray, runs: np.ndarray, *, z_scored: bool) -> np.ndarray:
+    """What is predicted and scored: the mean over repeats, z-scored within runs unless it already was."""
+    mean = _mean_over_repeats(responses)
+    return mean if z_scored else z_score_runs(mean, runs)

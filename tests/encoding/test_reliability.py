@@ -1,0 +1,104 @@
+"""Reliability and ceilings recover what was simulated."""
+
+import numpy as np
+import pytest
+
+from pipeline.encoding.reliability import estimate_reliability, match_units, spearman_brown, split_half, z_score_runs
+
+RUNS = np.repeat(["a", "b"], 1500)
+
+
+def repeats(n_repeats: int, reliability: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Responses whose mean over repeats has the stated reliability; (n_repeats, 3000, n_targets) float32."""
+    generator = np.random.default_rng(seed)
+    signal = generator.standard_normal((RUNS.size, reliability.size)) * np.sqrt(reliability)
+    noise_sd = np.sqrt((1 - reliability) * n_repeats)
+    noise = generator.standard_normal((n_repeats, RUNS.size, reliability.size)) * noise_sd
+    return (signal + noise).astype(np.float32)
+
+
+def estimate(responses: np.ndarray, subjects: list[str], units: list[tuple[str, ...]] | None = None):  # type: ignore[no-untyped-def]
+    return estimate_reliability(responses, RUNS, subjects=np.array(subjects), units=units, seed=0)
+
+
+@pytest.mark.parametrize("n_repeats", [2, 3, 10])
+def test_split_half_recovers_the_reliability_of_the_mean(n_repeats: int) -> None:
+    stated = np.array([0.1, 0.3, 0.6, 0.9])
+    result = estimate(repeats(n_repeats, stated), ["mouse"] * 4)
+    np.testing.assert_allclose(result.reliability, stated, atol=0.05)
+    np.testing.assert_allclose(result.ceiling, np.sqrt(result.reliability))
+    assert set(result.kind) == {"split_half_spearman_brown"}
+
+
+def test_ceiling_is_the_r_of_the_true_signal() -> None:
+    stated = np.array([0.4])
+    responses = repeats(10, stated)
+    signal = np.random.default_rng(0).standard_normal((RUNS.size, 1))[:, 0]  # what `repeats` drew first
+    r = np.corrcoef(signal, responses.mean(axis=0)[:, 0])[0, 1]
+    assert abs(estimate(responses, ["mouse"]).ceiling[0] - r) < 0.03
+
+
+def test_ragged_repeats_keep_their_reliability() -> None:
+    stated = np.array([0.6, 0.6])
+    responses = repeats(6, stated)
+    responses[4:, ::2, 1] = np.nan  # half of the samples have 4 of 6 repeats
+    result = split_half(responses, RUNS, seed=0)
+    assert abs(result[0] - 0.6) < 0.04
+    assert 0.5 < result[1] < result[0]
+
+
+def test_noise_has_reliability_near_zero_and_never_below() -> None:
+    result = estimate(repeats(4, np.zeros(40)), ["mouse"] * 40)
+    assert np.all(result.reliability >= 0) and result.reliability.mean() < 0.05
+    assert np.isnan(result.ceiling[result.reliability == 0]).all()
+
+
+def test_several_subjects_give_single_and_mean_ceilings() -> None:
+    generator = np.random.default_rng(1)
+    n_subjects, r = 9, 0.25
+    shared = generator.standard_normal((RUNS.size, 1))
+    each = np.sqrt(r) * shared + np.sqrt(1 - r) * generator.standard_normal((RUNS.size, n_subjects))
+    responses = np.column_stack([each.mean(axis=1), each])[None].astype(np.float32)
+    subjects = ["mean"] + [f"s{i}" for i in range(n_subjects)]
+    result = estimate(responses, subjects, [("STG",)] * (n_subjects + 1))
+    assert list(result.kind) == ["intersubject_mean"] + ["intersubject_single"] * n_subjects
+    np.testing.assert_allclose(result.ceiling[1:], np.sqrt(r), atol=0.03)
+    expected = n_subjects * r / (1 + (n_subjects - 1) * r)
+    assert abs(result.reliability[0] - expected) < 0.03
+    truth = np.corrcoef(each.mean(axis=1), shared[:, 0])[0, 1]
+    assert abs(result.ceiling[0] - truth) < 0.02
+
+
+def test_one_subject_without_repeats_has_no_ceiling() -> None:
+    result = estimate(repeats(1, np.array([0.5, 0.5])), ["s1", "s1"], [("A",), ("B",)])
+    assert list(result.kind) == ["none", "none"]
+    assert np.isnan(result.reliability).all() and np.isnan(result.ceiling).all()
+
+
+def test_constant_subject_is_left_out() -> None:
+    responses = repeats(1, np.ones(1))[:, :, [0, 0, 0]]
+    responses[:, :, 2] = 4.0
+    result = estimate(responses, ["s1", "s2", "s33"], [("A",)] * 3)
+    np.testing.assert_allclose(result.reliability, [1, 1, 0], atol=1e-6)
+    assert np.isnan(result.ceiling[2])
+
+
+def test_units_match_by_name_or_by_unique_region() -> None:
+    subjects, regions = np.array(["s1", "s1", "s2", "s2"]), np.array(["A", "B", "A", "B"])
+    none = np.full(4, "")
+    assert match_units(subjects, regions, none, None) == [("A", ""), ("B", ""), ("A", ""), ("B", "")]
+    same = np.full(4, "A")
+    assert match_units(subjects, same, none, None) is None
+    assert match_units(subjects, same, none, np.array(["v1", "v2", "v1", "v2"])) is not None
+
+
+def test_spearman_brown_doubles_a_half() -> None:
+    np.testing.assert_allclose(spearman_brown(np.array([0.5, -0.2]), 2), [2 / 3, 0])
+
+
+def test_z_scores_are_within_runs() -> None:
+    values = np.random.default_rng(0).standard_normal((RUNS.size, 2)) + np.where(RUNS == "a", 5, -3)[:, None]
+    scored = z_score_runs(values, RUNS)
+    for run in ("a", "b"):
+        np.testing.assert_allclose(scored[run == RUNS].mean(axis=0), 0, atol=1e-12)
+        np.testing.assert_allclose(scored[run == RUNS].std(axis=0), 1)
