@@ -225,6 +225,7 @@ class StudyPlan:
             {
                 "inference": self.study.inference.model_dump(mode="json"),
                 "contrasts": {p.name: [c.model_dump(mode="json") for c in p.analysis.contrasts] for p in self.analyses},
+                "region_order": {p.name: p.analysis.region_order for p in self.analyses},
                 "within_category": {p.name: getattr(p.options, "within_category", False) for p in self.analyses},
                 "models": {p.name: [m.name for m in p.models] for p in self.analyses},
                 "code": code_version("pipeline.inference.stage"),

@@ -1,0 +1,60 @@
+"""What the map stage is given: one analysis' score files, its contrasts and the inference settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+
+class InferenceSettings(Protocol):
+    """Bootstrap and reliability settings; `pipeline.config.study.Inference` has them."""
+
+    @property
+    def n_bootstrap(self) -> int: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def reliability_floor(self) -> float: ...
+    @property
+    def min_subjects(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class ContrastSpec(Protocol):
+    """Model − reference; ``layer`` None for the nested best layer. `pipeline.config.study.Contrast` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def reference(self) -> str: ...
+    @property
+    def layer(self) -> str | None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalysisScores:
+    """One analysis of a study.
+
+    Parameters
+    ----------
+    name : as in the study file
+    metric : kind of metric, ``ridge`` or ``rsa``
+    within_category : also give the scores within categories of items
+    contrasts : in the order shown
+    region_order : regions in the order shown and tested; others follow
+    models : in the order shown, random twins spelled out
+    paths : one scores file per (group, model)
+    """
+
+    name: str
+    metric: str
+    within_category: bool
+    contrasts: Sequence[ContrastSpec]
+    region_order: Sequence[str]
+    models: Sequence[str]
+    paths: Sequence[Path]

@@ -1,0 +1,181 @@
+"""Model − reference, per region, paired over the same bootstrap draws.
+
+Both sides are the nested best layer's score, or that of one stated layer. Against ``NAME@random`` the reference is
+the best of the twins' seeds, in the estimate and in every draw, which is conservative: the trained network must
+exceed all of them at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.errors import UnknownName
+from pipeline.inference.analysis import ContrastSpec
+from pipeline.inference.bootstrap import interval, share_above_zero
+from pipeline.inference.estimates import Estimate
+from pipeline.inference.places import Place
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.inference.batch import LayerAxis
+
+TWIN = "@random"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What comparisons need of an estimate.
+
+    Parameters
+    ----------
+    nested, nested_draws : score of the nested best layer
+    fixed : layer → (score, draws), for the layers that a contrast names
+    depth, depth_draws : relative depth of the nested best layer, NaN where there is none
+    predicted : whether the interval of the nested best layer's score lies above 0
+    """
+
+    place: Place
+    ci_unit: str
+    n_units: int
+    nested: float
+    nested_draws: NDArray[Any]
+    fixed: dict[str, tuple[float, NDArray[Any]]]
+    depth: float
+    depth_draws: NDArray[Any]
+    predicted: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOutcomes:
+    """One model's outcomes, in the order of the batch's places."""
+
+    layers: LayerAxis
+    places: list[Outcome]
+
+
+def outcome_of(estimate: Estimate, layers: LayerAxis, fixed_layers: Sequence[str], confidence: float) -> Outcome:
+    """Keep of an estimate what comparisons need."""
+    depths = np.append(layers.relative_depth, np.nan)  # index −1: no choice
+    index = {name: layers.name.index(name) for name in fixed_layers if name in layers.name}
+    return Outcome(
+        place=estimate.place,
+        ci_unit=estimate.ci_unit,
+        n_units=estimate.n_units,
+        nested=float(estimate.point.nested[0]),
+        nested_draws=estimate.draws.nested,
+        fixed={
+            name: (float(estimate.point.score[0, one]), estimate.draws.score[:, one].copy())
+            for name, one in index.items()
+        },
+        depth=float(depths[estimate.point.best[0]]),
+        depth_draws=depths[estimate.draws.best],
+        predicted=bool(interval(estimate.draws.nested, confidence)[0] > 0),
+    )
+
+
+def twins_of(reference: str, models: Sequence[str]) -> list[str]:
+    """The models that a reference stands for: the twins' seeds for ``NAME@random``, else the model itself."""
+    if reference.endswith(TWIN):
+        return [name for name in models if name == reference or name.startswith(f"{reference}-")]
+    return [name for name in models if name == reference]
+
+
+def contrast_rows(
+    where: dict[str, Any],
+    contrasts: Sequence[ContrastSpec],
+    outcomes: dict[str, ModelOutcomes],
+    confidence: float,
+) -> list[dict[str, Any]]:
+    """Rows of the contrast table, contrast by contrast, in the order of the places.
+
+    Parameters
+    ----------
+    where : study, analysis and metric
+    outcomes : model → its outcomes
+    """
+    rows = []
+    for contrast in contrasts:
+        references = twins_of(contrast.reference, list(outcomes))
+        if contrast.model not in outcomes or not references:
+            missing = contrast.reference if contrast.model in outcomes else contrast.model
+            raise UnknownName(f"model in contrast '{contrast.name}'", missing, outcomes)
+        statement = statement_of(contrast, outcomes[contrast.model].layers, [outcomes[n].layers for n in references])
+        is_twin = _is_twin_of(contrast.reference, contrast.model)
+        for number, outcome in enumerate(outcomes[contrast.model].places):
+            model = scored(outcome, outcomes[contrast.model].layers, contrast.layer, must_have=True)
+            others = [
+                scored(outcomes[n].places[number], outcomes[n].layers, contrast.layer if is_twin else None)
+                for n in references
+            ]
+            reference = max(one[0] for one in others), np.max([one[1] for one in others], axis=0)
+            difference = model[1] - reference[1]
+            low, high = interval(difference, confidence)
+            rows.append(
+                {
+                    **where,
+                    **row_of(outcome),
+                    "contrast": contrast.name,
+                    "model": contrast.model,
+                    "reference": contrast.reference,
+                    "model_score": model[0],
+                    "reference_score": reference[0],
+                    "difference": model[0] - reference[0],
+                    "ci_low": float(low),
+                    "ci_high": float(high),
+                    "probability_above_zero": share_above_zero(difference),
+                    "statement": statement,
+                }
+            )
+    return rows
+
+
+def row_of(outcome: Outcome) -> dict[str, Any]:
+    """The columns that say where a row of the contrast table is from."""
+    place = outcome.place
+    return {
+        "group": place.group,
+        "subject": place.subject,
+        "region": place.region,
+        "compartment": place.compartment,
+        "ci_unit": outcome.ci_unit,
+        "n_units": outcome.n_units,
+    }
+
+
+def scored(
+    outcome: Outcome, layers: LayerAxis, layer: str | None, *, must_have: bool = False
+) -> tuple[float, NDArray[Any]]:
+    """Score and draws of a stated layer, or of the nested best one.
+
+    Raises
+    ------
+    UnknownName
+        The contrast names a layer that the model was not scored with.
+    """
+    if layer is not None and layer in outcome.fixed:
+        return outcome.fixed[layer]
+    if layer is not None and must_have:
+        raise UnknownName(f"layer of {layers.model}, which a contrast names", layer, layers.name)
+    return outcome.nested, outcome.nested_draws
+
+
+def _is_twin_of(reference: str, model: str) -> bool:
+    return reference.partition(TWIN)[0] == model and TWIN in reference
+
+
+def statement_of(contrast: ContrastSpec, model: LayerAxis, references: Sequence[LayerAxis]) -> str:
+    """What a contrast is a test of, and what it is not."""
+    if _is_twin_of(contrast.reference, contrast.model):
+        seeds = f"the best of {len(references)} random twins" if len(references) > 1 else "the random twin"
+        return f"trained against {seeds} of the same architecture"
+    if "baseline" in (model.objective, references[0].objective):
+        return (
+            "separate fits: which of the two predicts better, "
+            f"not what {contrast.model} adds to {contrast.reference} in a joint fit"
+        )
+    return "not a test of the learning objective"

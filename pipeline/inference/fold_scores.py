@@ -1,0 +1,223 @@
+"""From sums per held-out block to Pearson r within folds, for the data and for bootstrap draws of the blocks.
+
+A score is Pearson r within each outer fold, averaged over folds by Fisher z; predictions are never pooled
+over folds, whose penalties and means differ. Folds weigh n − 3, the inverse variance of z. Within categories,
+the category means of a fold are removed from predictions and responses first; that costs one more degree of
+freedom per further category, hence n − 2 − (number of means removed), which is n − 3 for a single mean.
+
+References
+----------
+Fisher 1921, Metron 1:3–32; Corey, Dunlap & Burke 1998, J Gen Psychol 125:245–261 (averaging by z).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+LARGEST_R = 1 - 1e-6
+# Variances below these shares of the raw (then of the standardised) power are rounding, not variance.
+NO_VARIANCE_RAW = 1e-12
+NO_VARIANCE_DRAWN = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldScores:
+    """Scores of every layer and target, for one or more draws.
+
+    Parameters
+    ----------
+    score : (draw, layer, target), r averaged over folds by Fisher z; NaN where no fold is left
+    choice : (draw, fold, layer, target), r on the data other than the fold's: what a layer may be chosen by
+    held_z : (draw, fold, layer, target), Fisher z on the fold
+    weight : (draw, fold, target), of the fold in the mean; 0 where it is dropped
+    """
+
+    score: NDArray[np.floating]
+    choice: NDArray[np.floating]
+    held_z: NDArray[np.floating]
+    weight: NDArray[np.floating]
+
+    def layers(self, which: slice) -> FoldScores:
+        """The same for some layers."""
+        return FoldScores(self.score[:, which], self.choice[:, :, which], self.held_z[:, :, which], self.weight)
+
+
+def join_targets(parts: list[FoldScores]) -> FoldScores:
+    """Put the targets of several groups that share their draws side by side."""
+    if len(parts) == 1:
+        return parts[0]
+    fields = [field.name for field in dataclasses.fields(FoldScores)]
+    return FoldScores(*(np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in fields))
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockSums:
+    """One group's sufficient statistics, centred and scaled within folds so that float32 keeps its precision.
+
+    Parameters
+    ----------
+    n : (block,) samples
+    fold, cell : (block,) integers; the mean of each cell is removed, and a cell lies within one fold
+    p, p2, py : (block, layer, target) sums of standardised predictions, their squares and products
+    y, y2 : (block, target)
+    p_varies : (fold, layer, target); y_varies : (fold, target)
+    min_blocks : a cell with fewer distinct blocks is left out (2 within categories, else 1)
+    """
+
+    n: NDArray[np.float64]
+    fold: NDArray[np.intp]
+    cell: NDArray[np.intp]
+    p: NDArray[np.float64]
+    p2: NDArray[np.float64]
+    py: NDArray[np.float64]
+    y: NDArray[np.float64]
+    y2: NDArray[np.float64]
+    p_varies: NDArray[np.bool_]
+    y_varies: NDArray[np.bool_]
+    min_blocks: int
+
+    @property
+    def n_blocks(self) -> int:
+        return int(self.n.size)
+
+    @property
+    def size_per_draw(self) -> int:
+        """Numbers that one draw's largest array holds."""
+        return int(self.p_varies.size)
+
+
+def block_sums(scores: xr.Dataset, *, within_category: bool = False) -> BlockSums:
+    """Take the sums of one encoding-scores file, standardised within each fold (and category).
+
+    Blocks of a category that is alone in its fold carry no information within categories and drop out.
+    """
+    fold = np.unique(scores["fold"].values, return_inverse=True)[1]
+    label = np.zeros(fold.size, dtype=np.intp)
+    if within_category:
+        label = np.unique(scores["block_category"].values.astype(str), return_inverse=True)[1]
+    cell = np.unique(fold * (label.max() + 1) + label, return_inverse=True)[1]
+    raw = {name: scores[f"sum_{name}"].values.astype(np.float64) for name in ("p", "p2", "py", "y", "y2")}
+    n = scores["n"].values.astype(np.float64)
+    min_blocks = 2 if within_category else 1
+    kept = np.bincount(cell)[cell] >= min_blocks
+    p_varies = np.zeros((fold.max() + 1, *raw["p"].shape[1:]), dtype=bool)
+    y_varies = np.zeros((fold.max() + 1, raw["y"].shape[1]), dtype=bool)
+    for k in range(fold.max() + 1):
+        rows = np.flatnonzero((fold == k) & kept)
+        if rows.size:
+            p_varies[k], y_varies[k] = _standardise(raw, n, rows, cell[rows])
+    return BlockSums(n, fold, cell, **raw, p_varies=p_varies, y_varies=y_varies, min_blocks=min_blocks)
+
+
+def _standardise(
+    raw: dict[str, Any], n: NDArray[np.float64], rows: NDArray[np.intp], cell: NDArray[np.intp]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Remove cell means from the sums of a fold's rows and divide by the fold's SD, in place."""
+    power_p, power_y = raw["p2"][rows].sum(axis=0), raw["y2"][rows].sum(axis=0)
+    for one in np.unique(cell):
+        members = rows[cell == one]
+        m = n[members]
+        mean_p = raw["p"][members].sum(axis=0) / m.sum()
+        mean_y = raw["y"][members].sum(axis=0) / m.sum()
+        m_p, m_y = m[:, None, None], m[:, None]
+        raw["py"][members] += (
+            -mean_y * raw["p"][members] - mean_p * raw["y"][members][:, None] + m_p * (mean_p * mean_y)
+        )
+        raw["p2"][members] += -2 * mean_p * raw["p"][members] + m_p * mean_p**2
+        raw["y2"][members] += -2 * mean_y * raw["y"][members] + m_y * mean_y**2
+        raw["p"][members] -= m_p * mean_p
+        raw["y"][members] -= m_y * mean_y
+    square_p, square_y = raw["p2"][rows].sum(axis=0), raw["y2"][rows].sum(axis=0)
+    p_varies, y_varies = square_p > NO_VARIANCE_RAW * power_p, square_y > NO_VARIANCE_RAW * power_y
+    scale_p = 1 / np.sqrt(np.where(p_varies, square_p / n[rows].sum(), 1.0))
+    scale_y = 1 / np.sqrt(np.where(y_varies, square_y / n[rows].sum(), 1.0))
+    raw["p"][rows] *= scale_p
+    raw["p2"][rows] *= scale_p**2
+    raw["py"][rows] *= scale_p * scale_y
+    raw["y"][rows] *= scale_y
+    raw["y2"][rows] *= scale_y**2
+    return p_varies, y_varies
+
+
+def fold_scores(sums: BlockSums, counts: NDArray[np.floating] | None = None) -> FoldScores:
+    """Scores of all layers and targets, each block taken as often as a draw says.
+
+    Parameters
+    ----------
+    counts : (draw, block) multiplicities, floating; results have their precision. None: the data as they are
+
+    Notes
+    -----
+    A fold drops out of a target's mean where its (distinct) samples leave no degree of freedom, n ≤ 3 for
+    plain scores, or where the responses do not vary. A prediction that does not vary scores 0: dropping
+    it would let a layer that often predicts nothing be judged by its good folds alone.
+    """
+    if counts is None:
+        counts = np.ones((1, sums.n_blocks))
+    n_draws, n_folds = counts.shape[0], sums.y_varies.shape[0]
+    z = np.zeros((n_draws, *sums.p_varies.shape), dtype=counts.dtype)
+    weight = np.zeros((n_draws, n_folds, sums.y_varies.shape[1]), dtype=counts.dtype)
+    for k in range(n_folds):
+        _score_fold(sums, counts, k, z[:, k], weight[:, k])
+    return average_folds(z, weight)
+
+
+def _score_fold(sums: BlockSums, counts: NDArray[Any], k: int, z: NDArray[Any], weight: NDArray[Any]) -> None:
+    """Fill Fisher z (draw, layer, target) and weight (draw, target) of fold ``k``."""
+    n_draws, dtype = counts.shape[0], counts.dtype
+    square_p, product, square_y = np.zeros_like(z), np.zeros_like(z), np.zeros_like(weight)
+    total, distinct = np.zeros(n_draws, dtype), np.zeros(n_draws, dtype)
+    n_cells = np.zeros(n_draws, dtype)
+    for cell in np.unique(sums.cell[sums.fold == k]):
+        rows = np.flatnonzero(sums.cell == cell)
+        drawn = counts[:, rows]
+        drawn = drawn * ((drawn > 0).sum(axis=1, keepdims=True) >= sums.min_blocks)
+        n = drawn @ sums.n[rows].astype(dtype)
+        inverse_n = 1 / np.where(n > 0, n, 1)
+        p, p2, py, y, y2 = (
+            np.tensordot(drawn, sums_of[rows].astype(dtype), axes=1)
+            for sums_of in (sums.p, sums.p2, sums.py, sums.y, sums.y2)
+        )
+        square_p += p2 - p**2 * inverse_n[:, None, None]
+        product += py - p * y[:, None] * inverse_n[:, None, None]
+        square_y += y2 - y**2 * inverse_n[:, None]
+        total += n
+        distinct += (drawn > 0) @ sums.n[rows].astype(dtype)
+        n_cells += n > 0
+    small = NO_VARIANCE_DRAWN * total
+    y_varies = sums.y_varies[k] & (square_y > small[:, None])
+    p_varies = sums.p_varies[k] & (square_p > small[:, None, None])
+    both = p_varies & y_varies[:, None]
+    r = np.where(both, product, 0) / np.sqrt(np.where(both, square_p * square_y[:, None], 1))
+    z[:] = np.arctanh(np.clip(r, -LARGEST_R, LARGEST_R))
+    freedom = np.where(distinct > n_cells + 2, total - n_cells - 2, 0)
+    weight[:] = freedom[:, None] * y_varies
+
+
+def average_folds(z: NDArray[Any], weight: NDArray[Any]) -> FoldScores:
+    """Average Fisher z over all folds, and over all folds but each in turn.
+
+    Parameters
+    ----------
+    z : (draw, fold, layer, target)
+    weight : (draw, fold, target)
+    """
+    weighted = weight[:, :, None] * z
+    total, weights = weighted.sum(axis=1), weight.sum(axis=1)
+    others, other_weights = total[:, None] - weighted, weights[:, None] - weight
+    return FoldScores(_mean_r(total, weights), _mean_r(others, other_weights), z, weight)
+
+
+def _mean_r(weighted_z: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
+    """tanh of Σwz / Σw over a layer axis before the last; NaN where the weights are 0."""
+    left = weights > 1e-6
+    mean: NDArray[Any] = np.tanh(weighted_z / np.where(left, weights, 1)[..., None, :])
+    mean[np.broadcast_to(~left[..., None, :], mean.shape)] = np.nan
+    return mean

@@ -1,0 +1,99 @@
+"""The best layer, chosen on data other than those it is scored on, and the layers that it cannot be told from.
+
+For every fold (or half of the items) the layer with the highest region score on the other folds (the other
+half) is scored on that fold; the mean of these held-out scores by Fisher z is the nested best layer's score,
+which does not gain from trying many layers. The best layer is the one chosen most often; of equally frequent or
+equally good layers the shallower is taken.
+
+References
+----------
+Cawley & Talbot 2010, JMLR 11:2079–2107 (bias of choosing and scoring on the same data).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.inference.bootstrap import interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DISTINGUISHABLE_SPAN = 1 / 3
+
+
+def by_depth(relative_depth: NDArray[np.floating]) -> NDArray[np.intp]:
+    """The layers from shallow to deep; in the file's order where depths are equal (pathways)."""
+    return np.argsort(relative_depth, kind="stable")
+
+
+def choose_layers(
+    choice: NDArray[Any], order: NDArray[np.intp], *, lowest: bool = False
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The layer with the highest (or lowest) score on the other folds.
+
+    Parameters
+    ----------
+    choice : (draw, fold, layer), region scores on the data other than the fold's
+    order : layers from shallow to deep; the first of equals is taken
+
+    Returns
+    -------
+    layer : (draw, fold), index; defined : (draw, fold), False where the other folds give no score
+    """
+    ordered = (-choice if lowest else choice)[..., order]
+    defined = np.isfinite(ordered)
+    return order[np.where(defined, ordered, -np.inf).argmax(axis=-1)], defined.any(axis=-1)
+
+
+def held_out_r(
+    held_z: NDArray[Any], weight: NDArray[Any], layer: NDArray[np.intp], defined: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """Each target's score when every fold is scored with the layer chosen for it: (draw, target), NaN if no fold.
+
+    Parameters
+    ----------
+    held_z : (draw or 1, fold, layer, target), Fisher z
+    weight : (draw or 1, fold, target)
+    layer, defined : (draw, fold) from `choose_layers`
+    """
+    spread = np.broadcast_to(held_z, (layer.shape[0], *held_z.shape[1:]))
+    z = np.take_along_axis(spread, layer[:, :, None, None], axis=2)[:, :, 0]
+    used = weight * defined[:, :, None]
+    total = used.sum(axis=1)
+    r: NDArray[Any] = np.tanh((used * z).sum(axis=1) / np.where(total > 0, total, 1))
+    return np.where(total > 0, r, np.nan)
+
+
+def most_frequent(layer: NDArray[np.intp], defined: NDArray[np.bool_], order: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The layer chosen in most folds, (draw,), the shallower of equals; −1 where no fold has a choice."""
+    votes = np.stack([((layer == one) & defined).sum(axis=1) for one in order], axis=1)
+    return np.where(votes.max(axis=1) > 0, order[votes.argmax(axis=1)], -1)
+
+
+def best_layer_set(score: NDArray[Any], draws: NDArray[Any], chosen: int, confidence: float) -> NDArray[np.bool_]:
+    """The layers not reliably below the best one.
+
+    A layer is reliably below if the interval of the paired difference best − layer lies above 0; best is the
+    layer with the highest score on all data. The layer chosen most often always belongs to the set.
+
+    Parameters
+    ----------
+    score : (layer,); draws : (draw, layer)
+    chosen : the most frequent nested choice
+    """
+    if not np.isfinite(score).any():
+        return np.zeros(score.size, dtype=bool)
+    best = int(np.nanargmax(score))
+    low, _ = interval(draws[:, [best]] - draws, confidence)
+    members = ~(low > 0)
+    members[[best, chosen]] = True
+    return np.asarray(members)
+
+
+def distinguishable(members: NDArray[np.bool_], relative_depth: NDArray[Any]) -> bool:
+    """Whether the set of best layers spans at most a third of the depth."""
+    depths = relative_depth[members]
+    return bool(depths.size and np.ptp(depths) <= DISTINGUISHABLE_SPAN + 1e-9)

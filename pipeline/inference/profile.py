@@ -1,0 +1,92 @@
+"""A region's profile over layers: scores, nested best layer and depth, for the data and for each draw."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.inference.depth_index import depth_index
+from pipeline.inference.fold_scores import FoldScores
+from pipeline.inference.layer_choice import by_depth, choose_layers, held_out_r, most_frequent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """What is estimated for one (subject, model, region), once per draw.
+
+    Parameters
+    ----------
+    score : (draw, layer) region score
+    choices : (draw, fold) nested choice of the layer, −1 where there is none
+    best : (draw,) the most frequent choice, −1 where there is none
+    nested : (draw,) held-out score of the nested choice
+    spread : (draw,) held-out score of the nested best minus that of the nested lowest layer
+    depth : (draw,) depth index, whether or not the profile is flat
+    """
+
+    score: NDArray[Any]
+    choices: NDArray[np.intp]
+    best: NDArray[np.intp]
+    nested: NDArray[Any]
+    spread: NDArray[Any]
+    depth: NDArray[Any]
+
+
+def join_draws(parts: Iterable[Profile]) -> Profile:
+    """Put the draws of several chunks one after the other."""
+    parts = list(parts)
+    names = [field.name for field in dataclasses.fields(Profile)]
+    return Profile(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def mean_over_targets(values: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
+    """Weighted mean over the last axis; undefined (NaN) targets are left out, NaN if none is left.
+
+    Parameters
+    ----------
+    values : (draw or 1, …, target)
+    weights : (draw or 1, target)
+    """
+    spread = weights.reshape(weights.shape[0], *(1,) * (values.ndim - 2), weights.shape[1])
+    defined = np.isfinite(values)
+    total = np.einsum("...t,...t->...", np.where(defined, values, 0), spread)
+    weight = np.einsum("...t,...t->...", defined.astype(values.dtype), spread)
+    mean: NDArray[Any] = total / np.where(weight > 0, weight, 1)
+    return np.where(weight > 0, mean, np.nan)
+
+
+def estimate(
+    scores: FoldScores, targets: NDArray[np.intp], weights: NDArray[Any], relative_depth: NDArray[Any]
+) -> Profile:
+    """The profile of a region from its targets' scores.
+
+    Parameters
+    ----------
+    targets : which of the scores' targets
+    weights : (draw or 1, target), of each target in the mean; their draws when the scores have one, or the reverse
+    relative_depth : (layer,)
+    """
+    weights = weights.astype(scores.score.dtype)
+    score = mean_over_targets(scores.score[..., targets], weights)
+    choice = mean_over_targets(scores.choice[..., targets], weights)
+    held_z, fold_weight = scores.held_z[..., targets], scores.weight[..., targets]
+    order = by_depth(relative_depth)
+    layer, defined = choose_layers(choice, order)
+    defined = defined & (fold_weight.sum(axis=-1) > 0)
+    lowest, _ = choose_layers(choice, order, lowest=True)
+    nested = mean_over_targets(held_out_r(held_z, fold_weight, layer, defined), weights)
+    bottom = mean_over_targets(held_out_r(held_z, fold_weight, lowest, defined), weights)
+    return Profile(
+        score=score,
+        choices=np.where(defined, layer, -1),
+        best=most_frequent(layer, defined, order),
+        nested=nested,
+        spread=nested - bottom,
+        depth=depth_index(score, relative_depth),
+    )

@@ -1,0 +1,157 @@
+"""Rows and summaries of the map's tables, from the estimates of one place and model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.inference.analysis import InferenceSettings
+from pipeline.inference.batch import Batch, ModelScores
+from pipeline.inference.bootstrap import interval
+from pipeline.inference.depth_index import is_flat
+from pipeline.inference.estimates import Estimate
+from pipeline.inference.layer_choice import best_layer_set, by_depth, distinguishable
+from pipeline.inference.profile import mean_over_targets
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SEPARATOR = " | "
+NAN = float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ceiling:
+    """What a place's scores are divided by: its targets that are reliable enough.
+
+    Parameters
+    ----------
+    per_target : (target,) of the place, NaN where unknown
+    weights : (1, target), 0 where the reliability is below the floor
+    """
+
+    per_target: NDArray[np.float64]
+    weights: NDArray[Any]
+    kind: str
+
+    @property
+    def mean(self) -> float:
+        return float(mean_over_targets(self.per_target[None], self.weights)[0])
+
+    def normalise(self, r: NDArray[Any]) -> NDArray[Any]:
+        """Mean over the reliable targets of r / ceiling: (…, target) → (…); NaN if there is none."""
+        return mean_over_targets((r / self.per_target)[None], self.weights)[0]
+
+
+def ceiling_of(batch: Batch, estimate: Estimate, reliability_floor: float) -> Ceiling:
+    """The ceiling of a place; targets without one, or with too little reliability, are left out."""
+    targets = batch.targets.iloc[estimate.place.targets]
+    ceiling = targets["ceiling"].to_numpy(dtype=np.float64)
+    ceiling = np.where(ceiling > 0, ceiling, np.nan)
+    keep = (targets["reliability"].to_numpy(dtype=np.float64) >= reliability_floor) & np.isfinite(ceiling)
+    kinds = [kind for kind in targets["ceiling_kind"].unique() if kind]
+    return Ceiling(ceiling, estimate.place.weights(keep=keep), SEPARATOR.join(kinds))
+
+
+def tables_of(
+    where: dict[str, Any], batch: Batch, scores: ModelScores, estimate: Estimate, settings: InferenceSettings
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows of one place and model, one per layer, and their summary.
+
+    Parameters
+    ----------
+    where : study and analysis
+    """
+    place, layers = estimate.place, scores.layers
+    ceiling = ceiling_of(batch, estimate, settings.reliability_floor)
+    members = best_layer_set(
+        estimate.point.score[0], estimate.draws.score, int(estimate.point.best[0]), settings.confidence
+    )
+    order = by_depth(layers.relative_depth)
+    common = {
+        **where,
+        "metric": batch.metric,
+        "group": place.group,
+        "subject": place.subject,
+        "model": layers.model,
+        "objective": layers.objective,
+        "region": place.region,
+        "compartment": place.compartment,
+        "ci_unit": estimate.ci_unit,
+        "ceiling": ceiling.mean,
+        "ceiling_kind": ceiling.kind,
+        "n_targets": int(place.targets.size),
+        "n_subjects": place.n_subjects,
+        "best_layer": _name(layers.name, int(estimate.point.best[0])),
+        "best_layer_score": float(estimate.point.nested[0]),
+        "best_layer_set": SEPARATOR.join(layers.name[one] for one in order if members[one]),
+    }
+    return _rows(common, scores, estimate, ceiling, settings), _summary(
+        common, scores, estimate, ceiling, members, settings
+    )
+
+
+def _name(names: list[str], index: int) -> str:
+    return names[index] if index >= 0 else ""
+
+
+def _rows(
+    common: dict[str, Any], scores: ModelScores, estimate: Estimate, ceiling: Ceiling, settings: InferenceSettings
+) -> list[dict[str, Any]]:
+    layers, targets = scores.layers, estimate.place.targets
+    low, high = interval(estimate.draws.score, settings.confidence)
+    normalised = ceiling.normalise(scores.point.score[0][:, targets])
+    edges = [
+        mean_over_targets(edge[None][..., targets], estimate.place.weights())[0]
+        for edge in (scores.edge_low, scores.edge_high)
+    ]
+    return [
+        {
+            **common,
+            "pathway": layers.pathway[index],
+            "layer": name,
+            "layer_index": int(layers.index[index]),
+            "relative_depth": float(layers.relative_depth[index]),
+            "score": float(estimate.point.score[0, index]),
+            "ci_low": float(low[index]),
+            "ci_high": float(high[index]),
+            "score_normalised": float(normalised[index]),
+            "penalty_edge_low": float(edges[0][index]),
+            "penalty_edge_high": float(edges[1][index]),
+        }
+        for index, name in enumerate(layers.name)
+    ]
+
+
+def _summary(
+    common: dict[str, Any],
+    scores: ModelScores,
+    estimate: Estimate,
+    ceiling: Ceiling,
+    members: NDArray[np.bool_],
+    settings: InferenceSettings,
+) -> dict[str, Any]:
+    layers, best = scores.layers, int(estimate.point.best[0])
+    low, high = interval(estimate.draws.nested, settings.confidence)
+    depth, depth_interval = NAN, (NAN, NAN)
+    if not is_flat(estimate.draws.nested, estimate.draws.spread, settings.confidence):
+        depth = float(estimate.point.depth[0])
+        depth_low, depth_high = interval(estimate.draws.depth, settings.confidence)
+        depth_interval = (float(depth_low), float(depth_high))
+    return {
+        **common,
+        "pathway": _name(layers.pathway, best),
+        "best_layer_choices": SEPARATOR.join(_name(layers.name, int(one)) for one in estimate.point.choices[0]),
+        "best_layer_index": float(layers.index[best]) if best >= 0 else NAN,
+        "best_layer_depth": float(layers.relative_depth[best]) if best >= 0 else NAN,
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "distinguishable": int(distinguishable(members, layers.relative_depth)),
+        "depth_index": depth,
+        "depth_ci_low": depth_interval[0],
+        "depth_ci_high": depth_interval[1],
+        "score_normalised": float(ceiling.normalise(estimate.held_r)),
+        "n_constant": estimate.place.n_constant,
+    }

@@ -1,0 +1,215 @@
+"""The compare stage, and the map made from its scores."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pipeline.artifacts.activations import ActivationWriter, LayerInfo
+from pipeline.artifacts.geometry import write_geometry
+from pipeline.artifacts.recording import write_recording
+from pipeline.artifacts.scores import open_scores, write_scores
+from pipeline.artifacts.store import standard_attrs
+from pipeline.comparison.options import RsaOptions
+from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
+from pipeline.comparison.stage import compare_group
+from pipeline.errors import LayermapError, SampleMismatch
+from pipeline.inference.stage import AnalysisScores, build_map
+
+ITEMS = [f"scene{i:03d}" for i in range(40)]
+ATTRS = {"study": "s", "analysis": "a", "group": "g", "created_by": "test", "config_sha": "c", "inputs_sha": "i"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    n_bootstrap: int = 200
+    confidence: float = 0.95
+    reliability_floor: float = 0.05
+    min_subjects: int = 8
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    name: str
+    model: str
+    reference: str
+    layer: str | None = None
+
+
+def activations(path, features, items=ITEMS, model="net", objective="supervised"):
+    attrs = {
+        **standard_attrs("activations", "test", "c", "i"),
+        "model": model,
+        "modality": "images",
+        "objective": objective,
+        "sample_kind": "item",
+        "weights_sha256": "abc",
+        "preprocessing": "{}",
+        "reduction": "{}",
+        "stimulus": "scenes",
+        "rate": "mean",
+        "convolved": 0,
+    }
+    layers = [LayerInfo(name, i, i / max(1, len(features) - 1)) for i, name in enumerate(features)]
+    writer = ActivationWriter(path, layers, len(items), np.array(items), attrs)
+    writer.write(0, {name: values.astype(np.float32) for name, values in features.items()})
+    writer.close()
+    return path
+
+
+def geometry(path, matrices, items=ITEMS, ceiling=0.81):
+    """matrices : (region, compartment) → (item, item)"""
+    n = len(matrices)
+    dataset = xr.Dataset(
+        {
+            "similarity": (("item", "item2", "target"), np.stack(list(matrices.values()), axis=2)),
+            "ceiling": ("target", np.full(n, ceiling)),
+        },
+        coords={
+            "item": np.array(items, object),
+            "target": np.array(["-".join(key) for key in matrices], object),
+            "region": ("target", np.array([key[0] for key in matrices], object)),
+            "compartment": ("target", np.array([key[1] for key in matrices], object)),
+            "subject": ("target", np.array(["pooled"] * n, object)),
+        },
+        attrs={
+            **standard_attrs("geometry", "test", "c", "i"),
+            "similarity": "pearson",
+            "ceiling_kind": "split-half",
+            "stimulus": "scenes",
+            "units": "Pearson r",
+            "n_subjects": 0,
+        },
+    )
+    write_geometry(dataset, path)
+    return path
+
+
+def scores_of(tmp_path, features, matrices, options=None, shuffle_seed=None, **about):
+    return compare_group(
+        runs=[(geometry(tmp_path / "g.nc", matrices), activations(tmp_path / f"{len(about)}.zarr", features, **about))],
+        options=options or RsaOptions(),
+        layers=list(features),
+        attrs=ATTRS,
+        shuffle_seed=shuffle_seed,
+    )
+
+
+def measured(features, noise, seed):
+    """Similarities of responses that are a noisy read-out of the features."""
+    rng = np.random.default_rng(seed)
+    return item_similarity(features + noise * rng.standard_normal(features.shape))
+
+
+@pytest.fixture
+def layers():
+    rng = np.random.default_rng(0)
+    return {f"layer{i}": rng.standard_normal((40, 30)) for i in range(5)}
+
+
+def test_items_are_matched_by_name(tmp_path, layers):
+    matrices = {("V1", "4"): measured(layers["layer1"], 0.5, 1)}
+    order = np.random.default_rng(1).permutation(40)
+    straight = scores_of(tmp_path, layers, matrices)
+    shuffled = scores_of(tmp_path, {n: f[order] for n, f in layers.items()}, matrices, items=[ITEMS[i] for i in order])
+    assert np.allclose(straight["model_similarity"], shuffled["model_similarity"])
+    assert straight["ceiling"].values == pytest.approx([0.9]) and straight.attrs["weights_sha256"] == "abc"
+    assert json.loads(straight.attrs["split"])["n_splits"] == 20
+    write_scores(straight, tmp_path / "scores.nc")
+    assert open_scores(tmp_path / "scores.nc").attrs["kind"] == "geometry_scores"
+
+
+def test_reference_similarity_between_targets(tmp_path, layers):
+    matrices = {("V1", "4"): measured(layers["layer1"], 0.5, 1), ("V2", "4"): measured(layers["layer1"], 0.5, 2)}
+    reference = scores_of(tmp_path, layers, matrices)["reference_similarity"].values
+    expected = compare(*(upper_triangle(matrix) for matrix in matrices.values()), "spearman")
+    assert reference[0, 1] == pytest.approx(expected) and np.allclose(np.diag(reference), 1)
+
+
+def test_missing_item_is_named(tmp_path, layers):
+    runs = [
+        (
+            geometry(tmp_path / "g.nc", {("V1", ""): np.eye(40)}),
+            activations(tmp_path / "a.zarr", {"layer0": layers["layer0"][:39]}, items=ITEMS[:39]),
+        )
+    ]
+    with pytest.raises(SampleMismatch, match=r"item 'scene039' of .*g\.nc .*is not in .*a\.zarr"):
+        compare_group(runs=runs, options=RsaOptions(), layers=["layer0"], attrs=ATTRS, shuffle_seed=None)
+
+
+def test_responses_are_refused_in_one_line(tmp_path, layers):
+    recording = xr.Dataset(
+        {"responses": (("repeat", "sample", "target"), np.zeros((1, 40, 1), np.float32))},
+        coords={
+            "run": ("sample", np.array(["r"] * 40, object)),
+            "stimulus": ("sample", np.array(["s"] * 40, object)),
+            "item": ("sample", np.array(ITEMS, object)),
+            "target": ("target", np.array(["t"], object)),
+            "region": ("target", np.array(["V"], object)),
+            "subject": ("target", np.array(["m"], object)),
+            "n_repeats": (("sample", "target"), np.ones((40, 1), int)),
+        },
+        attrs={
+            **standard_attrs("recording", "test", "c", "i"),
+            "units": "dF/F",
+            "sample_kind": "item",
+            "high_pass_s": 0,
+            "z_scored": 0,
+            "n_subjects": 1,
+        },
+    )
+    write_recording(recording, tmp_path / "r.nc")
+    runs = [(tmp_path / "r.nc", activations(tmp_path / "a.zarr", layers))]
+    with pytest.raises(LayermapError, match="holds responses, but rsa needs a dataset of similarities"):
+        compare_group(runs=runs, options=RsaOptions(), layers=list(layers), attrs=ATTRS, shuffle_seed=None)
+
+
+def test_map_finds_the_planted_layer_and_the_shuffled_one_finds_nothing(tmp_path, layers):
+    matrices = {
+        ("V1", "4"): measured(layers["layer1"], 0.6, 1),
+        ("V1", "5"): measured(layers["layer1"], 0.6, 2),
+        ("V2", "4"): measured(layers["layer4"], 0.6, 3),
+    }
+    rng = np.random.default_rng(9)
+    twins = {name: rng.standard_normal(values.shape) for name, values in layers.items()}
+    contrast = Contrast("trained", "net", "net@random")
+    tables = {}
+    for label, seed in (("real", None), ("shuffled", 3)):
+        folder = tmp_path / label
+        folder.mkdir()
+        for number, (model, features) in enumerate({"net": layers, "net@random-0": twins}.items()):
+            objective = "random" if number else "supervised"
+            scores = scores_of(folder, features, matrices, shuffle_seed=seed, model=model, objective=objective)
+            write_scores(scores, folder / f"{number}.nc")
+            (folder / f"{2}.zarr").rename(folder / f"done{number}")
+        analysis = AnalysisScores(
+            "scenes",
+            "rsa",
+            False,
+            [contrast],
+            ["V1", "V2"],
+            ["net", "net@random-0"],
+            [folder / "0.nc", folder / "1.nc"],
+        )
+        tables[label] = build_map(study="s", analyses=[analysis], inference=Settings())
+    rows, summary = tables["real"]["row"], tables["real"]["summary"]
+    trained = rows[(rows["model"] == "net") & (rows["layer"] == "layer1")].set_index(["region", "compartment"])
+    rho = compare(upper_triangle(item_similarity(layers["layer1"])), upper_triangle(matrices["V1", "4"]), "spearman")
+    assert trained.loc[("V1", "4"), "score"] == pytest.approx(rho, abs=1e-6)
+    assert trained.loc[("V1", "4"), "score_normalised"] == pytest.approx(rho / 0.9, abs=1e-6)
+    both = trained.loc[("V1", "4"), "score"] + trained.loc[("V1", "5"), "score"]
+    assert trained.loc[("V1", "all"), "score"] == pytest.approx(both / 2)
+    best = summary[summary["model"] == "net"].set_index(["region", "compartment"])
+    assert best.loc[("V1", "all"), "best_layer"] == "layer1" and best.loc[("V2", "all"), "best_layer"] == "layer4"
+    assert len(best.loc[("V1", "4"), "best_layer_choices"].split(" | ")) == 40
+    assert set(summary["ci_unit"]) == {"item"} and set(summary["n_subjects"]) == {0}
+    contrasts = tables["real"]["contrast"]
+    assert (contrasts[contrasts["contrast"] == "trained"]["ci_low"] > 0).all()
+    order = contrasts[contrasts["contrast"] == "depth order: V1 before V2"]
+    assert order["probability_above_zero"].tolist() == [1.0]
+    null = tables["shuffled"]["row"]
+    assert null["score"].abs().max() < 0.2
+    assert ((null["ci_low"] <= 0) & (null["ci_high"] >= 0)).mean() >= 0.85

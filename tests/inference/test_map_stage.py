@@ -1,0 +1,217 @@
+"""Whole maps from synthetic scores of known truth."""
+
+import numpy as np
+import pytest
+
+from pipeline.artifacts.map import TABLES, open_map, write_map
+from pipeline.artifacts.store import standard_attrs
+from pipeline.errors import BrokenArtifact, SampleMismatch, UnknownName
+from pipeline.inference.stage import AnalysisScores, build_map
+
+REGIONS = ["early", "late", "noise"]
+
+
+def analysis(paths, models, contrasts=(), within=False):
+    return AnalysisScores("story", "ridge", within, contrasts, REGIONS, models, paths)
+
+
+def profile(peak, height, n_layers=7):
+    return height * np.exp(-(((np.arange(n_layers) - peak) / 0.8) ** 2))
+
+
+def listeners(make_planted, fold, n_subjects=10, model="net", height=0.7, seed=0, objective="supervised"):
+    """Regions early (layer 1), late (layer 5) and noise for each subject and their mean, which is less noisy."""
+    columns, regions, subjects = [], [], []
+    for subject in [*(f"s{i:02d}" for i in range(n_subjects)), "mean"]:
+        for region, peak, scale in zip(REGIONS, (1, 5, 0), (1, 1, 0), strict=True):
+            columns.append(profile(peak, height * scale * (1.2 if subject == "mean" else 1)))
+            regions.append(region)
+            subjects.append(subject)
+    return make_planted(
+        np.random.default_rng(seed),
+        np.stack(columns, axis=1),
+        fold,
+        regions=regions,
+        subjects=subjects,
+        model=model,
+        objective=objective,
+        n_subjects=n_subjects,
+    )
+
+
+def pick(frame, **where):
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def test_planted_depths_come_back_for_all_mean_and_each_subject(make_planted, make_blocks, save, settings):
+    scores = listeners(make_planted, make_blocks(samples_per_block=40))
+    tables = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())
+    for table, columns in TABLES.items():
+        assert list(tables[table].columns) == list(columns)
+    summary = tables["summary"]
+    assert summary["subject"].unique().tolist() == ["all", "mean", *(f"s{i:02d}" for i in range(10))]
+    for subject in ("all", "mean", "s03"):
+        for region, layer, depth in (("early", "layer1", 1 / 6), ("late", "layer5", 5 / 6)):
+            row = pick(summary, subject=subject, region=region).iloc[0]
+            assert row["best_layer"] == layer and layer in row["best_layer_set"].split(" | ")
+            assert row["depth_index"] == pytest.approx(depth, abs=0.12)
+            assert row["ci_low"] < row["best_layer_score"] < row["ci_high"]
+            assert row["distinguishable"] == 1
+    noise = pick(summary, subject="all", region="noise").iloc[0]
+    assert noise["ci_low"] < 0 < noise["ci_high"] and np.isnan(noise["depth_index"])
+    assert pick(summary, subject="all")["ci_unit"].unique().tolist() == ["subject"]
+    assert pick(summary, subject="all")["n_subjects"].tolist() == [10] * 3
+    assert pick(summary, subject="mean")["n_subjects"].tolist() == [10] * 3
+    assert pick(summary, subject="s01")["ci_unit"].unique().tolist() == ["block"]
+
+
+def test_all_is_the_mean_of_the_subjects_scores(make_planted, make_blocks, save, settings):
+    scores = listeners(make_planted, make_blocks())
+    rows = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())["row"]
+    late = pick(rows, region="late", layer="layer5")
+    single = late[late["subject"].str.startswith("s")]
+    together = pick(late, subject="all").iloc[0]
+    assert together["score"] == pytest.approx(single["score"].mean(), abs=1e-12)
+    assert together["score_normalised"] == pytest.approx(single["score"].mean() / np.sqrt(0.5), abs=1e-9)
+    spread = single["score"].std(ddof=0) / np.sqrt(10)
+    assert together["ci_high"] - together["ci_low"] == pytest.approx(2 * 1.96 * spread, rel=0.25)
+
+
+def test_few_subjects_take_blocks_and_groups_that_agree_are_combined(make_planted, make_blocks, save, settings):
+    rng = np.random.default_rng(1)
+    strengths = profile(3, 0.6)[:, None]
+    groups = [
+        make_planted(rng, strengths, make_blocks(), group=f"mouse{i}", subjects=[f"m{i}"], regions=["V"])
+        for i in range(3)
+    ]
+    other = make_planted(rng, strengths, make_blocks(n_folds=4), group="mouse3", subjects=["m3"], regions=["V"])
+    paths = [save(group) for group in [*groups, other]]
+    summary = build_map(study="s", analyses=[analysis(paths, ["net"])], inference=settings())["summary"]
+    assert summary[["group", "subject", "n_subjects", "ci_unit"]].to_numpy().tolist() == [
+        ["all", "all", 3, "block"],
+        *([f"mouse{i}", f"m{i}", 1, "block"] for i in range(4)),
+    ]
+
+
+def test_contrast_recovers_a_known_difference(make_planted, make_blocks, save, settings, contrast):
+    fold = make_blocks(samples_per_block=60)
+    paths = [
+        save(listeners(make_planted, fold, model="net", height=0.7)),
+        save(listeners(make_planted, fold, model="net@random-0", height=0.2, seed=1, objective="random")),
+        save(listeners(make_planted, fold, model="net@random-1", height=0.4, seed=2, objective="random")),
+        save(listeners(make_planted, fold, model="rate", height=0.7, seed=3, objective="baseline")),
+    ]
+    contrasts = [
+        contrast("over twins", "net", "net@random"),
+        contrast("over rate", "net", "rate"),
+        contrast("layer 5 over twins", "net", "net@random", "layer5"),
+    ]
+    models = ["net", "net@random-0", "net@random-1", "rate"]
+    table = build_map(study="s", analyses=[analysis(paths, models, contrasts)], inference=settings())["contrast"]
+    twins = pick(table, contrast="over twins", subject="all", region="late").iloc[0]
+    assert twins["difference"] == pytest.approx(0.7 - 0.4, abs=0.04)  # the better seed
+    assert twins["ci_low"] > 0 and twins["probability_above_zero"] == 1
+    assert (twins["ci_unit"], twins["n_units"]) == ("subject", 10)
+    assert twins["statement"].startswith("trained against the best of 2 random twins")
+    rate = pick(table, contrast="over rate", subject="mean", region="late").iloc[0]
+    assert rate["ci_low"] < 0 < rate["ci_high"] and rate["ci_unit"] == "block" and rate["n_units"] == 30
+    assert "separate fits" in rate["statement"]
+    fixed = pick(table, contrast="layer 5 over twins", subject="all").set_index("region")
+    assert fixed.loc["early", "difference"] == pytest.approx(0, abs=0.05)
+    assert fixed.loc["late", "difference"] == pytest.approx(0.3, abs=0.04)
+
+
+def test_order_of_regions(make_planted, make_blocks, save, settings):
+    scores = listeners(make_planted, make_blocks(samples_per_block=40))
+    table = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())["contrast"]
+    assert set(table["subject"]) == {"all", "mean"}
+    row = pick(table, contrast="depth order: early before late", subject="all").iloc[0]
+    assert row["difference"] == pytest.approx(4 / 6) and row["probability_above_zero"] == 1
+    assert "noise not predicted above 0" in pick(table, contrast="depth order: late before noise").iloc[0]["statement"]
+
+
+def test_constant_target_is_left_out_and_counted(make_scores, make_blocks, save, settings):
+    rng = np.random.default_rng(2)
+    fold, block = make_blocks()
+    y = rng.standard_normal((fold.size, 3))
+    p = 0.6 * y[:, None] + rng.standard_normal((fold.size, 4, 3))
+    y[:, 1] = 0
+    scores = make_scores(p, y, fold, block, regions=["V", "V", "V"], reliability=[0.5, np.nan, 0.01])
+    tables = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())
+    row = tables["summary"].iloc[0]
+    assert (row["n_targets"], row["n_constant"]) == (2, 1)
+    single = make_scores(p[:, :, :1], y[:, :1], fold, block, group="other")
+    alone = build_map(study="s", analyses=[analysis([save(single)], ["net"])], inference=settings())["row"]
+    # only the first target is reliable enough to be normalised, and its ceiling is the row's
+    assert tables["row"]["score_normalised"].tolist() == pytest.approx((alone["score"] / np.sqrt(0.5)).tolist())
+    assert row["ceiling"] == pytest.approx(np.sqrt(0.5))
+
+
+def test_region_of_constant_targets_only_is_undefined_but_there(make_scores, make_blocks, save, settings, tmp_path):
+    rng = np.random.default_rng(3)
+    fold, block = make_blocks()
+    y = rng.standard_normal((fold.size, 2))
+    y[:, 1] = 1
+    p = rng.standard_normal((fold.size, 4, 2))
+    tables = build_map(
+        study="s",
+        analyses=[analysis([save(make_scores(p, y, fold, block, regions=["A", "B"]))], ["net"])],
+        inference=settings(),
+    )
+    row = pick(tables["summary"], region="B").iloc[0]
+    assert (row["n_targets"], row["n_constant"], row["best_layer"], row["distinguishable"]) == (0, 1, "", 0)
+    assert np.isnan(row["best_layer_score"])
+    write_map(tables, {**standard_attrs("map", "test", "c", "i"), "study": "s"}, tmp_path / "s.nc")
+    assert len(open_map(tmp_path / "s.nc")[0]["row"]) == 8
+
+
+def test_compartments_and_their_mean(make_planted, make_blocks, save, settings):
+    strengths = np.stack([profile(1, 0.6), profile(5, 0.6), profile(3, 0.6)], axis=1)
+    scores = make_planted(
+        np.random.default_rng(4),
+        strengths,
+        make_blocks(),
+        regions=["V1", "V1", "V2"],
+        compartments=["4", "5", "4"],
+    )
+    rows = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())["row"]
+    found = rows[["region", "compartment"]].drop_duplicates().to_numpy().tolist()
+    assert found == [["V1", "all"], ["V1", "4"], ["V1", "5"], ["V2", "all"], ["V2", "4"]]
+    first = pick(rows, region="V1", layer="layer2").set_index("compartment")["score"]
+    assert first["all"] == pytest.approx((first["4"] + first["5"]) / 2)
+
+
+def test_within_category_is_a_metric_of_its_own(make_scores, save, settings):
+    rng = np.random.default_rng(5)
+    category = np.array(["a", "b", "c"])[np.arange(90) % 3]
+    offset = 5.0 * (np.arange(90) % 3)[:, None]
+    y = offset + rng.standard_normal((90, 1))
+    p = offset[:, None] + rng.standard_normal((90, 4, 1))
+    scores = make_scores(p, y, np.arange(90) // 18, np.arange(90), categories=category, ci_unit="item")
+    rows = build_map(study="s", analyses=[analysis([save(scores)], ["net"], within=True)], inference=settings())["row"]
+    assert pick(rows, metric="ridge")["score"].min() > 0.8
+    within = pick(rows, metric="ridge-within-category")
+    assert within["score"].abs().max() < 0.4 and within["score_normalised"].isna().all()
+    assert within["ci_unit"].unique().tolist() == ["item"]
+
+
+def test_same_inputs_give_the_same_numbers(make_planted, make_blocks, save, settings):
+    path = save(listeners(make_planted, make_blocks(), n_subjects=3))
+    first, second = (build_map(study="s", analyses=[analysis([path], ["net"])], inference=settings()) for _ in range(2))
+    for table in TABLES:
+        assert first[table].equals(second[table])
+
+
+def test_faults_are_named(make_planted, make_blocks, save, settings, contrast):
+    rng = np.random.default_rng(6)
+    net = save(make_planted(rng, np.full((4, 1), 0.3), make_blocks()))
+    other = save(make_planted(rng, np.full((4, 1), 0.3), make_blocks(blocks_per_fold=7), model="other"))
+    with pytest.raises(SampleMismatch, match=r"other\.nc \(35 blocks\).*net\.nc \(30 blocks\)"):
+        build_map(study="s", analyses=[analysis([net, other], ["net", "other"])], inference=settings())
+    with pytest.raises(BrokenArtifact, match="model 'third' has no scores of group 'g'"):
+        build_map(study="s", analyses=[analysis([net], ["net", "third"])], inference=settings())
+    contrasts = [contrast("c", "net", "net", "layer 9")]
+    with pytest.raises(UnknownName, match="layer 9"):
+        build_map(study="s", analyses=[analysis([net], ["net"], contrasts)], inference=settings())
