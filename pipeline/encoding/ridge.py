@@ -11,12 +11,31 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pipeline.encoding.align import delayed_design, high_pass_features
+from pipeline.encoding.align import delayed_design, high_pass_within
 from pipeline.encoding.splits import Fold
 from pipeline.errors import SampleMismatch
 
 MAX_R = 1 - 1e-7  # keeps Fisher z finite
 TIE = 1e-9  # inner scores this close (Fisher z) are equal
+
+
+@dataclasses.dataclass(frozen=True)
+class HighPass:
+    """A high-pass filter within stretches of samples.
+
+    Parameters
+    ----------
+    stretches : array of shape (n_samples,), the stretch of each sample: what one outer fold holds out of one run
+    sample_interval_s, period_s : in s
+    """
+
+    stretches: np.ndarray
+    sample_interval_s: float
+    period_s: float
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Columns ``(n_samples, n_columns)`` without what is slower than the period."""
+        return high_pass_within(values, self.stretches, self.sample_interval_s, self.period_s)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +80,7 @@ def fit_ridge(
     delays: Sequence[int] = (0,),
     runs: np.ndarray | None = None,
     rows: np.ndarray | None = None,
-    high_pass: tuple[float, float] | None = None,
+    high_pass: HighPass | None = None,
     memory_budget_mb: float = 1024,
     after_fold: Callable[[], object] | None = None,
 ) -> RidgeFit:
@@ -83,7 +102,7 @@ def fit_ridge(
     delays : delays of the response behind the features, in bins
     runs : array of shape (n_bins,), label of each bin's run (None: one run); delays do not cross runs
     rows : array of shape (n_samples,), the bin of each sample (None: all bins in order)
-    high_pass : (sample_interval_s, period_s) of the filter that the responses went through, in s
+    high_pass : the filter that the responses went through, applied to the delayed features as well
     memory_budget_mb : no array that grows with the number of targets exceeds it while it is worked on
     after_fold : called after each outer fold, for progress bars
 
@@ -106,7 +125,7 @@ def fit_ridge(
         raise SampleMismatch(f"features have {rows.size} samples and responses {responses.shape[0]}")
     design = delayed_design(features, delays, runs, rows)
     if high_pass is not None:
-        design = high_pass_features(design, runs[rows], *high_pass)
+        design = high_pass.apply(design)
     grid = np.asarray(penalties, np.float64)
     n_samples, n_targets = responses.shape
     constant = is_constant(responses)

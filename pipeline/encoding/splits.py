@@ -237,3 +237,21 @@ def describe(options: Splits, folds: Sequence[Fold]) -> dict[str, object]:
         "n_test": [int(fold.test.size) for fold in folds],
         "n_blocks": int(sum(np.unique(fold.block).size for fold in folds)),
     }
+
+
+def held_out_stretches(folds: list[Fold], run: np.ndarray) -> np.ndarray:
+    """Number of the stretch that each sample belongs to: what one outer fold holds out of one run.
+
+    Parameters
+    ----------
+    run : array of shape (n_samples,), the run of each sample
+
+    Returns
+    -------
+    array of shape (n_samples,), int; samples that are never held out form one stretch per run
+    """
+    fold_of = np.full(run.size, -1)
+    for number, fold in enumerate(folds):
+        fold_of[fold.test] = number
+    labels = {pair: index for index, pair in enumerate(dict.fromkeys(zip(run.tolist(), fold_of.tolist(), strict=True)))}
+    return np.array([labels[pair] for pair in zip(run.tolist(), fold_of.tolist(), strict=True)])

@@ -14,9 +14,9 @@ from pipeline.encoding.blocks import BlockSums
 from pipeline.encoding.group import GroupData, open_group
 from pipeline.encoding.options import RidgeOptions
 from pipeline.encoding.reliability import Reliability, estimate_reliability, match_units, scored_responses
-from pipeline.encoding.ridge import RidgeFit, fisher_z, fit_ridge, is_constant
+from pipeline.encoding.ridge import HighPass, RidgeFit, fisher_z, fit_ridge, is_constant
 from pipeline.encoding.shuffle import shuffled_rows
-from pipeline.encoding.splits import Fold, describe, make_splits
+from pipeline.encoding.splits import Fold, describe, held_out_stretches, make_splits
 from pipeline.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -63,9 +63,14 @@ def encode_group(
     if shuffle_seed is not None:
         group = dataclasses.replace(group, responses=group.responses[:, shuffled_rows(group.samples, shuffle_seed)])
     folds = make_splits(options.splits, group.samples, seed=options.seed)
+    high_pass = None
+    if group.high_pass is not None:
+        high_pass = HighPass(held_out_stretches(folds, group.samples.run), *group.high_pass)
+        filtered = np.stack([high_pass.apply(repeat) for repeat in group.responses])
+        group = dataclasses.replace(group, responses=filtered, z_scored=False)
     responses = scored_responses(group.responses, group.samples.run, z_scored=group.z_scored)
     tables = _LayerTables(folds, responses, len(layers))
-    _fit_layers(group, responses, folds, options, layers, tables)
+    _fit_layers(group, responses, folds, high_pass, options, layers, tables)
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
@@ -82,6 +87,7 @@ def _fit_layers(
     group: GroupData,
     responses: np.ndarray,
     folds: list[Fold],
+    high_pass: HighPass | None,
     options: RidgeOptions,
     layers: tuple[str, ...],
     tables: _LayerTables,
@@ -100,7 +106,7 @@ def _fit_layers(
                 delays=group.delays,
                 runs=bin_runs,
                 rows=rows,
-                high_pass=group.high_pass,
+                high_pass=high_pass,
                 memory_budget_mb=MEMORY_BUDGET_MB,
                 after_fold=bar.update,
             )

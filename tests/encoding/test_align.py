@@ -8,7 +8,7 @@ from pipeline.encoding.align import (
     align_items,
     align_time,
     delayed_design,
-    high_pass_features,
+    high_pass_within,
     whole_delays,
 )
 from pipeline.errors import BadConfiguration, SampleMismatch
@@ -107,15 +107,15 @@ def test_delays_between_samples_are_refused() -> None:
         whole_delays((0.5, 0.9), 2.0)
 
 
-def test_high_pass_works_within_runs_and_fills_with_their_mean() -> None:
+def test_high_pass_works_within_stretches_and_fills_with_their_mean() -> None:
     design = np.random.default_rng(0).standard_normal((150, 3)) + 5
     runs = np.repeat([0, 1], [90, 60])
-    filtered = high_pass_features(design, runs, 2.0, 60.0)
+    filtered = high_pass_within(design, runs, 2.0, 60.0)
     np.testing.assert_allclose(filtered[:90], cosine_high_pass(design[:90], 2.0, 60.0))
     np.testing.assert_allclose(filtered[90:], cosine_high_pass(design[90:], 2.0, 60.0))
     design[[3, 40], 1] = np.nan
     filled = design[:90].copy()
     filled[[3, 40], 1] = np.nanmean(design[:90, 1])
     np.testing.assert_allclose(
-        high_pass_features(design, runs, 2.0, 60.0)[:90], cosine_high_pass(filled, 2.0, 60.0), atol=1e-12
+        high_pass_within(design, runs, 2.0, 60.0)[:90], cosine_high_pass(filled, 2.0, 60.0), atol=1e-12
     )

@@ -189,6 +189,26 @@ def test_high_pass_filter_is_applied_to_features_too(tmp_path: Path) -> None:
     assert np.all(fold_mean_r(encode((tmp_path / "filtered.nc", activations)))[1, :5] > 0.8)
 
 
+def test_filtered_noise_is_not_predicted(tmp_path: Path) -> None:
+    """More features than samples and slow noise on both sides: a filter over the whole run gave r of about .1 here."""
+    from scipy.signal import lfilter
+
+    from pipeline.stimuli.temporal_filter import cosine_high_pass
+
+    z = []
+    for seed in range(8):
+        generator = np.random.default_rng(seed)
+        slow = lfilter([1], [1, -0.9], generator.standard_normal((180, 206)), axis=0)
+        clock = 2.0 * np.arange(1, 181)
+        noise = cosine_high_pass(slow[:, :6], 2.0, 128.0)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        recording = write_responses(folder / "r.nc", noise[None], clock, high_pass_s=128.0)
+        activations = write_activations(folder / "a.zarr", dict.fromkeys(LAYERS, slow[:, 6:]), clock)
+        z.append(fisher_z(fold_mean_r(encode((recording, activations)))).mean())
+    assert abs(np.mean(z)) < 2 * np.std(z, ddof=1) / np.sqrt(len(z))
+
+
 def test_shuffled_responses_find_nothing(tmp_path: Path) -> None:
     run = story(tmp_path)
     z = np.concatenate([fisher_z(fold_mean_r(encode(run, shuffle=seed))[:, :5]).ravel() for seed in range(6)])
