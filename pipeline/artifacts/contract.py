@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,9 @@ def read_zarr(path: Path, contract: Contract) -> xr.Dataset:
     if not path.is_dir():
         raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
     try:
-        dataset = xr.open_zarr(path, consolidated=False, chunks=None)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*\.snakemake_timestamp.*")  # put there by Snakemake
+            dataset = xr.open_zarr(path, consolidated=False, chunks=None)
     except (OSError, ValueError, KeyError) as error:
         raise BrokenArtifact(
             f"{path} cannot be read as Zarr ({type(error).__name__}: incomplete or altered); "
