@@ -42,19 +42,29 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="layermap", description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter)
+    parser = _Parser(
+        prog="layermap", description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--version", action="version", version=f"layermap {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="STAGE", parser_class=_Parser)
     for stage, text in STAGES.items():
         command = commands.add_parser(stage, help=text, description=text)
-        command.add_argument("--study", default="demo", help="a name in workflows/studies or a path ending in .yaml (default: demo)")
+        command.add_argument(
+            "--study", default="demo", help="a name in workflows/studies or a path ending in .yaml (default: demo)"
+        )
         command.add_argument("--analysis", help="only this analysis of the study")
-        command.add_argument("--mirror", help="folder or http(s) prefix holding files as HOST/PATH of their public address")
+        command.add_argument(
+            "--mirror", help="folder or http(s) prefix holding files as HOST/PATH of their public address"
+        )
         command.add_argument("--limit", type=int, help="take only this many groups or subjects")
-        command.add_argument("--shuffle", type=int, metavar="SEED", help="shuffle the responses: the study must find nothing")
+        command.add_argument(
+            "--shuffle", type=int, metavar="SEED", help="shuffle the responses: the study must find nothing"
+        )
         command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="where networks run")
         command.add_argument("--threads", type=int, help="threads of numerical libraries")
-        command.add_argument("--log", type=Path, help="also write messages here; the traceback of a failure goes beside it")
+        command.add_argument(
+            "--log", type=Path, help="also write messages here; the traceback of a failure goes beside it"
+        )
         if stage in ("prepare", "activate"):
             command.add_argument("--stimulus", help="only this stimulus")
         if stage == "prepare":
@@ -62,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
         if stage in ("fetch", "activate", "encode", "compare"):
             command.add_argument("--model", help="only this model")
         if stage == "fetch":
-            command.add_argument("--what", choices=["all", "recordings", "weights"], default="all", help="what to fetch")
+            command.add_argument(
+                "--what", choices=["all", "recordings", "weights"], default="all", help="what to fetch"
+            )
         if stage in ("encode", "compare"):
             command.add_argument("--group", help="only this group")
     for name, text in LISTS.items():
@@ -120,6 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     log = getattr(arguments, "log", None)
     _pin_threads(getattr(arguments, "threads", None))
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants a line now and then, not a moving bar
     try:
         _run(arguments)
     except LayermapError as error:

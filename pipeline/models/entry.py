@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.artifacts.activations import LayerInfo
-from pipeline.fetch.weights import WeightSource
+from pipeline.fetch.source import WeightSource
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,88 @@
+"""What the PyTorch networks share: device, strict loading of safetensors, and reproducible forward passes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import BrokenArtifact, LayermapError
+from pipeline.models.convert_checkpoint import WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(device: str) -> torch.device:
+    """``auto`` takes the GPU where there is one; anything else must be a device that torch can use here.
+
+    Raises
+    ------
+    LayermapError
+        No such device, or a GPU was asked for and there is none.
+    """
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise LayermapError(f"device '{device}' is unknown to torch; use auto, cpu or cuda") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise LayermapError(
+            f"device '{device}' was asked for, but torch sees no GPU here; use device=cpu or device=auto"
+        )
+    return chosen
+
+
+def weights_file(weights_folder: Path | None, model: str) -> Path:
+    """The fetched safetensors of a model; raises `BrokenArtifact` with the remedy if they are not there."""
+    path = None if weights_folder is None else weights_folder / WEIGHTS_FILE
+    if path is None or not path.is_file():
+        raise BrokenArtifact(f"weights of {model} are missing ({path}); fetch them with: snakemake fetch")
+    return path
+
+
+def load_weights(module: torch.nn.Module, weights_folder: Path | None, model: str) -> None:
+    """Load a module's safetensors strictly: every key must be there, and none may be left over.
+
+    Raises
+    ------
+    BrokenArtifact
+        The file is missing, damaged, or holds other tensors than the network needs.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = weights_file(weights_folder, model)
+    remedy = "delete its folder and run: snakemake fetch"
+    try:
+        module.load_state_dict(load_file(path), strict=True)
+    except SafetensorError as error:
+        raise BrokenArtifact(f"{path} cannot be read as safetensors ({error}); {remedy}") from error
+    except RuntimeError as error:
+        raise BrokenArtifact(f"{path} does not hold the tensors of {model} ({error}); {remedy}") from error
+
+
+@contextlib.contextmanager
+def reproducible_inference() -> Iterator[None]:
+    """No gradients, deterministic kernels, full float32 products; the settings found are put back."""
+    import torch
+
+    memory: Any = torch.utils.deterministic
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = memory.fill_uninitialized_memory
+    tf32 = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False  # costs time, changes no number
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        memory.fill_uninitialized_memory = fill
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32

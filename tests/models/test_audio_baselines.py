@@ -1,0 +1,79 @@
+"""Log-mel spectra against transformers' filters, modulation filters against modulated sound."""
+
+import numpy as np
+import pytest
+
+from pipeline.errors import LayermapError
+from pipeline.models import audio_baselines, mel
+
+RATE_HZ = 16_000
+TIME_S = np.arange(2 * RATE_HZ) / RATE_HZ
+
+
+def test_filters_are_those_of_transformers():
+    from transformers.audio_utils import mel_filter_bank
+
+    expected = mel_filter_bank(
+        num_frequency_bins=mel.N_FFT // 2 + 1,
+        num_mel_filters=mel.N_BANDS,
+        min_frequency=mel.LOWEST_HZ,
+        max_frequency=mel.HIGHEST_HZ,
+        sampling_rate=RATE_HZ,
+        norm=None,
+        mel_scale="htk",
+    )
+    np.testing.assert_allclose(mel.mel_filters(), expected.T, atol=1e-9)
+
+
+def test_a_tone_is_loudest_in_its_band_and_10_db_are_10_db():
+    tone = np.sin(2 * np.pi * 1000 * TIME_S)
+    spectra = mel.log_mel(np.stack([tone, tone / np.sqrt(10)]))
+    centre_mel = np.linspace(*(2595 * np.log10(1 + np.array([50, 8000]) / 700)), 66)[1:-1]
+    assert int(spectra[0].mean(axis=0).argmax()) == int(np.abs(centre_mel - 2595 * np.log10(1 + 1000 / 700)).argmin())
+    assert (spectra[0] - spectra[1]).max() == pytest.approx(10, abs=1e-6)
+    assert mel.log_mel(np.zeros((1, RATE_HZ))).max() == -100
+
+
+def test_log_mel_hears_no_future(sounds_of, all_layers):
+    network = audio_baselines.load_log_mel(None, None, "cpu")
+    sound = np.random.default_rng(0).standard_normal(2 * RATE_HZ).astype(np.float32)
+    changed = sound.copy()
+    changed[RATE_HZ:] = 0
+    time_s = network.clock(sounds_of([sound]))[1]
+    np.testing.assert_allclose(time_s, 0.1 * np.arange(1, 21))
+    before, after = (all_layers(network, sounds_of([s]))["log-mel"] for s in (sound, changed))
+    np.testing.assert_array_equal(before[time_s <= 1], after[time_s <= 1])
+    assert (before[time_s > 1.1] > after[time_s > 1.1] + 10).all()
+
+
+def modulation_of(sound):
+    """(rate, scale; negative scales fall) → energy in dB, mean over regions."""
+    features = audio_baselines.describe_clip(sound.astype(np.float32))[mel.N_BANDS :]
+    energies = features.reshape(-1, audio_baselines.N_REGIONS).mean(axis=1)
+    return dict(zip(audio_baselines.modulations(), energies, strict=True))
+
+
+@pytest.mark.parametrize("rate_hz", [4, 8, 16])
+def test_modulated_noise_has_energy_at_its_rate(rate_hz):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(TIME_S.size)
+    plain, modulated = modulation_of(noise), modulation_of(noise * (1 + 0.9 * np.sin(2 * np.pi * rate_hz * TIME_S)))
+    gain = {rate: modulated[rate, 0] - plain[rate, 0] for rate in audio_baselines.RATES_HZ if rate}
+    assert max(gain, key=gain.get) == rate_hz
+
+
+def test_rising_and_falling_sweeps_differ():
+    sweep = 0.1 * np.sin(2 * np.pi * np.cumsum(500 * 8 ** ((TIME_S * 4) % 1)) / RATE_HZ)
+    rising, falling = modulation_of(sweep), modulation_of(sweep[::-1])
+    preference = {sign: rising[4, sign * 2] - falling[4, sign * 2] for sign in (1, -1)}
+    assert preference[1] * preference[-1] < 0
+    assert min(abs(value) for value in preference.values()) > 3
+
+
+def test_modulation_is_for_clips(sounds_of, all_layers):
+    network = audio_baselines.load_spectrogram_modulation(None, None, "cpu")
+    with pytest.raises(LayermapError, match="use log-mel"):
+        network.clock(sounds_of([TIME_S]))
+    generator = np.random.default_rng(0)
+    sounds = [generator.standard_normal(n).astype(np.float32) for n in (RATE_HZ, 2 * RATE_HZ)]
+    quiet, loud = (all_layers(network, sounds_of(sounds, padding=p))["spectrogram-modulation"] for p in (0.0, 0.9))
+    np.testing.assert_array_equal(quiet, loud)

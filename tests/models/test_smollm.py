@@ -1,0 +1,88 @@
+"""SmolLM2: reads windows that leave every word enough past and no future; its weights know English."""
+
+import random
+
+import numpy as np
+import pytest
+
+from pipeline.models import smollm
+
+TEXT = (
+    "the old woman opened the door of her house and saw that it was raining so she went back inside to look for "
+    "her umbrella before she walked down the hill to buy some bread from the shop in the village"
+)
+SENTENCE = TEXT.split()
+
+
+@pytest.mark.parametrize("n_tokens", [1, 500, 1024, 1025, 1536, 5000])
+def test_windows_give_every_token_once_with_enough_past(n_tokens):
+    given = []
+    for start, end, first_new in smollm.token_windows(n_tokens):
+        assert 0 <= start <= first_new < end <= n_tokens
+        assert end - start <= smollm.CONTEXT_TOKENS
+        assert start == 0 or first_new - start >= smollm.STRIDE_TOKENS
+        given += range(first_new, end)
+    assert given == list(range(n_tokens))
+
+
+@pytest.fixture(scope="module")
+def network(weights):
+    return smollm.load(weights("smollm2-135m"), None, "cpu")
+
+
+def perplexity(network, words):
+    tokens, _ = network.tokenize(words)
+    states = network.states(tokens, np.arange(len(tokens)))["norm"].astype(np.float64)
+    logits = states[:-1] @ network.module.embed_tokens.weight.detach().numpy().T.astype(np.float64)
+    top = logits.max(axis=1)
+    log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    return np.exp(np.mean(log_sum - logits[np.arange(len(tokens) - 1), tokens[1:]]))
+
+
+@pytest.mark.study
+def test_english_is_likelier_than_its_words_shuffled(network):
+    shuffled = SENTENCE.copy()
+    random.Random(0).shuffle(shuffled)
+    assert perplexity(network, SENTENCE) < 60
+    assert perplexity(network, shuffled) > 5 * perplexity(network, SENTENCE)
+
+
+@pytest.mark.study
+def test_layers_are_those_of_the_registry_and_of_transformers(network, words_of, all_layers):
+    import torch
+
+    layers = all_layers(network, words_of(SENTENCE))
+    assert list(layers) == [layer.name for layer in smollm.SMOLLM2_135M.layers]
+    tokens, last = network.tokenize(SENTENCE)
+    start = network.tokenizer.token_to_id(smollm.START_TOKEN)
+    with torch.no_grad():
+        expected = network.module(input_ids=torch.tensor([[start, *tokens]]), output_hidden_states=True)
+    np.testing.assert_allclose(layers["block10"], expected.hidden_states[10][0, last + 1].numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(layers["norm"], expected.last_hidden_state[0, last + 1].numpy(), rtol=1e-4, atol=1e-4)
+    assert np.abs(layers["block30"] - layers["norm"]).max() > 1
+    assert sum(values.numel() for values in network.module.parameters()) == smollm.SMOLLM2_135M.parameters
+
+
+@pytest.mark.study
+def test_words_to_come_change_nothing(network, words_of, all_layers):
+    changed = SENTENCE[:20] + ["zebra"] * (len(SENTENCE) - 20)
+    before, after = all_layers(network, words_of(SENTENCE)), all_layers(network, words_of(changed))
+    for name, values in before.items():
+        assert np.abs(values[:20] - after[name][:20]).max() < 1e-5 * values.std(), name
+        assert np.abs(values[20:] - after[name][20:]).max() > 0.1 * values.std(), name
+
+
+@pytest.mark.study
+def test_no_word_is_an_outlier_for_standing_first(network, words_of, all_layers):
+    layers = all_layers(network, words_of(SENTENCE))
+    for name in ("block15", "block25"):
+        length = np.linalg.norm(layers[name], axis=1)
+        assert length[0] < 2 * np.median(length)
+
+
+@pytest.mark.study
+def test_a_words_last_token_stands_for_it(network):
+    tokens, last = network.tokenize(["Alice", "incomprehensibilities"])
+    assert last[1] == len(tokens) - 1
+    assert last[1] - last[0] > 1
+    assert network.tokenizer.decode(tokens).split() == ["Alice", "incomprehensibilities"]

