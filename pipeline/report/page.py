@@ -1,0 +1,277 @@
+"""One page with everything in it: findings, figures, provenance, style, and the plotting library."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import yaml
+
+from pipeline import __version__
+from pipeline.report.comparisons import PlantedTable, contrast_findings, order_findings, planted_table
+from pipeline.report.facts import TWIN, AnalysisFacts, ModelFacts, StudyFacts
+from pipeline.report.figure import Figure, LegendEntry
+from pipeline.report.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
+from pipeline.report.methods_text import TEMPLATES, TEXT, Methods
+from pipeline.report.provenance import Download, StageTime
+from pipeline.report.scores_read import ScoresContents
+from pipeline.report.views import View
+from pipeline.report.wording import ci_unit, counted, duration, file_size, listed, metric
+
+RUN_SECTIONS = [
+    ("data", "data"),
+    ("models", "models"),
+    ("splits and seeds", "splits"),
+    ("methods, ready to paste", "methods"),
+    ("references", "references"),
+    ("versions and wall times", "times"),
+    ("the map as a download", "downloads"),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class PagePanel:
+    id: str
+    title: str
+    json: str
+    height_px: int
+    min_width_px: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PageFigure:
+    """A numbered figure with its caption in words."""
+
+    id: str
+    number: int
+    title: str
+    text: str
+    files: str
+    panels: list[PagePanel]
+    legend: list[LegendEntry]
+    column_px: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PageView:
+    """What was found in one view."""
+
+    heading: str
+    models: list[ModelFindings]
+    comparisons: list[Finding]
+    planted: PlantedTable | None
+    units: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One analysis on the page.
+
+    Parameters
+    ----------
+    split : how samples were divided, in words
+    """
+
+    analysis: AnalysisFacts
+    views: list[PageView]
+    figures: list[PageFigure]
+    split: str
+
+
+def notices(study: StudyFacts) -> list[str]:
+    """What a reader must know before anything else."""
+    found = []
+    if study.simulated:
+        found.append(
+            "These are simulations: the responses on this page were computed, with known answers planted in them; "
+            "no brain was recorded."
+        )
+    if study.shuffle_seed is not None:
+        found.append(
+            f"The responses were shuffled (seed {study.shuffle_seed}): their tie to the stimuli is cut, "
+            "and nothing should be found."
+        )
+    return found
+
+
+def page_view(study: StudyFacts, view: View) -> PageView:
+    """The sentences of one view."""
+    return PageView(
+        heading=capitalised(f"{metric(view.metric)}, {view.subject_in_words}"),
+        models=[model_findings(view, model) for model in view.networks],
+        comparisons=[*contrast_findings(view), *order_findings(view)],
+        planted=planted_table(view),
+        units=unit_sentence(study, view),
+    )
+
+
+class Captions:
+    """Numbers figures and writes their captions from ``text/captions.yaml``."""
+
+    def __init__(self, study: StudyFacts) -> None:
+        self._texts: dict[str, dict[str, str]] = yaml.safe_load((TEXT / "captions.yaml").read_text(encoding="utf-8"))
+        self._study = study
+        self._number = 0
+
+    def page_figure(self, figure: Figure, view: View) -> PageFigure:
+        """Give a figure its number and caption; ``view`` says what the intervals are."""
+        self._number += 1
+        texts = self._texts[figure.kind]
+        units = listed([ci_unit(str(name)) for name in dict.fromkeys(view.summary["ci_unit"])])
+        stem = self._study.map_path.removesuffix(".nc")
+        values = {
+            "analysis": f"{analysis_title(view.analysis.name)}: {metric(view.metric)}",
+            "subject": view.subject_in_words,
+            "interval": f"{self._study.percent} bootstrap interval over {units}",
+            "study": self._study.name,
+            "map": f"{stem}.csv",
+            "summary": f"{stem}-summary.csv",
+            "contrasts": f"{stem}-contrasts.csv",
+            **figure.values,
+        }
+        return PageFigure(
+            id=element_id(figure.id),
+            number=self._number,
+            title=texts["title"],
+            text=texts["text"].format(**values),
+            files=texts["files"].format(**values),
+            panels=[
+                PagePanel(element_id(one.id), one.title, one.to_json(), one.height_px, one.min_width_px)
+                for one in figure.panels
+            ],
+            legend=figure.legend,
+            column_px=max([figure.column_px, *(panel.min_width_px for panel in figure.panels)]),
+        )
+
+
+def capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def analysis_title(name: str) -> str:
+    """``scenes-with-position`` as a heading: ``Scenes with position``."""
+    return capitalised(name.replace("-", " "))
+
+
+def element_id(name: str) -> str:
+    """A name as an element's id."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", name)
+
+
+def split_in_words(analysis: AnalysisFacts, contents: ScoresContents) -> str:
+    """How samples were divided, from the scores files themselves."""
+    split = contents.split
+    groups = f" in {counted(contents.n_groups, 'group')}" if contents.n_groups > 1 else ""
+    if split.get("kind") == "random_halves":
+        return f"{split['n_splits']} random halvings of the items{groups}, seed {split['seed']}."
+    kind = str(split.get("kind", "unknown")).replace("_", " ")
+    text = f"{split.get('n_folds', '?')} outer folds ({kind}){groups}"
+    if "n_train" in split:
+        train, test = split["n_train"], split["n_test"]
+        text += f", training samples {_from_to(train)}, held-out samples {_from_to(test)}, {split['n_blocks']} blocks"
+    if split.get("kind") == "contiguous":
+        text += f" of at least {split['block_s']:g} s, gap {split['gap_s']:g} s"
+    return f"{text}; {split.get('n_inner_folds', '?')} inner folds; seed {contents.attrs.get('seed', '?')}."
+
+
+def _from_to(counts: list[int]) -> str:
+    return f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}–{max(counts):,}"
+
+
+def preprocessing_in_words(model: ModelFacts) -> str:
+    """``size px: 224; scale: …``, with the reduction of units."""
+    parts = [f"{key.replace('_', ' ')}: {_value(value)}" for key, value in model.preprocessing.items()]
+    parts += [model.reduction] if model.reduction else []
+    parts += ["already holds a haemodynamic response, no delays"] if model.convolved else []
+    return "; ".join(parts) or "none"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(one) for one in value)
+    return str(value)
+
+
+def table_of_contents(parts: list[Part]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(title, anchor, entries below it) of each section."""
+    names = [part.analysis.name for part in parts]
+    return [
+        ("What was found", "found", [(name, f"found-{name}") for name in names]),
+        ("Figures", "figures", [(name, f"figures-{name}") for name in names]),
+        ("What was run", "run", RUN_SECTIONS),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelLine:
+    """A line of the table of models; the twins of a network share one."""
+
+    model: ModelFacts
+    names: str
+    preprocessing: str
+
+
+def model_lines(analyses: list[AnalysisFacts]) -> list[ModelLine]:
+    """Each model once, in the study's order."""
+    found: dict[tuple[str, str, str], list[ModelFacts]] = {}
+    for analysis in analyses:
+        for model in analysis.models:
+            same = found.setdefault((model.base, model.role, model.reduction), [])
+            if model not in same:
+                same.append(model)
+    return [
+        ModelLine(
+            model=models[0],
+            names=listed([model.name for model in models]),
+            preprocessing=f"as {models[0].base}" if models[0].role == TWIN else preprocessing_in_words(models[0]),
+        )
+        for models in found.values()
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class PageContents:
+    """All that the template shows."""
+
+    study: StudyFacts
+    views: list[View]
+    parts: list[Part]
+    methods: Methods
+    versions: list[tuple[str, str]]
+    times: list[StageTime]
+    downloads: list[Download]
+
+
+def render(contents: PageContents) -> str:
+    """The whole page as one HTML document."""
+    from jinja2 import Environment, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(undefined=StrictUndefined, autoescape=True)
+    environment.filters |= {"duration": duration, "file_size": file_size, "analysis_title": analysis_title}
+    study = contents.study
+    datasets = {part.analysis.dataset.receipt_path: part.analysis.dataset for part in contents.parts}
+    return environment.from_string(_template("page.html.j2")).render(
+        study=study,
+        notices=notices(study),
+        shuffled=shuffled_sentence(study, contents.views) if study.shuffle_seed is not None else "",
+        parts=contents.parts,
+        contents_list=table_of_contents(contents.parts),
+        datasets=list(datasets.values()),
+        models=model_lines([part.analysis for part in contents.parts]),
+        methods=contents.methods,
+        versions=contents.versions,
+        times=contents.times,
+        downloads=contents.downloads,
+        version=__version__,
+        style=_template("style.css"),
+        script=_template("page.js"),
+        plotly=get_plotlyjs().replace("</script", "<\\/script"),
+    )
+
+
+def _template(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")

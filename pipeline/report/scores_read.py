@@ -1,0 +1,205 @@
+"""What the page takes from the scores files beyond the map: examples, penalties, splits, reference matrices.
+
+Files are opened one after another; only what is drawn is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.artifacts.scores import open_scores
+from pipeline.comparison.similarity import compare, upper_triangle
+from pipeline.inference.fold_scores import block_sums, fold_scores
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+MOST_SAMPLES = 1200
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """Held-out predictions of one target from its best layer.
+
+    Parameters
+    ----------
+    r : mean over folds by Fisher z, as in the map
+    time : (n_samples,) in s, or the number of the item
+    n_samples : how many there are; the arrays hold at most `MOST_SAMPLES` of them
+    """
+
+    model: str
+    group: str
+    subject: str
+    place: str
+    target: str
+    layer: str
+    r: float
+    time: NDArray[np.float64]
+    measured: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    in_time: bool
+    n_samples: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Penalties:
+    """Penalties chosen for one model, over groups, folds, layers and targets.
+
+    Parameters
+    ----------
+    counts : penalty → how often
+    at_lowest, at_highest : share of choices at either end of the grid
+    """
+
+    model: str
+    counts: dict[float, int]
+    at_lowest: float
+    at_highest: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Similarities:
+    """Measured and model similarity matrices of the target that a network matches best."""
+
+    model: str
+    layer: str
+    target: str
+    score: float
+    items: list[str]
+    measured: NDArray[np.float64]
+    modelled: NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """How alike two targets' matrices are: (target, target2)."""
+
+    targets: list[str]
+    regions: list[str]
+    values: NDArray[np.float64]
+
+
+@dataclasses.dataclass
+class ScoresContents:
+    """All that is taken from an analysis' scores files."""
+
+    examples: list[Example] = dataclasses.field(default_factory=list)
+    penalties: list[Penalties] = dataclasses.field(default_factory=list)
+    similarities: list[Similarities] = dataclasses.field(default_factory=list)
+    reference: Reference | None = None
+    split: dict[str, Any] = dataclasses.field(default_factory=dict)
+    attrs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    n_groups: int = 0
+
+
+def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresContents:
+    """Read an analysis' scores files.
+
+    Parameters
+    ----------
+    networks : models whose examples and penalties are shown
+
+    Raises
+    ------
+    BrokenArtifact
+        A file is missing, broken or not what it should be.
+    """
+    shown = list(networks)
+    contents = ScoresContents()
+    chosen: dict[str, Counter[float]] = {name: Counter() for name in shown}
+    edges: dict[str, list[int]] = {name: [0, 0] for name in shown}
+    groups = set()
+    for path in paths:
+        scores = open_scores(path)
+        model = str(scores.attrs["model"])
+        groups.add(str(scores.attrs["group"]))
+        if not contents.split:
+            contents.split, contents.attrs = json.loads(scores.attrs["split"]), dict(scores.attrs)
+        if "reference_similarity" in scores and contents.reference is None:
+            contents.reference = _reference(scores)
+        if model not in shown:
+            continue
+        if scores.attrs["kind"] == "geometry_scores":
+            contents.similarities.append(_best_similarity(scores))
+            continue
+        contents.examples += _examples(scores)
+        usable = scores["constant"].values == 0
+        values, counts = np.unique(scores["penalty"].values[:, :, usable], return_counts=True)
+        chosen[model].update({float(f"{v:.6g}"): int(c) for v, c in zip(values, counts, strict=True)})
+        edge = scores["penalty_edge"].values[:, :, usable]
+        edges[model][0] += int((edge == -1).sum())
+        edges[model][1] += int((edge == 1).sum())
+    contents.penalties = [_penalties(name, chosen[name], edges[name]) for name in shown if chosen[name]]
+    contents.n_groups = len(groups)
+    return contents
+
+
+def _penalties(model: str, counts: Counter[float], edges: list[int]) -> Penalties:
+    total = sum(counts.values())
+    return Penalties(model, dict(sorted(counts.items())), edges[0] / total, edges[1] / total)
+
+
+def _examples(scores: xr.Dataset) -> list[Example]:
+    targets, layers = scores["target"].values.tolist(), scores["layer"].values.tolist()
+    found = []
+    for number in range(scores.sizes["example"]):
+        name, layer = str(scores["example_target"].values[number]), str(scores["example_layer"].values[number])
+        target = targets.index(name)
+        one = scores.isel(layer=[layers.index(layer)], target=[target])
+        compartment = str(scores["compartment"].values[target])
+        here = np.isfinite(scores["predicted"].values[number])
+        arrays = [scores["sample_time"].values, scores["measured"].values[number], scores["predicted"].values[number]]
+        time, measured, predicted = (array[here][:MOST_SAMPLES].astype(np.float64) for array in arrays)
+        found.append(
+            Example(
+                model=str(scores.attrs["model"]),
+                group=str(scores.attrs["group"]),
+                subject=str(scores["subject"].values[target]),
+                place=f"{scores['region'].values[target]} {compartment}".strip(),
+                target=name,
+                layer=layer,
+                r=float(fold_scores(block_sums(one)).score[0, 0, 0]),
+                time=time,
+                measured=measured,
+                predicted=predicted,
+                in_time=str(scores.attrs["ci_unit"]) == "block",
+                n_samples=int(here.sum()),
+            )
+        )
+    return found
+
+
+def _best_similarity(scores: xr.Dataset) -> Similarities:
+    """The pair (layer, target) with the highest score on all items."""
+    comparison = str(scores.attrs["comparison"])
+    measured = np.moveaxis(scores["similarity"].values, 2, 0).astype(np.float64)
+    modelled = scores["model_similarity"].values.astype(np.float64)
+    pairs = upper_triangle(measured)
+    table = np.array([[compare(upper_triangle(layer), one, comparison) for one in pairs] for layer in modelled])
+    layer, target = (int(i) for i in np.unravel_index(int(np.nanargmax(table)), table.shape))
+    return Similarities(
+        model=str(scores.attrs["model"]),
+        layer=str(scores["layer"].values[layer]),
+        target=str(scores["target"].values[target]),
+        score=float(table[layer, target]),
+        items=[str(item) for item in scores["item"].values],
+        measured=measured[target],
+        modelled=modelled[layer],
+    )
+
+
+def _reference(scores: xr.Dataset) -> Reference:
+    return Reference(
+        targets=[str(name) for name in scores["target"].values],
+        regions=[str(name) for name in scores["region"].values],
+        values=scores["reference_similarity"].values.astype(np.float64),
+    )

@@ -1,0 +1,160 @@
+"""Views: the parts of a map that the page shows, one per (analysis, metric, averaged subject).
+
+Where a study has averages over subjects (``all``: scores averaged; ``mean``: responses averaged), they are
+shown and the single subjects appear as dots; otherwise each subject is a view of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING
+
+from pipeline.report.facts import BASELINE, NETWORK, TWIN, WITHIN_CATEGORY, AnalysisFacts, StudyFacts
+from pipeline.report.wording import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALL, MEAN = "all", "mean"
+MOST_SINGLE_SUBJECTS = 4
+ORDER = "depth order: "
+ROLES = {"random": TWIN, "baseline": BASELINE}
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One average (or single) subject's part of the tables, whole regions first.
+
+    Parameters
+    ----------
+    rows, summary, contrasts, order : the map's tables for this view; ``place`` is the region as labelled
+        and ``role`` the model's role; ``order`` holds the depth-order contrasts
+    compartments : rows of the single compartments, empty where regions have no more than one
+    subjects, subject_contrasts : summary and contrasts of the single subjects behind an average, whole regions
+    """
+
+    analysis: AnalysisFacts
+    metric: str
+    group: str
+    subject: str
+    rows: pd.DataFrame
+    summary: pd.DataFrame
+    contrasts: pd.DataFrame
+    order: pd.DataFrame
+    compartments: pd.DataFrame
+    subjects: pd.DataFrame
+    subject_contrasts: pd.DataFrame
+
+    @property
+    def id(self) -> str:
+        """Safe as an element's id and the same in every run."""
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.analysis.name}-{self.metric}-{self.group}-{self.subject}".lower())
+
+    @property
+    def places(self) -> list[str]:
+        return list(dict.fromkeys(self.rows["place"]))
+
+    @property
+    def n_subjects(self) -> int:
+        return int(self.summary["n_subjects"].max())
+
+    @property
+    def subject_in_words(self) -> str:
+        if self.subject == ALL:
+            return f"scores of {counted(self.n_subjects, 'subject')} averaged"
+        if self.subject == MEAN:
+            return f"responses of {counted(self.n_subjects, 'subject')} averaged, then scored"
+        return "group data" if self.subject in ("group", "pooled") else f"subject {self.subject}"
+
+    @property
+    def score_name(self) -> str:
+        """Of a nested best layer, which is always chosen on other data than it is scored on."""
+        within = "within-category " if self.metric.endswith(WITHIN_CATEGORY) else ""
+        return f"held-out {within}{self.analysis.symbol}"
+
+    @property
+    def axis_name(self) -> str:
+        """Short enough for an axis; the caption says the rest."""
+        return f"held-out {self.analysis.symbol}"
+
+    @property
+    def layer_score_name(self) -> str:
+        """Of a single layer: held out only where something was fitted."""
+        return self.analysis.symbol if self.analysis.metric == "rsa" else self.score_name
+
+    def models(self, role: str) -> list[str]:
+        """Names of the models of a role, in the study's order."""
+        return [model.name for model in self.analysis.of_role(role) if (self.rows["model"] == model.name).any()]
+
+    @property
+    def networks(self) -> list[str]:
+        """Trained networks; the baselines if there is none, so that a page always shows something."""
+        return self.models(NETWORK) or self.models(BASELINE)
+
+    def layers(self, model: str) -> list[str]:
+        """Layers from shallow to deep."""
+        own = self.rows[self.rows["model"] == model].drop_duplicates("layer")
+        return list(own.sort_values(["relative_depth", "layer_index"], kind="stable")["layer"])
+
+    def summary_of(self, model: str) -> pd.DataFrame:
+        """One row per place, in the order of the places; indexed by place."""
+        own = self.summary[self.summary["model"] == model].set_index("place")
+        return own.loc[[place for place in self.places if place in own.index]]
+
+
+def make_views(facts: StudyFacts, tables: dict[str, pd.DataFrame]) -> list[View]:
+    """All views of a study, in the order of its analyses: ``all`` before ``mean`` before single subjects."""
+    labelled = {name: _labelled(table) for name, table in tables.items()}
+    views = []
+    for analysis in facts.analyses:
+        own = {name: table[table["analysis"] == analysis.name] for name, table in labelled.items()}
+        for metric_name in dict.fromkeys(own["summary"]["metric"]):
+            parts = {name: table[table["metric"] == metric_name] for name, table in own.items()}
+            views += [_view(analysis, metric_name, *where, parts) for where in _shown(parts["summary"])]
+    return views
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    compartment = table["compartment"].astype(str)
+    whole = compartment.isin(["", ALL])
+    region = table["region"].astype(str)
+    labelled = table.assign(place=region.where(whole, region + " " + compartment))
+    if "objective" in table:
+        labelled["role"] = [ROLES.get(str(objective), NETWORK) for objective in table["objective"]]
+    return labelled
+
+
+def _shown(summary: pd.DataFrame) -> list[tuple[str, str]]:
+    """(group, subject) of the views."""
+    found = list(dict.fromkeys(zip(summary["group"], summary["subject"], strict=True)))
+    averages = [pair for name in (ALL, MEAN) for pair in found if pair[1] == name]
+    return averages or found[:MOST_SINGLE_SUBJECTS]
+
+
+def _view(analysis: AnalysisFacts, metric_name: str, group: str, subject: str, parts: dict[str, pd.DataFrame]) -> View:
+    here = {name: t[(t["group"] == group) & (t["subject"] == subject)] for name, t in parts.items()}
+    several = bool((here["summary"]["compartment"] == ALL).any())
+    whole = {name: t[t["compartment"] == ALL] if several else t for name, t in here.items()}
+    is_order = whole["contrast"]["contrast"].str.startswith(ORDER)
+    return View(
+        analysis=analysis,
+        metric=metric_name,
+        group=group,
+        subject=subject,
+        rows=whole["row"],
+        summary=whole["summary"],
+        contrasts=whole["contrast"][~is_order],
+        order=whole["contrast"][is_order],
+        compartments=here["row"][here["row"]["compartment"] != ALL] if several else here["row"].iloc[:0],
+        subjects=_single_subjects(parts["summary"], subject, several),
+        subject_contrasts=_single_subjects(parts["contrast"], subject, several),
+    )
+
+
+def _single_subjects(table: pd.DataFrame, subject: str, several: bool) -> pd.DataFrame:
+    if subject != ALL:
+        return table.iloc[:0]
+    single = table[~table["subject"].isin([ALL, MEAN])]
+    single = single[single["compartment"] == ALL] if several else single
+    return single[~single["contrast"].str.startswith(ORDER)] if "contrast" in single else single

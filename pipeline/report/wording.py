@@ -1,0 +1,120 @@
+"""Numbers, intervals and lists of names, as they stand in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+MINUS = "−"
+NBSP = "\u00a0"
+CI_UNITS = {"block": "held-out blocks", "item": "items", "subject": "subjects"}
+CEILINGS = {
+    "split_half_spearman_brown": "√ split-half reliability, stepped up by Spearman–Brown",
+    "intersubject_single": "√ mean correlation between subjects",
+    "intersubject_mean": "√ reliability of the subjects' mean response",
+    "√(split_half_trials)": "√ split-half reliability over trials, as published",
+}
+METRICS = {
+    "ridge": "encoding model (ridge)",
+    "ridge-within-category": "encoding model (ridge), within categories",
+    "rsa": "similarity structure (RSA)",
+}
+
+
+def number(value: float, decimals: int = 2) -> str:
+    """``−0.04``; ``n/a`` where undefined; never ``−0.00``."""
+    if not math.isfinite(value):
+        return "n/a"
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.removeprefix("-")
+    return text.replace("-", MINUS)
+
+
+def interval(low: float, high: float) -> str:
+    """``[0.35, 0.47]``, not broken over lines."""
+    return f"[{number(low)},{NBSP}{number(high)}]"
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """``0.41 [0.35, 0.47]``."""
+    return f"{number(value)}{NBSP}{interval(low, high)}"
+
+
+def signed(value: float) -> str:
+    """``+0.12`` or ``−0.04``."""
+    text = number(value)
+    return text if text.startswith(MINUS) or not math.isfinite(value) else f"+{text}"
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """``1 region``, ``3 regions``."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def ci_unit(name: str) -> str:
+    return CI_UNITS.get(name, name)
+
+
+def ceilings(kinds: Iterable[str]) -> str:
+    """How ceilings were estimated, in words; empty if none is known."""
+    found = dict.fromkeys(kind for kinds_of_one in kinds for kind in str(kinds_of_one).split(" | "))
+    return listed([CEILINGS.get(kind, kind.replace("_", " ")) for kind in found if kind not in ("", "none")])
+
+
+def metric(name: str) -> str:
+    return METRICS.get(name, name)
+
+
+def layer_set(names: Sequence[str], all_layers: Sequence[str]) -> str:
+    """``stage2–stage5 (4 of 9)`` for neighbours, else the names, or the outermost two and how many.
+
+    Parameters
+    ----------
+    names : the set; all_layers : in order of depth
+    """
+    members = [name for name in all_layers if name in set(names)]
+    if not members:
+        return "none"
+    share = f"({len(members)} of {len(all_layers)})"
+    first, last = all_layers.index(members[0]), all_layers.index(members[-1])
+    if len(members) == 1:
+        return f"{members[0]} {share}"
+    if last - first + 1 == len(members):
+        return f"{members[0]}–{members[-1]} {share}"
+    if len(members) <= 4:
+        return f"{listed(members)} {share}"
+    return f"{len(members)} of {len(all_layers)} layers between {members[0]} and {members[-1]}"
+
+
+def quantity(value: float) -> str:
+    """``0.5``, ``21``, ``10⁶``: an option's value as a paper prints it."""
+    exponent = math.log10(value) if value > 0 else 0.0
+    if abs(exponent) >= 3 and exponent == round(exponent):
+        return "10" + str(round(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{value:g}"
+
+
+def file_size(n_bytes: int) -> str:
+    """``3.4 MB`` in powers of ten."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.1f} {unit}"
+    return f"{n_bytes} bytes"
+
+
+def duration(seconds: float) -> str:
+    """``4.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

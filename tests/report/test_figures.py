@@ -1,0 +1,139 @@
+"""Figures show the tables' numbers, in forms that Plotly accepts."""
+
+import json
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from pipeline.report.figure import score_range
+from pipeline.report.figures_depth import depth_plot
+from pipeline.report.figures_models import models_side_by_side, subject_spread
+from pipeline.report.figures_profile import heat_maps, profiles
+from pipeline.report.figures_scores import score_figures
+from pipeline.report.stage import VIEW_FIGURES
+
+STUDIES = ["simulated", "listeners", "sounds", "scenes", "shuffled"]
+
+
+def all_figures(study):
+    figures = [make(view) for view in study.views for make in VIEW_FIGURES]
+    figures += [f for analysis in study.facts.analyses for f in score_figures(analysis, study.contents[analysis.name])]
+    return [figure for figure in figures if figure is not None]
+
+
+def test_plotly_accepts_each_kind_of_panel(request):
+    kinds = {f.kind: f.panels[-1] for name in STUDIES for f in all_figures(request.getfixturevalue(name))}
+    assert len(kinds) == 13
+    for panel in kinds.values():
+        drawn = go.Figure(json.loads(panel.to_json()))
+        assert len(drawn.data) == len(panel.traces)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_panels_have_ids_of_their_own(name, request):
+    ids = [panel.id for figure in all_figures(request.getfixturevalue(name)) for panel in figure.panels]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_number_can_be_hovered(name, request):
+    for figure in all_figures(request.getfixturevalue(name)):
+        for panel in figure.panels:
+            assert any("hovertemplate" in trace for trace in panel.traces)
+
+
+def test_heat_map_holds_the_table(simulated):
+    view = simulated.views[0]
+    trace = heat_maps(view).panels[0].traces[0]
+    table = view.rows[view.rows["model"] == "net"].set_index(["layer", "place"])["score"]
+    for line, layer in zip(trace["z"], trace["y"], strict=True):
+        for value, place in zip(line, trace["x"], strict=True):
+            assert value == table[layer, place]
+
+
+def test_heat_maps_share_a_scale_that_starts_at_zero_and_does_not_stretch_noise(simulated, shuffled):
+    for study, highest in ((simulated, 0.5), (shuffled, 0.1)):
+        scales = {(p.traces[0]["zmin"], p.traces[0]["zmax"]) for p in heat_maps(study.views[0]).panels}
+        assert len(scales) == 1
+        low, high = scales.pop()
+        assert low == 0
+        assert high >= highest
+
+
+def test_no_layer_is_marked_where_none_can_be_named(simulated, shuffled):
+    assert heat_maps(simulated.views[0]).panels[0].traces[1]["x"] == ["VISp", "VISl", "VISam"]
+    assert heat_maps(shuffled.views[0]).panels[0].traces[1]["x"] == []
+
+
+def test_profiles_show_bands_ceilings_twins_and_baselines(simulated, sounds):
+    dashes = [trace["line"].get("dash") for trace in profiles(simulated.views[0]).panels[0].traces]
+    assert dashes == ["dash", "dot", None, "solid", "longdash"]
+    assert "longdash" not in [trace["line"].get("dash") for trace in profiles(sounds.views[0]).panels[0].traces]
+
+
+def test_undefined_depth_index_is_text_not_a_dot(simulated):
+    panel = depth_plot(simulated.views[0]).panels[0]
+    assert "noise" not in panel.traces[2]["y"]
+    notes = {note["y"]: note["text"] for note in panel.layout["annotations"]}
+    assert notes["noise"].startswith("score not reliably above zero")
+
+
+def test_planted_layers_stand_beside_recovered_ones(simulated, listeners):
+    assert depth_plot(simulated.views[0]).panels[0].traces[3]["x"] == [0.125, 0.375, 0.875]
+    assert len(depth_plot(listeners.views[0]).panels[0].traces) == 4
+
+
+def test_twins_share_a_line_whose_interval_is_the_best_seeds(listeners):
+    view = listeners.views[0]
+    traces = models_side_by_side(view).panels[0].traces
+    here = view.summary[(view.summary["place"] == view.places[0]) & (view.summary["role"] == "twin")]
+    assert traces[1]["x"] == [here["best_layer_score"].min()]
+    assert traces[2]["x"] == [here["best_layer_score"].max()]
+    assert "error_x" not in traces[1]
+
+
+def test_one_dot_per_subject(listeners, scenes):
+    figure = subject_spread(listeners.views[0])
+    assert len(figure.panels[0].traces[0]["x"]) == 10 * 2
+    assert subject_spread(listeners.views[1]) is None
+    assert subject_spread(scenes.views[0]) is None
+
+
+def test_examples_are_best_first_and_of_different_regions(simulated):
+    titles = [
+        panel.title for panel in score_figures(simulated.facts.analyses[0], simulated.contents["mouse"])[0].panels
+    ]
+    scores = [float(title.partition("r = ")[2].partition(" ")[0]) for title in titles]
+    assert scores == sorted(scores, reverse=True)
+    assert len({title.partition(",")[0] for title in titles}) == 3
+
+
+def test_example_score_is_the_mean_over_folds(simulated):
+    example = simulated.contents["mouse"].examples[0]
+    fold = np.arange(240) * 5 // 240
+    z = [np.arctanh(np.corrcoef(example.measured[fold == k], example.predicted[fold == k])[0, 1]) for k in range(5)]
+    assert example.r == pytest.approx(np.tanh(np.mean(z)), abs=1e-5)
+
+
+def test_penalty_shares_sum_to_all_choices(simulated):
+    penalties = simulated.contents["mouse"].penalties[0]
+    assert sum(penalties.counts.values()) == 5 * 9 * 12
+    assert penalties.at_lowest == 0
+    largest = max(penalties.counts)
+    assert penalties.at_highest == pytest.approx(penalties.counts[largest] / sum(penalties.counts.values()))
+
+
+def test_reference_matrix_and_its_range(scenes):
+    figures = {f.kind: f for f in score_figures(scenes.facts.analyses[0], scenes.contents["scenes"])}
+    values = scenes.contents["scenes"].reference.values[:2, 2:]
+    ends = figures["reference"].values["range"].replace("−", "-").split(" to ")
+    assert [float(end) for end in ends] == [round(values.min(), 2), round(values.max(), 2)]
+    assert figures["similarities"].panels[0].traces[0]["z"].shape == (24, 24)
+
+
+def test_score_range_ignores_what_is_undefined():
+    low, high = score_range([math.nan, 0.4], [math.nan])
+    assert low < 0.01
+    assert 0.4 < high < 0.5

@@ -1,0 +1,146 @@
+"""Sentences say what the tables hold, and no more."""
+
+import dataclasses
+
+import pytest
+
+from pipeline.report.comparisons import contrast_findings, order_findings, planted_table
+from pipeline.report.findings import model_findings, region_sentence, shuffled_sentence, unit_sentence
+from pipeline.report.wording import NBSP
+
+LAYERS = [f"block{k}" for k in range(9)]
+
+
+@pytest.fixture
+def row():
+    return {
+        "place": "VISp",
+        "best_layer": "block2",
+        "best_layer_choices": "block2 | block2 | block3 | block2 | block2",
+        "best_layer_index": 2.0,
+        "best_layer_depth": 0.25,
+        "best_layer_score": 0.41,
+        "ci_low": 0.35,
+        "ci_high": 0.47,
+        "best_layer_set": "block2 | block3",
+        "distinguishable": 1,
+        "ceiling": 0.5,
+        "score_normalised": 0.82,
+        "n_constant": 0,
+    }
+
+
+def sentence(simulated, row):
+    return region_sentence(simulated.views[0], row, LAYERS).replace(NBSP, " ")
+
+
+def test_a_region_with_a_best_layer(simulated, row):
+    text = sentence(simulated, row)
+    assert text.startswith("best layer block2 (depth 0.25, chosen in 4 of 5 folds; block2–block3 (2 of 9)")
+    assert "r = 0.41 [0.35, 0.47]" in text
+    assert "0.82 of what its reliability allows (ceiling 0.50)" in text
+
+
+def test_layers_that_cannot_be_told_apart_are_not_named_best(simulated, row):
+    text = sentence(simulated, {**row, "distinguishable": 0, "best_layer_set": " | ".join(LAYERS[1:8])})
+    assert text.startswith("layers not distinguishable: block1–block7 (7 of 9)")
+    assert "best layer block2" not in text
+
+
+def test_an_interval_with_zero_names_no_layer_and_no_share_of_the_ceiling(simulated, row):
+    text = sentence(simulated, {**row, "ci_low": -0.01})
+    assert text.startswith("not reliably above zero")
+    assert "block2" not in text
+    assert "reliability allows" not in text
+
+
+def test_a_score_below_zero_is_called_so(simulated, row):
+    assert sentence(simulated, {**row, "best_layer_score": -0.2, "ci_low": -0.3, "ci_high": -0.1}).startswith(
+        "reliably below zero"
+    )
+
+
+def test_a_score_that_is_undefined_and_its_constant_targets(simulated, row):
+    text = sentence(simulated, {**row, "best_layer_score": float("nan"), "n_constant": 3})
+    assert text == "no score could be computed. 3 constant targets left out."
+
+
+def test_planted_regions_are_found_and_noise_is_not(simulated):
+    found = model_findings(simulated.views[0], "net")
+    assert found.in_short.startswith("The score is reliably above zero in 3 of 4 regions")
+    by_region = {one.lead: one.text for one in found.regions}
+    assert by_region["VISp:"].startswith("best layer block1")
+    assert by_region["noise:"].startswith("not reliably above zero")
+
+
+def test_planted_table_compares_layer_by_layer(simulated):
+    table = planted_table(simulated.views[0])
+    assert [row.region for row in table.rows] == ["VISp", "VISl", "VISam", "noise"]
+    assert [row.planted.split()[0] for row in table.rows] == ["block1", "block3", "block7", "nothing"]
+    assert table.rows[3].recovered == "score not reliably above zero"
+    assert table.rows[3].depth_index == "undefined: flat profile"
+    assert "0 layers in 3 regions" in table.sentence
+    assert "1.00" in table.sentence
+
+
+def test_planted_table_is_only_for_simulations(listeners):
+    assert planted_table(listeners.views[0]) is None
+
+
+def test_contrasts_sort_regions_by_their_intervals(simulated):
+    view = simulated.views[0]
+    table = view.contrasts[view.contrasts["contrast"] == "trained over best random twin"]
+    text = contrast_findings(view)[0].text
+    above, _, rest = text.partition("not distinguishable from zero in ")
+    for row in table.to_dict("records"):
+        part = above if row["ci_low"] > 0 else rest
+        assert row["place"] in part
+    assert "noise" in rest
+
+
+def test_contrast_below_zero_is_not_hidden(simulated):
+    view = simulated.views[0]
+    turned = view.contrasts.assign(difference=-0.3, ci_low=-0.4, ci_high=-0.2)
+    text = contrast_findings(dataclasses.replace(view, contrasts=turned))[0].text
+    assert text.startswith("above zero in no region (of 4); below zero in VISp −0.30")
+
+
+def test_order_counts_its_pairs(simulated):
+    text = order_findings(simulated.views[0])[0].text
+    assert text.startswith(
+        "of 3 pairs of regions in the study's order, the later region's best layer lies reliably deeper"
+    )
+    assert "deeper in 3 (VISp before VISl, VISp before VISam, VISl before VISam)" in text
+    assert "First to last, VISp before VISam: probability 1.00" in text
+
+
+def test_order_leaves_out_regions_that_are_not_predicted(simulated, shuffled):
+    text = order_findings(simulated.views[0])[0].text
+    assert "Left out: 3 pairs with a region whose score is not reliably above zero" in text
+    assert "noise" not in text
+    assert order_findings(shuffled.views[0])[0].text.startswith("nothing can be said")
+
+
+def test_intervals_are_named_after_what_was_drawn(simulated, listeners, sounds):
+    assert "over held-out blocks" in unit_sentence(simulated.facts, simulated.views[0])
+    by_subject = {view.subject: unit_sentence(listeners.facts, view) for view in listeners.views}
+    assert "over subjects" in by_subject["all"]
+    assert "over held-out blocks" in by_subject["mean"]
+    assert unit_sentence(sounds.facts, sounds.views[0]).endswith("No ceiling is known.")
+
+
+def test_within_category_scores_are_a_view_of_their_own(sounds):
+    assert [view.metric for view in sounds.views] == ["ridge", "ridge-within-category"]
+    assert sounds.views[1].score_name == "held-out within-category r"
+
+
+def test_compartments_do_not_count_as_regions(scenes):
+    view = scenes.views[0]
+    assert view.places == ["VISp", "VISam"]
+    assert set(view.compartments["place"]) == {"VISp L2/3", "VISp L4", "VISam L2/3", "VISam L4"}
+
+
+def test_shuffled_study_finds_nothing_and_says_how_near(shuffled):
+    text = shuffled_sentence(shuffled.facts, shuffled.views)
+    assert "0 with an interval above zero" in text
+    assert model_findings(shuffled.views[0], "net").in_short.startswith("In none of 4 regions")

@@ -1,0 +1,198 @@
+"""The page holds everything it shows, says first what must be known first, and is the same each time."""
+
+import base64
+import dataclasses
+import gzip
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.artifacts.map import TABLES, csv_path, write_map
+from pipeline.artifacts.store import standard_attrs
+from pipeline.errors import BrokenArtifact
+from pipeline.report.provenance import StageTime, downloads
+from pipeline.report.stage import build_page
+
+STUDIES = ["simulated", "listeners", "sounds", "scenes", "shuffled"]
+MOST_BYTES = 10_000_000
+
+
+class Reader(HTMLParser):
+    """Collects ids, addresses and the visible text."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids, self.addresses, self.text, self.hidden = [], [], [], 0
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.ids += [found["id"]] if "id" in found else []
+        self.addresses += [found[key] for key in ("href", "src", "srcset", "action") if key in found]
+        self.hidden += tag in ("script", "style", "title")
+
+    def handle_endtag(self, tag):
+        self.hidden -= tag in ("script", "style", "title")
+
+    def handle_data(self, data):
+        if not self.hidden:
+            self.text.append(data)
+
+
+def read(page):
+    reader = Reader()
+    reader.feed(page)
+    return reader
+
+
+def words(page):
+    return " ".join(" ".join(read(page).text).split())
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_nothing_is_fetched_and_ids_are_unique(name, request):
+    page = request.getfixturevalue(name).page()
+    reader = read(page)
+    assert all(address.startswith(("#", "data:")) for address in reader.addresses)
+    assert {address[1:] for address in reader.addresses if address.startswith("#")} <= set(reader.ids)
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert "default-src 'none'" in page
+    assert len(page.encode()) < MOST_BYTES
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_figure_has_a_caption_with_its_command(name, request):
+    page = request.getfixturevalue(name).page()
+    captions = re.findall(r"<figcaption.*?</figcaption>", page, flags=re.DOTALL)
+    assert len(captions) == page.count("<figure ") > 4
+    assert all("python -m pipeline report" in caption and "Numbers:" in caption for caption in captions)
+    assert not re.search(r"\{[a-z_]+\}", " ".join(captions))
+    numbers = [int(number) for number in re.findall(r"Figure (\d+)\.", " ".join(captions))]
+    assert numbers == list(range(1, len(captions) + 1))
+
+
+def test_same_inputs_same_bytes(simulated):
+    assert simulated.page() == simulated.page()
+
+
+def test_simulations_say_so_first(simulated, listeners):
+    assert words(simulated.page()).startswith("These are simulations:")
+    assert "These are simulations" not in words(listeners.page())
+
+
+def test_shuffled_studies_say_so_first(shuffled):
+    text = words(shuffled.page())
+    assert text.startswith("The responses were shuffled (seed 3)")
+    assert "nothing should be found" in text
+
+
+def test_a_simulation_that_is_shuffled_says_both(simulated):
+    facts = dataclasses.replace(simulated.facts, shuffle_seed=7)
+    text = words(build_page(facts, simulated.tables, simulated.contents, [], []))
+    assert text.index("These are simulations") < text.index("were shuffled (seed 7)") < text.index("A simulated study")
+
+
+def test_names_from_data_cannot_become_markup(simulated):
+    page = simulated.page()
+    assert "baseline-a &lt;b&gt;features&lt;/b&gt;" in page
+    assert "<b>features</b>" not in page
+
+
+def test_methods_follow_the_configuration(simulated, sounds, scenes):
+    time, items, rsa = (words(study.page()) for study in (simulated, sounds, scenes))
+    assert "5 contiguous outer folds; training samples within 10 s" in time
+    assert "delays from 0 to 0.5 s (Nishimoto et al. 2011)" in time
+    assert "among 21 values, log-spaced from 10⁻⁴ to 10⁶" in time
+    assert "split-half correlation over repeats" in time
+    assert "divided at random (seed 0) into 5 outer folds" in items
+    assert "delays" not in items.partition("Methods, ready to paste")[2].partition("References")[0]
+    assert "Within-category scores use" in items
+    assert "reliability and ceiling are not known" in items
+    assert "Spearman's ρ over the pairs" in rsa
+    assert "Nishimoto S, Vu AT" in time
+    assert "Nishimoto S, Vu AT" not in rsa
+
+
+def test_wall_times_or_that_there_are_none(simulated):
+    times = [StageTime("encode", 75.0, 2, 3), StageTime("map", None, 0, 1)]
+    text = words(simulated.page(times=times))
+    assert "encode 1 min 15 s 2 of 3" in text
+    assert "map not measured 0 of 1" in text
+
+
+def test_an_analysis_without_rows_is_one_line(simulated):
+    tables = {name: table[table["analysis"] == "other"] for name, table in simulated.tables.items()}
+    with pytest.raises(BrokenArtifact, match="has no rows of analysis 'mouse'"):
+        build_page(simulated.facts, tables, simulated.contents, [], [])
+
+
+def contents_of(uri):
+    return base64.b64decode(uri.partition("base64,")[2])
+
+
+def test_downloads_are_the_files_themselves(simulated, tmp_path):
+    path = tmp_path / "simulated.nc"
+    write_map(simulated.tables, {**standard_attrs("map", "test", "c", "i"), "study": "simulated"}, path)
+    found = downloads(path, simulated.tables)
+    assert [one.file_name for one in found] == ["simulated.csv", "simulated-summary.csv", "simulated-contrasts.csv"]
+    for one, table in zip(found, TABLES, strict=True):
+        assert contents_of(one.uri) == csv_path(path, table).read_bytes()
+
+
+def test_a_missing_table_is_one_line(simulated, tmp_path):
+    with pytest.raises(BrokenArtifact, match=r"simulated\.csv is missing; make it with"):
+        downloads(tmp_path / "simulated.nc", simulated.tables)
+
+
+def as_large_as_alice(listeners):
+    """31 layers × 6 regions × 29 subjects × 8 models, with as many digits as real numbers have."""
+    rng = np.random.default_rng(0)
+    like = listeners.tables["row"].iloc[0].to_dict()
+    subjects = ["all", "mean", *(f"s{i:02d}" for i in range(27))]
+    models = [
+        ("net", "supervised"),
+        *((f"net@random-{i}", "random") for i in range(5)),
+        ("word-rate", "baseline"),
+        ("sound-power", "baseline"),
+    ]
+    rows = []
+    for model, objective in models:
+        for subject in subjects:
+            for region in ("LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"):
+                for k in range(31 if objective != "baseline" else 1):
+                    values = dict(
+                        zip(("score", "ci_low", "ci_high", "ceiling", "score_normalised"), rng.random(5), strict=True)
+                    )
+                    rows.append(
+                        {
+                            **like,
+                            **values,
+                            "model": model,
+                            "objective": objective,
+                            "subject": subject,
+                            "region": region,
+                            "layer": f"block{k}",
+                            "layer_index": k,
+                            "relative_depth": k / 30,
+                        }
+                    )
+    row = pd.DataFrame(rows)
+    summary = row.drop_duplicates(["model", "subject", "region"])
+    blank = {**listeners.tables["summary"].iloc[0].to_dict()}
+    summary = summary.reindex(columns=list(TABLES["summary"])).fillna(blank)
+    return {"row": row, "summary": summary, "contrast": listeners.tables["contrast"]}
+
+
+def test_a_study_of_many_listeners_stays_under_ten_megabytes(listeners, tmp_path):
+    tables = as_large_as_alice(listeners)
+    path = tmp_path / "alice.nc"
+    write_map(tables, {**standard_attrs("map", "test", "c", "i"), "study": "alice"}, path)
+    found = downloads(path, tables)
+    page = build_page(listeners.facts, tables, listeners.contents, [], found)
+    assert len(tables["row"]) > 30_000
+    assert len(page.encode()) < MOST_BYTES
+    kept = gzip.decompress(contents_of(found[0].uri)).decode()
+    assert kept.count("\n") - 1 in (len(tables["row"]), tables["row"]["subject"].isin(["all", "mean"]).sum())
+    assert "compressed" in found[0].note
