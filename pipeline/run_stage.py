@@ -272,7 +272,12 @@ def run_report(arguments: argparse.Namespace) -> None:
 
 def _command(arguments: argparse.Namespace) -> str:
     """The command that redoes the study, for the page."""
-    given = {"study": arguments.study, "limit": arguments.limit, "shuffle": arguments.shuffle, "mirror": arguments.mirror}
+    given = {
+        "study": arguments.study,
+        "limit": arguments.limit,
+        "shuffle": arguments.shuffle,
+        "mirror": arguments.mirror,
+    }
     return "snakemake all --config " + " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
 
 
@@ -295,5 +300,3 @@ def list_layers(name: str) -> str:
     layers = resolve_model(name).entry.layers
     lines = [f"{'index':>5s}  {'relative depth':>14s}  layer"]
     return "\n".join([*lines, *(f"{layer.index:5d}  {layer.relative_depth:14.3f}  {layer.name}" for layer in layers)])
-
-

@@ -135,7 +135,7 @@ class Activations:
         self.layers = [self._layer(name) for name in self.attrs["layer_order"]]
 
     def _layer(self, name: str) -> LayerInfo:
-        attrs = self._group[f"{LAYERS}/{name}"].attrs
+        attrs: dict[str, Any] = dict(self._group[f"{LAYERS}/{name}"].attrs)
         return LayerInfo(name, int(attrs["layer_index"]), float(attrs["relative_depth"]), str(attrs["pathway"]))
 
     @property
@@ -152,7 +152,7 @@ class Activations:
 
         if self.sample_kind == "item":
             return np.asarray(self.attrs["item"])
-        return np.asarray(self._group["time_s"][:])
+        return np.asarray(self._array("time_s")[:])
 
     def read(self, layer: str) -> np.ndarray:
         """All samples of one layer: ``(n_samples, n_features)`` float32.
@@ -166,7 +166,15 @@ class Activations:
 
         if layer not in self.attrs["layer_order"]:
             raise UnknownName(f"layer of {self.attrs['model']}", layer, self.attrs["layer_order"])
-        return np.asarray(self._group[f"{LAYERS}/{layer}"][:], dtype=np.float32)
+        return np.asarray(self._array(f"{LAYERS}/{layer}")[:], dtype=np.float32)
+
+    def _array(self, name: str) -> zarr.Array:
+        import zarr
+
+        array = self._group[name]
+        if not isinstance(array, zarr.Array):
+            raise BrokenArtifact(f"{self.path}: '{name}' is no array; delete it and run: snakemake activate")
+        return array
 
 
 def open_activations(path: Path) -> Activations:
@@ -193,10 +201,11 @@ def open_activations(path: Path) -> Activations:
             f"{path} is of kind '{group.attrs.get('kind')}', schema version {group.attrs.get('schema_version')}, "
             f"expected 'activations', {SCHEMA_VERSION}; delete it and {remedy}"
         )
+    attrs: dict[str, Any] = dict(group.attrs)
     for name in (*ATTRS, "layer_order"):
-        if name not in group.attrs:
+        if name not in attrs:
             raise BrokenArtifact(f"{path} lacks attribute '{name}'; delete it and {remedy}")
-    for name in group.attrs["layer_order"]:
+    for name in attrs["layer_order"]:
         if f"{LAYERS}/{name}" not in group:
             raise BrokenArtifact(f"{path} lacks the array of layer '{name}'; delete it and {remedy}")
     return Activations(path, group)

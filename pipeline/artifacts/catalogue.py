@@ -109,7 +109,8 @@ def _read(path: Path, model: type[Document], stage: str) -> Document:
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION:
         raise BrokenArtifact(
-            f"{path} has schema version {version}, this layermap reads {SCHEMA_VERSION}; delete it and run: snakemake {stage}"
+            f"{path} has schema version {version}, this layermap reads {SCHEMA_VERSION}; "
+            f"delete it and run: snakemake {stage}"
         )
     try:
         return model.model_validate(raw)

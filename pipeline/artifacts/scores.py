@@ -54,11 +54,10 @@ _ATTRS = (
     "ci_unit",
     "weights_sha256",
 )
-_LAYER = {name: ("layer",) for name in ("layer", "layer_index", "relative_depth", "pathway")}
-_TARGET = {
-    name: ("target",)
-    for name in ("target", "region", "compartment", "subject", "reliability", "ceiling", "ceiling_kind")
-}
+_LAYER = dict.fromkeys(("layer", "layer_index", "relative_depth", "pathway"), ("layer",))
+_TARGET = dict.fromkeys(
+    ("target", "region", "compartment", "subject", "reliability", "ceiling", "ceiling_kind"), ("target",)
+)
 
 ENCODING_SCORES = Contract(
     "encoding_scores",

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import Section
+from pipeline.config.base import MetricSection
 
 
-class RsaOptions(Section):
+class RsaOptions(MetricSection):
     """Compare a layer's item × item similarities with measured ones."""
 
     kind: Literal["rsa"] = "rsa"

@@ -9,3 +9,9 @@ class Section(BaseModel):
     """A section of a study file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricSection(Section):
+    """Options of a metric; its own class adds its fields and narrows ``kind``."""
+
+    kind: str

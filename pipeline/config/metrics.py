@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.comparison.options import RsaOptions
-from pipeline.config.base import Section
+from pipeline.config.base import MetricSection
 from pipeline.encoding.options import RidgeOptions
 from pipeline.registry import Registry
 
@@ -25,7 +25,7 @@ class MetricEntry:
 
     kind: str
     stage: str
-    options: type[Section]
+    options: type[MetricSection]
     run: str
     unit: str
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from pipeline.artifacts.catalogue import Catalogue, Group, open_catalogue
 from pipeline.config import paths
 from pipeline.config.base import Section
-from pipeline.config.code_version import code_version
-from pipeline.config.keys import key_of, slug
+from pipeline.config.code_version import ROOT, code_version
+from pipeline.config.keys import key_of, sha256_of_file, slug
 from pipeline.config.metrics import METRICS, MetricEntry
 from pipeline.config.study import Analysis, ModelChoice, Study
 from pipeline.errors import LayermapError, UnknownName
@@ -44,7 +44,14 @@ class DatasetPlan:
         chosen = self.options.model_dump(mode="json")
         if not self.entry.simulated:
             chosen = {name: chosen[name] for name in self.entry.selection}
-        return key_of({"options": chosen, "code": code_version(self.module), "simulation": self._simulation_slice()})
+        return key_of(
+            {
+                "options": chosen,
+                "code": code_version(self.module),
+                "lists": [sha256_of_file(path) for path in self.entry.lists],
+                "simulation": self._simulation_slice(),
+            }
+        )
 
     def _simulation_slice(self) -> dict[str, str]:
         """What else decides a simulation: the code and the weights of the networks it plants."""
@@ -234,7 +241,15 @@ class StudyPlan:
 
     def report_key(self) -> str:
         """What decides the page besides the map and the scores: the whole study file and the page's code."""
-        return key_of({"study": self.study.model_dump(mode="json"), "code": code_version("pipeline.report.stage")})
+        folder = ROOT / "pipeline" / "report"
+        texts = sorted(path for name in ("templates", "text") for path in (folder / name).iterdir() if path.is_file())
+        return key_of(
+            {
+                "study": self.study.model_dump(mode="json"),
+                "code": code_version("pipeline.report.stage"),
+                "texts": [sha256_of_file(path) for path in texts],
+            }
+        )
 
 
 def plan_study(study: Study) -> StudyPlan:

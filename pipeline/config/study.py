@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import NoReduction, Reduction
-from pipeline.config.base import Section
+from pipeline.config.base import MetricSection, Section
 from pipeline.config.metrics import METRICS
+from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.registry import DATASETS
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
@@ -25,8 +26,12 @@ def _union_of(classes: list[type]) -> Any:
     return Annotated[reduce(or_, classes), Field(discriminator="kind")] if len(classes) > 1 else classes[0]
 
 
-RecordingOptions = _union_of([DATASETS.get(kind).options for kind in DATASETS])
-MetricOptions = _union_of([METRICS.get(kind).options for kind in METRICS])
+if TYPE_CHECKING:  # what the unions have in common; their members are known only when the registries are read
+    RecordingOptions = DatasetOptions
+    MetricOptions = MetricSection
+else:
+    RecordingOptions = _union_of([DATASETS.get(kind).options for kind in DATASETS])
+    MetricOptions = _union_of([METRICS.get(kind).options for kind in METRICS])
 
 
 class ModelChoice(Section):
@@ -52,9 +57,9 @@ class Contrast(Section):
 class Analysis(Section):
     """One dataset scored with one metric for several models."""
 
-    recording: RecordingOptions = Field(description="the dataset and its options")  # type: ignore[valid-type]
+    recording: RecordingOptions = Field(description="the dataset and its options")
     models: tuple[ModelChoice, ...] = Field(min_length=1, description="networks and baselines, in the order shown")
-    metric: MetricOptions = Field(description="the metric and its options")  # type: ignore[valid-type]
+    metric: MetricOptions = Field(description="the metric and its options")
     contrasts: tuple[Contrast, ...] = Field((), description="model − reference comparisons")
     region_order: tuple[str, ...] = Field((), description="regions in the order shown; others follow")
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.base import Section
+from pipeline.config.base import MetricSection, Section
 
 
 class Splits(Section):
@@ -45,7 +45,7 @@ class PenaltyGrid(Section):
         return [float(v) for v in np.geomspace(self.lowest, self.highest, self.n)]
 
 
-class RidgeOptions(Section):
+class RidgeOptions(MetricSection):
     """Linear encoding model: one ridge penalty per target, chosen in inner folds, scored on held-out blocks."""
 
     kind: Literal["ridge"] = "ridge"

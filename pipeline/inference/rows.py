@@ -46,11 +46,18 @@ class Ceiling:
 
 
 def ceiling_of(batch: Batch, estimate: Estimate, reliability_floor: float) -> Ceiling:
-    """The ceiling of a place; targets without one, or with too little reliability, are left out."""
+    """The ceiling of a place; targets without one, or with too little reliability, are left out.
+
+    A place whose mean reliability is below the floor has none: the few of its targets that exceed the floor by
+    chance would make one up.
+    """
     targets = batch.targets.iloc[estimate.place.targets]
     ceiling = targets["ceiling"].to_numpy(dtype=np.float64)
     ceiling = np.where(ceiling > 0, ceiling, np.nan)
-    keep = (targets["reliability"].to_numpy(dtype=np.float64) >= reliability_floor) & np.isfinite(ceiling)
+    reliability = targets["reliability"].to_numpy(dtype=np.float64)
+    known = reliability[np.isfinite(reliability)]
+    reliable_place = known.size > 0 and float(known.mean()) >= reliability_floor
+    keep = (reliability >= reliability_floor) & np.isfinite(ceiling) & reliable_place
     kinds = [kind for kind in targets["ceiling_kind"].unique() if kind]
     return Ceiling(ceiling, estimate.place.weights(keep=keep), SEPARATOR.join(kinds))
 

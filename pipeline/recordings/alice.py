@@ -25,7 +25,7 @@ from pydantic import Field, field_validator
 from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, StimulusEntry
 from pipeline.errors import BadConfiguration, BrokenArtifact
 from pipeline.recordings.entry import DatasetEntry, DatasetOptions
-from pipeline.recordings.pinned_files import pinned_files
+from pipeline.recordings.pinned_files import FILES, pinned_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -262,4 +262,5 @@ DATASET = DatasetEntry(
     "doi:10.1016/j.bandl.2016.04.008; words: OpenNeuro ds002322",
     licence="CC BY 4.0",
     selection=("kind", "limit", "exclude"),
+    lists=(FILES / f"{KIND}.tsv",),
 )

@@ -16,7 +16,7 @@ from pydantic import Field
 from pipeline.artifacts.catalogue import Catalogue, Group, Run, StimulusEntry
 from pipeline.errors import BrokenArtifact
 from pipeline.recordings.entry import DatasetEntry, DatasetOptions
-from pipeline.recordings.pinned_files import pinned_files
+from pipeline.recordings.pinned_files import FILES, pinned_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,4 +177,5 @@ DATASET = DatasetEntry(
     "NeurIPS 34:5590–5607 (DeepMouseTrap)",
     licence="none stated for the matrices; data under the Allen Institute's terms of use",
     selection=("kind",),
+    lists=(FILES / f"{KIND}.tsv",),
 )

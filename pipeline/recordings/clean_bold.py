@@ -40,7 +40,9 @@ def clean_responses(
 
     values = np.asarray(values, np.float64)
     n_samples = values.shape[0]
-    nuisance = [cosine_basis(n_samples, sample_interval_s, high_pass_s)] if high_pass_s > 0 else [np.ones((n_samples, 1))]
+    nuisance = (
+        [cosine_basis(n_samples, sample_interval_s, high_pass_s)] if high_pass_s > 0 else [np.ones((n_samples, 1))]
+    )
     if confounds is not None:
         if confounds.shape[0] != n_samples:
             raise SampleMismatch(f"confounds have {confounds.shape[0]} samples and responses {n_samples}")

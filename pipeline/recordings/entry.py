@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 class DatasetOptions(Section):
-    """Options that every dataset has; a dataset's own class adds its fields, among them ``kind``."""
+    """Options that every dataset has; a dataset's own class adds its fields and narrows ``kind``."""
 
+    kind: str
     limit: int | None = None
     """How many groups or subjects to take for a first taste; None takes all."""
 
@@ -34,6 +35,7 @@ class DatasetEntry:
     prepare_recording : (name, raw_folder, options) → recording or geometry Dataset
     title, citation, licence : for the report
     selection : names of the options that decide which files are needed (they make the catalogue's key)
+    lists : files of the package that the catalogue is made from; a changed list changes every key
     simulate : (raw_folder, options, weights_folders) writes raw files; only simulated datasets have it
     simulation_models : (options) → names of the networks whose weights ``simulate`` reads
     """
@@ -47,6 +49,7 @@ class DatasetEntry:
     citation: str
     licence: str
     selection: tuple[str, ...] = ("kind", "limit")
+    lists: tuple[Path, ...] = ()
     simulate: Callable[[Path, Any, dict[str, Path]], None] | None = None
     simulation_models: Callable[[Any], tuple[str, ...]] | None = None
 

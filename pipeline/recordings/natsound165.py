@@ -16,7 +16,7 @@ from pydantic import Field
 from pipeline.artifacts.catalogue import Catalogue, Group, Run, StimulusEntry
 from pipeline.errors import BrokenArtifact
 from pipeline.recordings.entry import DatasetEntry, DatasetOptions
-from pipeline.recordings.pinned_files import pinned_files
+from pipeline.recordings.pinned_files import FILES, pinned_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,4 +149,5 @@ DATASET = DatasetEntry(
     citation="Norman-Haignere, Kanwisher & McDermott 2015, Neuron 88:1281–1296, doi:10.1016/j.neuron.2015.11.035",
     licence="none stated (the authors' public release)",
     selection=("kind",),
+    lists=(FILES / f"{KIND}.tsv",),
 )

@@ -47,13 +47,13 @@ class SimulatedMouseOptions(DatasetOptions):
     n_cells: int = Field(10, ge=1, description="cells per mouse and area")
     n_frames: int = Field(300, ge=60, description="frames of the movie")
     n_repeats: int = Field(10, ge=2, description="how often the movie is shown")
-    frame_rate_hz: float = Field(2.0, gt=0, le=10, description="frames of the movie shown per second")
+    frame_rate_hz: float = Field(1.0, gt=0, le=10, description="frames of the movie shown per second")
     depth_um: int = Field(275, gt=0, description="imaging depth given to every area, in µm")
     identifiable_folds: int = Field(
         5, ge=2, description="outer folds of the encoding model for which readouts are identifiable, as in the study"
     )
     identifiable_gap_s: float = Field(2.0, ge=0, description="its gap between training and held-out samples, in s")
-    identifiable_delays_s: tuple[float, float] = Field((0.0, 0.5), description="its first and last delay, in s")
+    identifiable_delays_s: tuple[float, float] = Field((0.0, 1.0), description="its first and last delay, in s")
     seed: int = Field(0, ge=0, description="seed of movie, readouts, clocks and noise")
 
     @model_validator(mode="after")

@@ -14,7 +14,10 @@ from pipeline.errors import BrokenArtifact, UnknownName
 def recording(**changes):
     responses = np.arange(24, dtype="float32").reshape(2, 4, 3)
     dataset = xr.Dataset(
-        {"responses": (("repeat", "sample", "target"), responses), "n_repeats": (("sample", "target"), np.full((4, 3), 2))},
+        {
+            "responses": (("repeat", "sample", "target"), responses),
+            "n_repeats": (("sample", "target"), np.full((4, 3), 2)),
+        },
         coords={
             "run": ("sample", ["r"] * 4),
             "stimulus": ("sample", ["s"] * 4),

@@ -58,7 +58,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True).returncode:
         pytest.skip("this machine does not allow mounting a tmpfs")
     try:
-        with pytest.raises(LayermapError, match="the disk is full") as caught, write_whole(tmp_path / "big") as temporary:
+        with (
+            pytest.raises(LayermapError, match="the disk is full") as caught,
+            write_whole(tmp_path / "big") as temporary,
+        ):
             temporary.write_bytes(b"x" * 1_000_000)
         assert "\n" not in str(caught.value)
         assert list(tmp_path.iterdir()) == []

@@ -33,7 +33,9 @@ def tree(tmp_path, monkeypatch):
 def test_prose_does_not_count(tree):
     folder, version = tree
     before = version("pipeline.high")
-    (folder / "low.py").write_text('# a comment\ndef add(a, b):\n    """Add two numbers, in other words."""\n    return a + b\n')
+    (folder / "low.py").write_text(
+        '# a comment\ndef add(a, b):\n    """Add two numbers, in other words."""\n    return a + b\n'
+    )
     assert version("pipeline.high") == before
 
 

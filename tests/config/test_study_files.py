@@ -39,7 +39,12 @@ def test_a_missing_study_file_is_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("where", "key"),
-    [((), "penaltys"), (("inference",), "n_boot"), (("analyses", "story", "metric"), "penalty"), (("analyses", "story", "recording"), "limt")],
+    [
+        ((), "penaltys"),
+        (("inference",), "n_boot"),
+        (("analyses", "story", "metric"), "penalty"),
+        (("analyses", "story", "recording"), "limt"),
+    ],
 )
 def test_unknown_keys_are_refused_wherever_they_stand(tmp_path, alice, where, key):
     section = alice
