@@ -13,9 +13,14 @@ from pipeline.errors import AlreadyRunning, LayermapError
 def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path):
     output = tmp_path / "a.txt"
     output.write_text("old")
-    with pytest.raises(ValueError, match="broken"), write_whole(output) as temporary:
-        temporary.write_text("half")
-        raise ValueError("broken")
+
+    def write_half():
+        with write_whole(output) as temporary:
+            temporary.write_text("half")
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        write_half()
     assert output.read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt"]
 

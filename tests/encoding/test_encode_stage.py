@@ -54,7 +54,7 @@ def write_activations(path: Path, layers: dict[str, np.ndarray], clock: np.ndarr
 
 def write_responses(path: Path, responses: np.ndarray, clock: np.ndarray, **attrs: Any) -> Path:
     """``responses`` (repeat, sample, target); attrs may also hold variables of the dataset."""
-    n_repeats, n_samples, n_targets = responses.shape
+    _, n_samples, n_targets = responses.shape
     kind = "item" if clock.dtype.kind == "U" else "time"
     variables = {name: attrs.pop(name) for name in list(attrs) if isinstance(attrs[name], tuple)}
     text = {"run": ["r"] * n_samples, "stimulus": ["story"] * n_samples}
@@ -288,7 +288,7 @@ def test_infinite_activations_are_refused(tmp_path: Path) -> None:
 
 def test_unknown_layer_and_delayed_items_are_refused(tmp_path: Path) -> None:
     run = sounds(tmp_path)
-    with pytest.raises(UnknownName, match="'plantd' .*closest: 'planted'"):
+    with pytest.raises(UnknownName, match=r"'plantd' .*closest: 'planted'"):
         encode(run, options=OF_ITEMS, layers=("plantd",))
     with pytest.raises(BadConfiguration, match="need a recording in time"):
         encode(run, options=OF_ITEMS.model_copy(update={"delays_s": (2.0, 8.0)}))

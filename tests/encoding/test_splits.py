@@ -49,7 +49,8 @@ def test_no_training_row_is_within_the_gap(lengths: list[int], n_folds: int, gap
     try:
         folds = make_splits(options, samples, seed=0)
     except BadConfiguration as error:
-        assert "training samples" in str(error)
+        if "training samples" not in str(error):
+            raise
         return
     assert samples.time_s is not None
     for fold in all_folds(folds):

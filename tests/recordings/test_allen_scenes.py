@@ -122,6 +122,6 @@ def test_truncated_images_are_one_line(own_copy: Path) -> None:
     whole = path.read_bytes()
     path.unlink()
     path.write_bytes(whole[:5000])
-    with pytest.raises(LayermapError, match="cannot be read as .npy") as caught:
+    with pytest.raises(LayermapError, match=r"cannot be read as \.npy") as caught:
         DATASET.prepare_stimulus("scenes", own_copy, OPTIONS)
     assert "\n" not in str(caught.value)

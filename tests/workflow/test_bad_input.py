@@ -147,7 +147,8 @@ def test_no_write_permission_is_one_line(finished, tmp_path):
     for folder in [tmp_path, *tmp_path.parents]:
         if str(folder).startswith("/tmp/"):
             folder.chmod(0o755)
-    code = "import os, sys; os.setgid(65534); os.setuid(65534); from pipeline.cli import main; sys.exit(main(sys.argv[1:]))"
+    become_nobody = "import os, sys; os.setgid(65534); os.setuid(65534); "
+    code = become_nobody + "from pipeline.cli import main; sys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": "/tmp"}
     reachable = subprocess.run(
         [sys.executable, "-c", "import os; os.setuid(65534); import pipeline, numpy"], cwd=work, env=environment

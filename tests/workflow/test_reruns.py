@@ -53,7 +53,7 @@ def test_a_killed_run_started_again_ends_as_an_uninterrupted_one(finished, tmp_p
     result = folder.run("all", *CONFIG)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert folder.digest() == finished.digest()
-    assert not [path for path in folder.path.rglob("*.part")]
+    assert list(folder.path.rglob("*.part")) == []
 
 
 def test_a_second_run_in_the_same_folder_is_refused_in_one_line(finished, tmp_path):
