@@ -15,7 +15,8 @@ def clean_responses(
 ) -> np.ndarray:
     """Regress slow cosines and confounds out of each column together, then z-score it.
 
-    Together, so that the confounds' own drift does not come back in (Lindquist et al. 2019, Human Brain Mapping 40:2358).
+    Together, so that the drift of the confounds does not come back in (Lindquist et al. 2019, Human Brain Mapping
+    40:2358).
 
     Parameters
     ----------
