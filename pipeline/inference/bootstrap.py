@@ -6,7 +6,8 @@ and model that share the same blocks, so that all differences between them are p
 
 References
 ----------
-Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals).
+Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals);
+Hesterberg 2015, The American Statistician 69:371–386 (expanded for few units).
 """
 
 from __future__ import annotations
@@ -31,13 +32,41 @@ def draw_counts(n_units: int, n_draws: int, rng: np.random.Generator) -> NDArray
     return rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_draws).astype(np.float32)
 
 
-def interval(draws: NDArray[Any], confidence: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Percentile interval over the first axis; draws where a value is undefined (NaN) are left out.
+def expanded_confidence(confidence: float, n_units: int) -> float:
+    """The level at which a percentile interval of few units covers as often as it says.
 
-    NaN where fewer than half of the draws are defined.
+    A bootstrap distribution is too narrow by √((n − 1)/n) and has normal instead of t tails; its quantiles are
+    therefore taken at Φ(±t·√(n/(n − 1))). With 15 units a 95 % interval takes the 1.3 % and 98.7 % quantiles; with 165
+    it is the plain one.
+
+    References
+    ----------
+    Hesterberg 2015, The American Statistician 69:371–386, section 3.3 (expanded percentile intervals).
+    """
+    from scipy.stats import norm, t
+
+    if n_units < 2:
+        return 1.0
+    wider = t.ppf((1 + confidence) / 2, n_units - 1) * np.sqrt(n_units / (n_units - 1))
+    return float(2 * norm.cdf(wider) - 1)
+
+
+def interval(draws: NDArray[Any], confidence: float, n_units: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Expanded percentile interval over the first axis; draws where a value is undefined (NaN) are left out.
+
+    Parameters
+    ----------
+    draws : (n_draws, …)
+    n_units : how many subjects, blocks or items were drawn from
+
+    Returns
+    -------
+    lower and upper bounds, (…)
+        NaN where fewer than half of the draws are defined.
     """
     draws = np.asarray(draws, dtype=np.float64)
-    levels = [(1 - confidence) / 2, (1 + confidence) / 2]
+    level = expanded_confidence(confidence, n_units)
+    levels = [(1 - level) / 2, (1 + level) / 2]
     if np.isfinite(draws).all():
         low, high = np.quantile(draws, levels, axis=0)
         return np.asarray(low), np.asarray(high)

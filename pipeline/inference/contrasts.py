@@ -74,7 +74,7 @@ def outcome_of(estimate: Estimate, layers: LayerAxis, fixed_layers: Sequence[str
         },
         depth=float(depths[estimate.point.best[0]]),
         depth_draws=depths[estimate.draws.best],
-        predicted=bool(interval(estimate.draws.nested, confidence)[0] > 0),
+        predicted=bool(interval(estimate.draws.nested, confidence, estimate.n_units)[0] > 0),
     )
 
 
@@ -114,7 +114,7 @@ def contrast_rows(
             ]
             reference = max(one[0] for one in others), np.max([one[1] for one in others], axis=0)
             difference = model[1] - reference[1]
-            low, high = interval(difference, confidence)
+            low, high = interval(difference, confidence, outcome.n_units)
             rows.append(
                 {
                     **where,

@@ -26,7 +26,7 @@ def depth_index(score: NDArray[Any], relative_depth: NDArray[Any]) -> NDArray[An
     return np.where(varies, index, np.nan)
 
 
-def is_flat(nested_draws: NDArray[Any], spread_draws: NDArray[Any], confidence: float) -> bool:
+def is_flat(nested_draws: NDArray[Any], spread_draws: NDArray[Any], confidence: float, n_units: int) -> bool:
     """Whether a profile is flat within its error.
 
     It is if the interval of the nested best layer's score includes 0, or that of best − lowest layer does.
@@ -37,5 +37,5 @@ def is_flat(nested_draws: NDArray[Any], spread_draws: NDArray[Any], confidence: 
     ----------
     nested_draws, spread_draws : (draw,), bootstrap draws of the nested best layer's score and of best − lowest
     """
-    lower_bounds = [float(interval(draws, confidence)[0]) for draws in (nested_draws, spread_draws)]
+    lower_bounds = [float(interval(draws, confidence, n_units)[0]) for draws in (nested_draws, spread_draws)]
     return not all(low > 0 for low in lower_bounds)

@@ -73,7 +73,9 @@ def most_frequent(layer: NDArray[np.intp], defined: NDArray[np.bool_], order: ND
     return np.where(votes.max(axis=1) > 0, order[votes.argmax(axis=1)], -1)
 
 
-def best_layer_set(score: NDArray[Any], draws: NDArray[Any], chosen: int, confidence: float) -> NDArray[np.bool_]:
+def best_layer_set(
+    score: NDArray[Any], draws: NDArray[Any], chosen: int, confidence: float, n_units: int
+) -> NDArray[np.bool_]:
     """The layers not reliably below the best one.
 
     A layer is reliably below if the interval of the paired difference best − layer lies above 0; best is the
@@ -87,7 +89,7 @@ def best_layer_set(score: NDArray[Any], draws: NDArray[Any], chosen: int, confid
     if not np.isfinite(score).any():
         return np.zeros(score.size, dtype=bool)
     best = int(np.nanargmax(score))
-    low, _ = interval(draws[:, [best]] - draws, confidence)
+    low, _ = interval(draws[:, [best]] - draws, confidence, n_units)
     members = ~(low > 0)
     members[[best, chosen]] = True
     return np.asarray(members)

@@ -60,7 +60,7 @@ def _subjects(outcomes: Sequence[Outcome]) -> list[dict[str, Outcome]]:
 
 def _row(model: str, first: Outcome, second: Outcome, confidence: float) -> dict[str, Any]:
     draws = second.depth_draws - first.depth_draws
-    low, high = interval(draws, confidence)
+    low, high = interval(draws, confidence, first.n_units)
     a, b = first.place.region, second.place.region
     unpredicted = [one.place.region for one in (first, second) if not one.predicted]
     caution = f"; {' and '.join(unpredicted)} not predicted above 0" if unpredicted else ""

@@ -74,7 +74,11 @@ def tables_of(
     place, layers = estimate.place, scores.layers
     ceiling = ceiling_of(batch, estimate, settings.reliability_floor)
     members = best_layer_set(
-        estimate.point.score[0], estimate.draws.score, int(estimate.point.best[0]), settings.confidence
+        estimate.point.score[0],
+        estimate.draws.score,
+        int(estimate.point.best[0]),
+        settings.confidence,
+        estimate.n_units,
     )
     order = by_depth(layers.relative_depth)
     common = {
@@ -108,7 +112,7 @@ def _rows(
     common: dict[str, Any], scores: ModelScores, estimate: Estimate, ceiling: Ceiling, settings: InferenceSettings
 ) -> list[dict[str, Any]]:
     layers, targets = scores.layers, estimate.place.targets
-    low, high = interval(estimate.draws.score, settings.confidence)
+    low, high = interval(estimate.draws.score, settings.confidence, estimate.n_units)
     normalised = ceiling.normalise(scores.point.score[0][:, targets])
     edges = [
         mean_over_targets(edge[None][..., targets], estimate.place.weights())[0]
@@ -141,11 +145,11 @@ def _summary(
     settings: InferenceSettings,
 ) -> dict[str, Any]:
     layers, best = scores.layers, int(estimate.point.best[0])
-    low, high = interval(estimate.draws.nested, settings.confidence)
+    low, high = interval(estimate.draws.nested, settings.confidence, estimate.n_units)
     depth, depth_interval = NAN, (NAN, NAN)
-    if not is_flat(estimate.draws.nested, estimate.draws.spread, settings.confidence):
+    if not is_flat(estimate.draws.nested, estimate.draws.spread, settings.confidence, estimate.n_units):
         depth = float(estimate.point.depth[0])
-        depth_low, depth_high = interval(estimate.draws.depth, settings.confidence)
+        depth_low, depth_high = interval(estimate.draws.depth, settings.confidence, estimate.n_units)
         depth_interval = (float(depth_low), float(depth_high))
     return {
         **common,

@@ -70,6 +70,6 @@ def test_interval_over_items_covers_zero_for_unrelated_matrices():
     for a, b in zip(features[::2], features[1::2], strict=True):
         models, targets = PairVectors.of(np.corrcoef(a)[None]), PairVectors.of(np.corrcoef(b)[None])
         scores = pair_scores(models, targets, draw_counts(30, 200, generator(0, "unit")), "spearman", 0, rng)
-        low, high = interval(scores.score[:, 0, 0], 0.95)
+        low, high = interval(scores.score[:, 0, 0], 0.95, 30)
         covered.append(low <= 0 <= high)
     assert np.mean(covered) >= 0.85
