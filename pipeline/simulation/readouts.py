@@ -133,6 +133,8 @@ def choose_readouts(
     n_components: int = 90,
     n_dimensions: int | None = None,
     neighbour_r: float = 0.15,
+    n_steps: int = N_STEPS,
+    climb: float = CLIMB,
     seed: int = 0,
 ) -> Readouts:
     """Readouts of a layer that are predictable from it, little from its neighbours and not from other layers.
@@ -148,6 +150,8 @@ def choose_readouts(
         readouts live in
     n_dimensions : the readouts start as random rotations of this many orthogonal signals; None for one per readout
     neighbour_r : noise-free r aimed for in the layers right before and after; 0 in all others
+    n_steps : steps that every readout takes
+    climb : length of the first step towards a higher score in the own layer; it shrinks to 0 at the last
     seed : of the rotations
 
     Returns
@@ -177,11 +181,11 @@ def choose_readouts(
     n_dimensions = min(n_readouts if n_dimensions is None else n_dimensions, components.shape[1])
     rotations = _rotations(n_dimensions, n_readouts, np.random.default_rng(seed))
     readout = forms.most_distinct(own, n_dimensions) @ rotations
-    for step in range(N_STEPS):
+    for step in range(n_steps):
         score, slope = forms.correlate(readout)
         missed = (score[:, distance > 0] - target[:, None]).reshape(n_readouts, -1)
-        climb = CLIMB * (1 - step / (N_STEPS - 1))
-        readout = _step(readout, slope[:, own, :FITTING_PENALTIES].mean(axis=1), missed, slope[:, distance > 0], climb)
+        length = climb * (1 - step / max(1, n_steps - 1))
+        readout = _step(readout, slope[:, own, :FITTING_PENALTIES].mean(axis=1), missed, slope[:, distance > 0], length)
     signals = components @ readout
     scale = signals.std(axis=0)
     return Readouts(signals / scale, to_weights @ readout / scale, smoothers.score(signals).mean(axis=2))

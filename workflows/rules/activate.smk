@@ -31,6 +31,7 @@ def activation_flags(wildcards):
 
 rule activate:
     input:
+        CATALOGUES,
         lambda w: [path for analysis in ANALYSES.values() for path in activations_asked_for(analysis)],
 
 
@@ -40,7 +41,7 @@ rule activate_model:
     output:
         directory("data/activations/{stimulus_folder}/{model}-{key}.zarr"),
     params:
-        flags=activation_flags,
+        flags=lambda w, output: activation_flags(w),
     log:
         "logs/activate/{stimulus_folder}.{model}-{key}.log",
     benchmark:

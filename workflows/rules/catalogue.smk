@@ -1,6 +1,6 @@
 rule catalogue:
     input:
-        [analysis.dataset.catalogue_path for analysis in ANALYSES.values()],
+        CATALOGUES,
 
 
 # The only checkpoint: groups, recordings and stimuli are known from here on.
@@ -8,7 +8,7 @@ checkpoint catalogue_dataset:
     output:
         "data/catalogue/{dataset}-{key}.json",
     params:
-        flags=lambda w: flags_of(BY_KEY[w.key]),
+        flags=lambda w, output: flags_of(BY_KEY[w.key]),
     log:
         "logs/catalogue/{dataset}-{key}.log",
     benchmark:

@@ -1,5 +1,6 @@
 rule encode:
     input:
+        CATALOGUES,
         lambda w: [path for a in ANALYSES.values() if a.stage == "encode" for path in scores_of(a)],
 
 
@@ -11,7 +12,7 @@ rule encode_group:
     wildcard_constraints:
         analysis=one_of(name for (_, name), a in ANALYSES.items() if a.stage == "encode"),
     params:
-        flags=lambda w: flags_of(ANALYSES[w.study, w.analysis]),
+        flags=lambda w, output: flags_of(ANALYSES[w.study, w.analysis]),
         key=lambda w: ANALYSES[w.study, w.analysis].score_key(SHUFFLE_SEEDS[w.study]),
     log:
         "logs/encode/{study}.{analysis}.{group}.{model}.log",

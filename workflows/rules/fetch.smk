@@ -1,5 +1,6 @@
 rule fetch:
     input:
+        CATALOGUES,
         [analysis.dataset.receipt_path for analysis in ANALYSES.values()],
         [paths.weights_receipt(name) for name in BY_MODEL],
 
@@ -8,7 +9,7 @@ rule fetch_weights:
     output:
         "data/raw/weights/{weights}/receipt.json",
     params:
-        flags=lambda w: flags_of(BY_MODEL[w.weights]),
+        flags=lambda w, output: flags_of(BY_MODEL[w.weights]),
         sha256=lambda w: MODELS.get(w.weights).weights.sha256,
     log:
         "logs/fetch/weights-{weights}.log",
@@ -32,7 +33,7 @@ rule fetch_recordings:
     wildcard_constraints:
         dataset=one_of(FETCHED),
     params:
-        flags=lambda w: flags_of(BY_KEY[w.key]),
+        flags=lambda w, output: flags_of(BY_KEY[w.key]),
     log:
         "logs/fetch/{dataset}-{key}.log",
     benchmark:
@@ -57,7 +58,7 @@ rule fetch_simulated:
     wildcard_constraints:
         dataset=one_of(SIMULATED),
     params:
-        flags=lambda w: flags_of(BY_KEY[w.key]),
+        flags=lambda w, output: flags_of(BY_KEY[w.key]),
     log:
         "logs/fetch/{dataset}-{key}.log",
     benchmark:

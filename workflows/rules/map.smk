@@ -3,6 +3,7 @@ PLAN_OF = {plan.name: plan for plan in PLANS}
 
 rule map:
     input:
+        CATALOGUES,
         [plan.map_path for plan in PLANS],
 
 
@@ -15,7 +16,7 @@ rule map_study:
         "data/maps/{study}-summary.csv",
         "data/maps/{study}-contrasts.csv",
     params:
-        flags=lambda w: FLAGS[w.study],
+        flags=lambda w, output: FLAGS[w.study],
         key=lambda w: PLAN_OF[w.study].map_key(),
     log:
         "logs/map/{study}.log",

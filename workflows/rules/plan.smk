@@ -71,6 +71,9 @@ for plan in PLANS:
         BY_PREP_KEY.setdefault(analysis.dataset.prep_key, analysis)
         for name in (*(m.base for m in analysis.models if m.needs_weights), *analysis.dataset.simulation_models):
             BY_MODEL.setdefault(name, analysis)
+# Every target asks for the catalogues too: Snakemake would take a missing one, whose key has changed, for an
+# intermediate file that nobody needs as long as an older map is there.
+CATALOGUES = sorted({analysis.dataset.catalogue_path for analysis in ANALYSES.values()})
 SIMULATED = sorted({analysis.dataset.kind for analysis in ANALYSES.values() if analysis.dataset.entry.simulated})
 FETCHED = sorted({analysis.dataset.kind for analysis in ANALYSES.values()} - set(SIMULATED))
 
@@ -89,14 +92,27 @@ wildcard_constraints:
     weights=one_of(BY_MODEL),
 
 
+# Flags hold where files come from and where networks run, which must not rerun anything. Snakemake leaves parameters
+# out of its comparison that are functions of `output`; what must rerun a rule is in its path or its parameter `key`.
 def flags_of(analysis):
     return f"{FLAGS[analysis.study]} --analysis {analysis.name}"
 
 
+def catalogue_is_forced():
+    settings = workflow.dag_settings
+    return settings.forceall or bool({"catalogue", "catalogue_dataset"} & {str(name) for name in settings.forcerun})
+
+
 def catalogue_of(analysis):
-    """The catalogue, once its checkpoint has run."""
-    checkpoints.catalogue_dataset.get(dataset=analysis.dataset.kind, key=analysis.dataset.key)
-    return analysis.dataset.open_catalogue()
+    """The catalogue, once its checkpoint has run.
+
+    A catalogue that is there already is read without asking the checkpoint: a job that waits for several finished
+    checkpoints is never compared with what it was made from, and changed penalties would go unnoticed (Snakemake 9.27).
+    """
+    dataset = analysis.dataset
+    if catalogue_is_forced() or not dataset.catalogue_path.is_file():
+        checkpoints.catalogue_dataset.get(dataset=dataset.kind, key=dataset.key)
+    return dataset.open_catalogue()
 
 
 def prepared_of(analysis):

@@ -1,5 +1,6 @@
 rule prepare:
     input:
+        CATALOGUES,
         lambda w: [path for analysis in ANALYSES.values() for path in prepared_of(analysis)],
 
 
@@ -13,7 +14,7 @@ rule prepare_stimulus:
     output:
         directory("data/prepared/{dataset}/{prep_key}/stimuli/{stimulus}.zarr"),
     params:
-        flags=lambda w: flags_of(BY_PREP_KEY[w.prep_key]),
+        flags=lambda w, output: flags_of(BY_PREP_KEY[w.prep_key]),
     log:
         "logs/prepare/{dataset}-{prep_key}.{stimulus}.log",
     benchmark:
@@ -34,7 +35,7 @@ rule prepare_recording:
     output:
         "data/prepared/{dataset}/{prep_key}/recordings/{recording}.nc",
     params:
-        flags=lambda w: flags_of(BY_PREP_KEY[w.prep_key]),
+        flags=lambda w, output: flags_of(BY_PREP_KEY[w.prep_key]),
     log:
         "logs/prepare/{dataset}-{prep_key}.{recording}.log",
     benchmark:

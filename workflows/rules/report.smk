@@ -1,5 +1,6 @@
 rule report:
     input:
+        CATALOGUES,
         [plan.report_path for plan in PLANS],
 
 
@@ -15,7 +16,7 @@ rule report_study:
             labels={"study": "{study}"},
         ),
     params:
-        flags=lambda w: FLAGS[w.study],
+        flags=lambda w, output: FLAGS[w.study],
         key=lambda w: PLAN_OF[w.study].report_key(),
     log:
         "logs/report/{study}.log",
