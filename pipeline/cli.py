@@ -41,6 +41,18 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+def _at_least(lowest: int) -> Callable[[str], int]:
+    """An argparse type: a whole number from ``lowest`` on."""
+
+    def whole_number(text: str) -> int:
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"{value} is below {lowest}")
+        return value
+
+    return whole_number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="layermap", description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
@@ -56,9 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--mirror", help="folder or http(s) prefix holding files as HOST/PATH of their public address"
         )
-        command.add_argument("--limit", type=int, help="take only this many groups or subjects")
+        command.add_argument("--limit", type=_at_least(1), help="take only this many groups or subjects")
         command.add_argument(
-            "--shuffle", type=int, metavar="SEED", help="shuffle the responses: the study must find nothing"
+            "--shuffle", type=_at_least(0), metavar="SEED", help="shuffle the responses: the study must find nothing"
         )
         command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="where networks run")
         command.add_argument("--threads", type=int, help="threads of numerical libraries")
@@ -136,6 +148,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants a line now and then, not a moving bar
     try:
         _run(arguments)
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("done\n", encoding="utf-8")
     except LayermapError as error:
         return _fail(arguments.command, str(error), 1, log)
     except KeyboardInterrupt:
@@ -148,7 +163,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(arguments.command, message, 1 if explained else 3, log)
     except Exception as error:  # the last line of defence: one line on screen, the rest in the log
         return _fail(arguments.command, f"{type(error).__name__}: {error}; {REPORT_BUGS}".replace("\n", " "), 3, log)
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("done\n", encoding="utf-8")
     return 0

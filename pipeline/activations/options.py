@@ -20,7 +20,7 @@ class SparseProjection(Section):
 
     kind: Literal["sparse_projection"] = "sparse_projection"
     n_features: int = Field(1000, ge=1, description="features per layer after projection, the same for every layer")
-    seed: int = Field(0, description="seed of the projection")
+    seed: int = Field(0, ge=0, description="seed of the projection")
 
 
 class SpatialMean(Section):

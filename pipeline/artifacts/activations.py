@@ -187,25 +187,23 @@ def open_activations(path: Path) -> Activations:
     """
     import zarr
 
-    remedy = "remake it with: snakemake activate"
+    remedy = "delete it and run: snakemake activate"
     if not path.is_dir():
         raise BrokenArtifact(f"{path} is missing; make it with: snakemake activate")
     try:
         group = zarr.open_group(path, mode="r")
     except (OSError, ValueError, KeyError) as error:
-        raise BrokenArtifact(
-            f"{path} cannot be read as Zarr ({type(error).__name__}); delete it and {remedy}"
-        ) from error
+        raise BrokenArtifact(f"{path} cannot be read as Zarr ({type(error).__name__}); {remedy}") from error
     if group.attrs.get("kind") != "activations" or group.attrs.get("schema_version") != SCHEMA_VERSION:
         raise BrokenArtifact(
             f"{path} is of kind '{group.attrs.get('kind')}', schema version {group.attrs.get('schema_version')}, "
-            f"expected 'activations', {SCHEMA_VERSION}; delete it and {remedy}"
+            f"expected 'activations', {SCHEMA_VERSION}; {remedy}"
         )
     attrs: dict[str, Any] = dict(group.attrs)
     for name in (*ATTRS, "layer_order"):
         if name not in attrs:
-            raise BrokenArtifact(f"{path} lacks attribute '{name}'; delete it and {remedy}")
+            raise BrokenArtifact(f"{path} lacks attribute '{name}'; {remedy}")
     for name in attrs["layer_order"]:
         if f"{LAYERS}/{name}" not in group:
-            raise BrokenArtifact(f"{path} lacks the array of layer '{name}'; delete it and {remedy}")
+            raise BrokenArtifact(f"{path} lacks the array of layer '{name}'; {remedy}")
     return Activations(path, group)

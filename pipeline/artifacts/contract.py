@@ -33,14 +33,14 @@ class Contract:
 
     def check(self, dataset: xr.Dataset, source: Path | str) -> xr.Dataset:
         """Return the dataset unchanged, or raise `BrokenArtifact` naming file, variable and remedy."""
-        remedy = f"remake it with: snakemake {self.stage} --forcerun"
+        remedy = f"delete it and run: snakemake {self.stage}"
         kind = dataset.attrs.get("kind")
         if kind != self.kind:
             raise BrokenArtifact(f"{source} is of kind '{kind}', expected '{self.kind}'; {remedy}")
         version = dataset.attrs.get("schema_version")
         if version != SCHEMA_VERSION:
             raise BrokenArtifact(
-                f"{source} has schema version {version}, this layermap reads {SCHEMA_VERSION}; delete it and {remedy}"
+                f"{source} has schema version {version}, this layermap reads {SCHEMA_VERSION}; {remedy}"
             )
         for name in ("created_by", "config_sha", "inputs_sha", *self.attrs):
             if name not in dataset.attrs:

@@ -90,15 +90,23 @@ def write_whole(output: Path, wait_s: float = 0.0) -> Iterator[Path]:
         try:
             yield temporary
             _flush(temporary)
-            if output.is_dir() and not output.is_symlink():
-                remove(output)
-            os.replace(temporary, output)
+            _replace(temporary, output)
         except OSError as error:
             remove(temporary)
             raise explain_os_error(error, output) or error from error
         except BaseException:
             remove(temporary)
             raise
+
+
+def _replace(temporary: Path, output: Path) -> None:
+    """Rename; an older folder moves out of the way first, so that a kill never leaves half of it under its name."""
+    older = output.parent / f".{output.name}.old"
+    remove(older)
+    if output.is_dir() and not output.is_symlink():
+        os.replace(output, older)
+    os.replace(temporary, output)
+    remove(older)
 
 
 def _flush(path: Path) -> None:

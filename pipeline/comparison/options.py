@@ -20,4 +20,4 @@ class RsaOptions(MetricSection):
         "spearman", description="how two upper triangles are compared"
     )
     n_splits: int = Field(20, ge=2, description="random halvings of the items for the nested choice of the layer")
-    seed: int = Field(0, description="seed of the halvings")
+    seed: int = Field(0, ge=0, description="seed of the halvings")

@@ -54,16 +54,22 @@ def one_line(error: ValidationError, source: str) -> BadConfiguration:
     return BadConfiguration(f"{source}: {message}{f' (and {more} more)' if more else ''}")
 
 
-def load_workflow_config(values: Mapping[str, Any]) -> WorkflowConfig:
-    """Validate the workflow's configuration; unknown ``--config`` keys are refused.
+def load_workflow_config(given: Mapping[str, Any]) -> WorkflowConfig:
+    """``workflows/config.yaml`` with what ``--config`` gives; unknown keys are refused.
 
     Raises
     ------
     BadConfiguration
-        Names the key and the value.
+        Names the file or key and the value.
     """
+    path = ROOT / "workflows" / "config.yaml"
     try:
-        return WorkflowConfig.model_validate(dict(values))
+        defaults = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if not isinstance(defaults, dict):
+            raise BadConfiguration(f"{path} must hold a mapping such as: studies: [demo]")
+        return WorkflowConfig.model_validate({**defaults, **given})
+    except yaml.YAMLError as error:
+        raise BadConfiguration(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
         raise one_line(error, "--config or workflows/config.yaml") from error
 
@@ -114,7 +120,8 @@ def load_study(name: str, *, limit: int | None = None, shuffle: int | None = Non
     if not isinstance(raw, dict):
         raise BadConfiguration(f"{path} must hold a mapping with the keys study, title and analyses")
     if limit is not None:
-        for analysis in (raw.get("analyses") or {}).values():
+        analyses = raw.get("analyses")
+        for analysis in analyses.values() if isinstance(analyses, dict) else ():
             if isinstance(analysis, dict) and isinstance(analysis.get("recording"), dict):
                 analysis["recording"]["limit"] = limit
     if shuffle is not None:

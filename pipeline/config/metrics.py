@@ -17,7 +17,7 @@ class MetricEntry:
     Parameters
     ----------
     kind : its name
-    stage : ``encode`` (recordings) or ``compare`` (recordings or geometries)
+    stage : ``encode`` (recordings) or ``compare`` (geometries)
     options : its pydantic options, with ``kind: Literal[kind]``
     run : ``package.module:function`` computing the scores of one (group, model); see `pipeline.encoding.stage`
     unit : what the score is, for axes and tables

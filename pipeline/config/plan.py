@@ -16,7 +16,8 @@ from pipeline.config.code_version import ROOT, code_version
 from pipeline.config.keys import key_of, sha256_of_file, slug
 from pipeline.config.metrics import METRICS, MetricEntry
 from pipeline.config.study import Analysis, ModelChoice, Study
-from pipeline.errors import LayermapError, UnknownName
+from pipeline.errors import BadConfiguration, LayermapError, UnknownName
+from pipeline.fetch.weights import weights_key
 from pipeline.models.registry import ResolvedModel, check_layers, resolve_model
 from pipeline.recordings.entry import DatasetEntry, DatasetOptions
 from pipeline.recordings.registry import DATASETS
@@ -54,10 +55,10 @@ class DatasetPlan:
         )
 
     def _simulation_slice(self) -> dict[str, str]:
-        """What else decides a simulation: the code and the weights of the networks it plants."""
+        """What else decides a simulation: the weights of the networks that it plants."""
         if not self.entry.simulated:
             return {}
-        return {name: _weights_sha(resolve_model(name)) for name in self.simulation_models}
+        return {name: weights_key_of(name) for name in self.simulation_models}
 
     @property
     def prep_key(self) -> str:
@@ -92,8 +93,10 @@ class DatasetPlan:
         return open_catalogue(self.catalogue_path)
 
 
-def _weights_sha(model: ResolvedModel) -> str:
-    return model.entry.weights.sha256 if model.entry.weights else ""
+def weights_key_of(name: str) -> str:
+    """Key of a network's weights: their source, and the code that converts them."""
+    source = resolve_model(name).entry.weights
+    return weights_key(source) if source else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +132,7 @@ class ModelPlan:
         entry = self.model.entry
         return key_of(
             {
-                "weights": _weights_sha(self.model),
+                "weights": weights_key_of(self.base),
                 "seed": self.model.seed,
                 "preprocessing": entry.preprocessing,
                 "layers": self.layers,
@@ -190,7 +193,7 @@ class AnalysisPlan:
         """What decides the scores besides their input files: the metric's options and code."""
         return key_of(
             {
-                "options": self.options.model_dump(mode="json"),
+                "options": self.options.model_dump(mode="json", exclude={"within_category"}),  # only the map reads it
                 "shuffle_seed": shuffle_seed,
                 "code": code_version(_module(self.metric.run)),
             }
@@ -268,11 +271,23 @@ def plan_study(study: Study) -> StudyPlan:
         entry = DATASETS.get(kind)
         dataset = DatasetPlan(entry, analysis.recording, _module(DATASETS.address(kind)))
         models = tuple(ModelPlan(choice, resolve_model(choice.name)) for choice in analysis.model_choices)
-        for model in models:
-            check_layers(model.model, model.choice.layers)
+        _check_layers(name, analysis, models)
         metric = METRICS.get(analysis.metric.kind)
         analyses.append(AnalysisPlan(study.study, name, analysis, dataset, models, metric))
     return StudyPlan(study, tuple(analyses))
+
+
+def _check_layers(name: str, analysis: Analysis, models: tuple[ModelPlan, ...]) -> None:
+    """Refuse layers that do not exist, are listed twice, or are contrasted but not taken."""
+    for model in models:
+        layers = check_layers(model.model, model.choice.layers)
+        if len(set(layers)) != len(layers):
+            twice = next(layer for layer in layers if layers.count(layer) > 1)
+            raise BadConfiguration(f"analysis '{name}': layer '{twice}' of {model.name} is listed twice; remove one")
+    for contrast in analysis.contrasts:
+        model = next(model for model in models if model.name == contrast.model)
+        if contrast.layer is not None and contrast.layer not in model.layers:
+            raise UnknownName(f"layer of {model.name} in contrast '{contrast.name}'", contrast.layer, model.layers)
 
 
 def check_modalities(plan: AnalysisPlan, catalogue: Catalogue) -> None:

@@ -105,7 +105,7 @@ class Inference(Section):
         0.05, ge=0, lt=1, description="below this reliability no normalised score is given"
     )
     min_subjects: int = Field(8, ge=2, description="from this many subjects on, intervals are over subjects")
-    seed: int = Field(0, description="seed of the bootstrap")
+    seed: int = Field(0, ge=0, description="seed of the bootstrap")
 
 
 class Study(Section):
@@ -118,6 +118,7 @@ class Study(Section):
     inference: Inference = Field(default_factory=Inference, description="bootstrap and reliability settings")
     shuffle_seed: int | None = Field(
         None,
+        ge=0,
         description="shuffle the responses with this seed (circularly in time, or over items): must find nothing",
     )
     schema_version: Literal["1"] = "1"

@@ -66,7 +66,7 @@ def encode_group(
     high_pass = None
     if group.high_pass is not None:
         high_pass = HighPass(held_out_stretches(folds, group.samples.run), *group.high_pass)
-        filtered = np.stack([high_pass.apply(repeat) for repeat in group.responses])
+        filtered = np.stack([np.where(np.isnan(repeat), np.nan, high_pass.apply(repeat)) for repeat in group.responses])
         group = dataclasses.replace(group, responses=filtered, z_scored=False)
     responses = scored_responses(group.responses, group.samples.run, z_scored=group.z_scored)
     tables = _LayerTables(folds, responses, len(layers))

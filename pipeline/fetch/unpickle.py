@@ -69,11 +69,15 @@ def load_restricted(path: Path, allowed: Globals) -> Any:
         with open(path, "rb") as stream:
             return _Restricted(stream, path, allowed).load()
     except FileNotFoundError as error:
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch") from error
+        raise BrokenArtifact(
+            f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_recordings"
+        ) from error
     except (BrokenArtifact, OSError, MemoryError):
         raise
     except Exception as error:  # the unpickler answers broken bytes with whatever they happen to cause
-        raise BrokenArtifact(f"{path} is no whole pickle ({error}); delete it and run: snakemake fetch") from error
+        raise BrokenArtifact(
+            f"{path} is no whole pickle ({error}); delete it and run: snakemake fetch --forcerun fetch_recordings"
+        ) from error
 
 
 def load_torch_state(path: Path, allowed: Globals = frozenset()) -> Any:
@@ -91,7 +95,7 @@ def load_torch_state(path: Path, allowed: Globals = frozenset()) -> Any:
     import torch
 
     if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
+        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_recordings")
     extra: list[Any] = [(_resolve(module, name), f"{module}.{name}") for module, name in sorted(allowed)]
     try:
         with torch.serialization.safe_globals(extra):

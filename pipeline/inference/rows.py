@@ -136,6 +136,22 @@ def _rows(
     ]
 
 
+def depth_bounds(
+    depth: float, estimate: Estimate, relative_depth: NDArray[Any], confidence: float
+) -> tuple[float, float]:
+    """Interval of a depth index, its draws reflected about the estimate (basic bootstrap) within the layers' depths.
+
+    Draws of the index are pulled to the middle: the lowest layer of a draw is lower by chance, which lends weight to
+    every other layer. The estimate is pulled the same way, so the draws' bias is taken off it, not added once more.
+    """
+    low, high = interval(estimate.draws.depth, confidence, estimate.n_units)
+    shallowest, deepest = float(relative_depth.min()), float(relative_depth.max())
+    return (
+        min(depth, float(np.clip(2 * depth - high, shallowest, deepest))),
+        max(depth, float(np.clip(2 * depth - low, shallowest, deepest))),
+    )
+
+
 def _summary(
     common: dict[str, Any],
     scores: ModelScores,
@@ -149,8 +165,7 @@ def _summary(
     depth, depth_interval = NAN, (NAN, NAN)
     if not is_flat(estimate.draws.nested, estimate.draws.spread, settings.confidence, estimate.n_units):
         depth = float(estimate.point.depth[0])
-        depth_low, depth_high = interval(estimate.draws.depth, settings.confidence, estimate.n_units)
-        depth_interval = (float(depth_low), float(depth_high))
+        depth_interval = depth_bounds(depth, estimate, layers.relative_depth, settings.confidence)
     return {
         **common,
         "pathway": _name(layers.pathway, best),

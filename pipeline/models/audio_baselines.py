@@ -138,7 +138,6 @@ LOG_MEL = ModelEntry(
         "look_ahead_s": 0.0,
         "clips": "mean over whole windows",
     },
-    depth_is_ordered=False,
 )
 SPECTROGRAM_MODULATION = ModelEntry(
     name="spectrogram-modulation",
@@ -159,5 +158,4 @@ SPECTROGRAM_MODULATION = ModelEntry(
         "window": "the clip",
         "look_ahead": "the clip",
     },
-    depth_is_ordered=False,
 )

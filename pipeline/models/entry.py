@@ -74,7 +74,6 @@ class ModelEntry:
     convolved: bool = False
     parameters: int = 0
     has_random_twin: bool = False
-    depth_is_ordered: bool = True
 
 
 def evenly_deep(names: list[str], pathway: str = "main") -> tuple[LayerInfo, ...]:

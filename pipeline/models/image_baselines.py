@@ -117,7 +117,6 @@ PIXELS = ModelEntry(
     citation="—",
     licence="BSD-3-Clause (this repository)",
     preprocessing={"size": f"as given; a longer side beyond {LARGEST_PX} px is shrunk to it", "look_ahead_s": 0.0},
-    depth_is_ordered=False,
 )
 GABOR_ENERGY = ModelEntry(
     name="gabor-energy",
@@ -135,5 +134,4 @@ GABOR_ENERGY = ModelEntry(
         "grid": GRID,
         "look_ahead_s": 0.0,
     },
-    depth_is_ordered=False,
 )

@@ -52,5 +52,4 @@ CATEGORY = ModelEntry(
     citation="labels as published with the stimuli",
     licence="BSD-3-Clause (this repository)",
     preprocessing={"code": "one-hot, categories in alphabetical order"},
-    depth_is_ordered=False,
 )

@@ -86,7 +86,6 @@ WORD_RATE = ModelEntry(
     licence="BSD-3-Clause (this repository)",
     preprocessing={"frequency": "log", "sample": "at the word's middle"},
     rate="sum",
-    depth_is_ordered=False,
 )
 SOUND_POWER = ModelEntry(
     name="sound-power",
@@ -99,5 +98,4 @@ SOUND_POWER = ModelEntry(
     licence="BSD-3-Clause (this repository)",
     preprocessing={"regressor": SOUND_POWER_NAME, "haemodynamics": "convolved by the dataset's authors"},
     convolved=True,
-    depth_is_ordered=False,
 )

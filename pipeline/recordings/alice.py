@@ -120,9 +120,9 @@ def _read_numbers(path: Path, n_rows: int, n_columns: int) -> np.ndarray:
     """A table of numbers without header, of exactly the given shape, float64."""
     import numpy as np
 
-    remedy = "delete it and run: snakemake fetch"
+    remedy = "delete it and run: snakemake fetch --forcerun fetch_recordings"
     if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
+        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_recordings")
     try:
         lines = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
@@ -196,7 +196,7 @@ def prepare_stimulus(name: str, raw_folder: Path, options: AliceOptions) -> xr.D
     if words.text.size != N_WORDS:
         raise BrokenArtifact(
             f"{raw_folder / WORDS_FILE} has {words.text.size} words with times, expected {N_WORDS}; "
-            "delete it and run: snakemake fetch"
+            "delete it and run: snakemake fetch --forcerun fetch_recordings"
         )
     powers = [
         _read_numbers(_path_of(listener, "sndpwr", raw_folder), N_VOLUMES, 1)[:, 0]

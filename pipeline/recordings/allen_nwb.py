@@ -132,14 +132,14 @@ def bin_traces(traces: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.n
     return np.asarray((summed[ends] - summed[starts]) / (ends - starts)[..., None])
 
 
-_REMEDY = "delete it and run: snakemake fetch"
+_REMEDY = "delete it and run: snakemake fetch --forcerun fetch_simulated"
 
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn what h5py and allensdk raise over a broken file into one line that names it."""
     if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
+        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_simulated")
     try:
         yield
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:

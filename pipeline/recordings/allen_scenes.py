@@ -35,7 +35,7 @@ LAYERS = {"layer23": "L2/3", "layer4": "L4", "layer5": "L5", "layer6": "L6"}
 MEASURED = {area: tuple(LAYERS)[: 4 if area in ("VISp", "VISl", "VISpm") else 3] for area in AREAS}
 # too few cells: correlations from -1 to 1 with SD .58 (others .08–.30), split-half reliability .13
 DEGENERATE = ("VISrl", "layer5")
-REMEDY = "delete it and run: snakemake fetch"
+REMEDY = "delete it and run: snakemake fetch --forcerun fetch_recordings"
 
 
 class AllenScenesOptions(DatasetOptions):
@@ -68,7 +68,7 @@ def prepare_stimulus(name: str, raw_folder: Path, options: AllenScenesOptions) -
 
     path = raw_folder / IMAGES_FILE
     if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
+        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_recordings")
     try:
         rolled = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -110,7 +110,7 @@ def _read_ceilings(path: Path) -> dict[tuple[str, str], float]:
     import csv
 
     if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
+        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_recordings")
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import nibabel
     import numpy as np
 
-REMEDY = "delete it and run: snakemake fetch"
+REMEDY = "delete it and run: snakemake fetch --forcerun fetch_simulated"
 SECONDS_PER = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 TR_TOLERANCE = 1e-3  # relative; headers hold TR in single precision
 CLOCK_TOLERANCE = 1e-6  # of a TR
@@ -192,7 +192,7 @@ def _load_image(path: Path, n_dimensions: int) -> nibabel.Nifti1Image:
     from nibabel.spatialimages import HeaderDataError
 
     if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
+        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_simulated")
     try:
         image = nibabel.load(path)
     except (ImageFileError, HeaderDataError, EOFError, zlib.error, OSError, ValueError) as error:
@@ -242,7 +242,7 @@ def _region_names(path: Path, labels: np.ndarray) -> dict[int, str]:
 def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """Rows of a BIDS table; a byte-order mark is skipped."""
     if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
+        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_simulated")
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, delimiter="\t")

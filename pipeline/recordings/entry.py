@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from pipeline.artifacts.catalogue import Catalogue
 from pipeline.config.base import Section
 
@@ -18,8 +20,9 @@ class DatasetOptions(Section):
     """Options that every dataset has; a dataset's own class adds its fields and narrows ``kind``."""
 
     kind: str
-    limit: int | None = None
-    """How many groups or subjects to take for a first taste; None takes all."""
+    limit: int | None = Field(
+        None, ge=1, description="how many groups or subjects to take for a first taste; None takes all"
+    )
 
 
 @dataclasses.dataclass(frozen=True)

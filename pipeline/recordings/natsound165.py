@@ -62,10 +62,10 @@ def _read_components(raw_folder: Path) -> dict[str, Any]:
     from scipy.io import loadmat
 
     path = raw_folder / COMPONENTS_FILE
-    remedy = "delete it and run: snakemake fetch"
+    remedy = "delete it and run: snakemake fetch --forcerun fetch_recordings"
     names = ["R", "component_names", "stim_names", "category_labels"]
     if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
+        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_recordings")
     try:
         contents = loadmat(path, variable_names=names)
     except Exception as error:  # scipy answers broken bytes with ValueError, TypeError, zlib.error, MatReadError …
@@ -101,7 +101,7 @@ def prepare_stimulus(name: str, raw_folder: Path, options: NatSoundOptions) -> x
         if (sampling_rate_hz, clip.size) != (SAMPLING_RATE_HZ, CLIP_SAMPLES):
             raise BrokenArtifact(
                 f"{path} has {clip.size} samples at {sampling_rate_hz} Hz, expected {CLIP_SAMPLES} at "
-                f"{SAMPLING_RATE_HZ} Hz (2 s); delete it and run: snakemake fetch"
+                f"{SAMPLING_RATE_HZ} Hz (2 s); delete it and run: snakemake fetch --forcerun fetch_recordings"
             )
         clips.append(clip)
     return audio_stimulus(name, clips, table["item"], SAMPLING_RATE_HZ, table["category"])

@@ -158,7 +158,8 @@ def prepare_recording(name: str, raw_folder: Path, options: SimulatedListeningOp
         if not np.array_equal(run.time_s, runs[0].time_s):
             raise SampleMismatch(
                 f"{raw_folder}: {subject} has {run.time_s.size} volumes within the sound and {subjects[0]} "
-                f"{runs[0].time_s.size}, or at other times; delete the folder and run: snakemake fetch"
+                f"{runs[0].time_s.size}, or at other times; "
+                "run: snakemake fetch --forcerun fetch_simulated"
             )
         responses.append(
             clean_responses(

@@ -151,7 +151,7 @@ def prepare_recording(name: str, raw_folder: Path, options: SimulatedMouseOption
         if shape != expected:
             raise SampleMismatch(
                 f"{path} has {shape[0]} repeats of {shape[1]} frames, expected {expected[0]} of {expected[1]}; "
-                "delete its folder and run: snakemake fetch"
+                "delete its folder and run: snakemake fetch --forcerun fetch_simulated"
             )
     responses = np.concatenate([experiment.dff for experiment in experiments.values()], axis=2)
     counts = [experiment.cell_ids.size for experiment in experiments.values()]

@@ -77,7 +77,9 @@ def test_volumes_before_and_after_the_stimulus_are_dropped(run):
     np.testing.assert_allclose(read.values[:, 0], run.values[1, 1, 0, 2:22])
 
 
-@pytest.mark.parametrize("onset, first, time_s", [("0", 0, 1.5), ("4.5", 3, 1.5), ("4.0", 3, 2.0), ("3.1", 3, 2.9)])
+@pytest.mark.parametrize(
+    ("onset", "first", "time_s"), [("0", 0, 1.5), ("4.5", 3, 1.5), ("4.0", 3, 2.0), ("3.1", 3, 2.9)]
+)
 def test_onsets_between_volumes_keep_whole_volumes_on_the_stimulus_clock(run, onset, first, time_s):
     run.write_events(onset=onset, duration="n/a")
     read = run.read()

@@ -246,7 +246,7 @@ def test_a_constant_voxel_becomes_zeros(dataset_copy):
 def test_a_truncated_scan_is_one_line(dataset_copy):
     path = listening.bold_path(dataset_copy, "sub-03")
     path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(BrokenArtifact, match="sub-03_task-listen_bold.nii.gz is truncated or altered") as caught:
+    with pytest.raises(BrokenArtifact, match=r"sub-03_task-listen_bold\.nii\.gz is truncated or altered") as caught:
         prepare_recording("listeners", dataset_copy, OPTIONS)
     assert "\n" not in str(caught.value)
 
@@ -260,7 +260,7 @@ def test_listeners_with_other_volumes_are_refused(dataset_copy):
 
 
 @pytest.mark.parametrize(
-    "wrong, message",
+    ("wrong", "message"),
     [
         ({"reliability": {"Heschl": 0.5}}, "must have a value exactly if a layer is planted"),
         ({"planted": {"Heschl": "conv9"}}, "conv1"),

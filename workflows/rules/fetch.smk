@@ -9,8 +9,9 @@ rule fetch_weights:
     output:
         "data/raw/weights/{weights}/receipt.json",
     params:
-        flags=lambda w, output: flags_of(BY_MODEL[w.weights]),
-        sha256=lambda w: MODELS.get(w.weights).weights.sha256,
+        flags=lambda w, output: flags_of(BY_MODEL[MODELS_BY_SLUG[w.weights]]),
+        model=lambda w, output: f"'{MODELS_BY_SLUG[w.weights]}'",
+        key=lambda w: weights_key_of(MODELS_BY_SLUG[w.weights]),
     log:
         "logs/fetch/weights-{weights}.log",
     benchmark:
@@ -22,7 +23,7 @@ rule fetch_weights:
     conda:
         "../../environment.yml"
     shell:
-        "{PYTHON} fetch {params.flags} --what weights --model {wildcards.weights} --log {log}"
+        "{PYTHON} fetch {params.flags} --what weights --model {params.model} --log {log}"
 
 
 rule fetch_recordings:

@@ -3,24 +3,21 @@
 import atexit
 import fcntl
 import os
+import shlex
 from pathlib import Path
 
-import yaml
-
 from pipeline.config import paths
-from pipeline.config.code_version import ROOT
 from pipeline.config.load import load_study, load_workflow_config
-from pipeline.config.plan import plan_study
-from pipeline.errors import LayermapError
-from pipeline.models.registry import MODELS
+from pipeline.config.keys import slug
+from pipeline.config.plan import plan_study, weights_key_of
+from pipeline.errors import BadConfiguration, LayermapError
 
-PYTHON = f"{sys.executable} -m pipeline"
-DEFAULTS = yaml.safe_load((ROOT / "workflows" / "config.yaml").read_text(encoding="utf-8"))
+PYTHON = f"{shlex.quote(sys.executable)} -m pipeline"
 
 
 def plan_studies():
     """The plans of all studies asked for, and the flags that repeat `--config` for each stage's command."""
-    settings = load_workflow_config({**DEFAULTS, **config})
+    settings = load_workflow_config(config)
     plans, flags = [], {}
     for name in settings.names:
         plan = plan_study(load_study(name, limit=settings.limit, shuffle=settings.shuffle))
@@ -31,8 +28,10 @@ def plan_studies():
             "mirror": settings.mirror,
             "device": settings.device,
         }
+        if plan.name in flags:
+            raise BadConfiguration(f"two of the studies are called '{plan.name}'; rename one in its file")
         plans.append(plan)
-        flags[plan.name] = " ".join(f"--{key} '{value}'" for key, value in given.items() if value is not None)
+        flags[plan.name] = " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in given.items() if value is not None)
     return plans, flags
 
 
@@ -71,6 +70,11 @@ for plan in PLANS:
         BY_PREP_KEY.setdefault(analysis.dataset.prep_key, analysis)
         for name in (*(m.base for m in analysis.models if m.needs_weights), *analysis.dataset.simulation_models):
             BY_MODEL.setdefault(name, analysis)
+STAGE_OF = {}
+for (study, name), analysis in ANALYSES.items():
+    if STAGE_OF.setdefault(name, analysis.stage) != analysis.stage:
+        sys.exit(f"layermap: two studies call an analysis '{name}', one encodes and one compares; rename it in {study} or run them apart")
+MODELS_BY_SLUG = {slug(name): name for name in BY_MODEL}
 # Every target asks for the catalogues too: Snakemake would take a missing one, whose key has changed, for an
 # intermediate file that nobody needs as long as an older map is there.
 CATALOGUES = sorted({analysis.dataset.catalogue_path for analysis in ANALYSES.values()})
@@ -89,7 +93,7 @@ wildcard_constraints:
     prep_key="[0-9a-f]{10}",
     study=one_of(plan.name for plan in PLANS),
     analysis=one_of(name for _, name in ANALYSES),
-    weights=one_of(BY_MODEL),
+    weights=one_of(MODELS_BY_SLUG),
 
 
 # Flags hold where files come from and where networks run, which must not rerun anything. Snakemake leaves parameters
@@ -112,7 +116,10 @@ def catalogue_of(analysis):
     dataset = analysis.dataset
     if catalogue_is_forced() or not dataset.catalogue_path.is_file():
         checkpoints.catalogue_dataset.get(dataset=dataset.kind, key=dataset.key)
-    return dataset.open_catalogue()
+    try:
+        return dataset.open_catalogue()
+    except LayermapError as error:
+        sys.exit(f"layermap: {error}")
 
 
 def prepared_of(analysis):
