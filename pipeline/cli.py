@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         from pipeline.artifacts.store import explain_os_error
 
-        explained = explain_os_error(error, error.filename or "an output")
+        explained = explain_os_error(error, error.filename or "a file", doing="open")
         message = str(explained) if explained else f"{error.strerror or error}: {error.filename or ''}; {REPORT_BUGS}"
         return _fail(arguments.command, message, 1 if explained else 3, log)
     except Exception as error:  # the last line of defence: one line on screen, the rest in the log

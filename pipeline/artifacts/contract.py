@@ -86,8 +86,10 @@ def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
         for name, variable in dataset.variables.items()
         if variable.dtype.kind in "fiu" and variable.size > 1000
     }
+    # Made in memory: HDF5 prints tracebacks of its own when the disk is full beneath it.
+    contents = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
     with write_whole(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        temporary.write_bytes(contents)
 
 
 def read_zarr(path: Path, contract: Contract) -> xr.Dataset:

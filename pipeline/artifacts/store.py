@@ -24,20 +24,20 @@ SCHEMA_VERSION = "1"
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space or run in another folder with --directory",
     errno.EDQUOT: "your disk quota is used up: free some space or run in another folder with --directory",
-    errno.EACCES: "no permission to write here: change the folder's owner or run in another with --directory",
-    errno.EPERM: "no permission to write here: change the folder's owner or run in another with --directory",
+    errno.EACCES: "no permission: change its owner or mode, or run in another folder with --directory",
+    errno.EPERM: "no permission: change its owner or mode, or run in another folder with --directory",
     errno.EROFS: "this file system is read-only: run in another folder with --directory",
 }
 
 
-def explain_os_error(error: OSError, path: Path | str) -> LayermapError | None:
+def explain_os_error(error: OSError, path: Path | str, doing: str = "write") -> LayermapError | None:
     """The one-line form of a full disk, a missing permission and the like; None for other errors."""
     remedy = _REMEDIES.get(error.errno or 0)
     if remedy is None and "No space left" in str(error):  # HDF5 wraps the errno in a message
         remedy = _REMEDIES[errno.ENOSPC]
     if remedy is None and "Permission denied" in str(error):
         remedy = _REMEDIES[errno.EACCES]
-    return None if remedy is None else LayermapError(f"cannot write {path}: {remedy}")
+    return None if remedy is None else LayermapError(f"cannot {doing} {path}: {remedy}")
 
 
 def remove(path: Path) -> None:

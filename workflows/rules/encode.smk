@@ -25,4 +25,4 @@ rule encode_group:
     conda:
         "../../environment.yml"
     shell:
-        "{PYTHON} encode {params.flags} --group '{wildcards.group}' --model '{wildcards.model}' --threads 1 --log {log}"
+        "python -m pipeline encode {params.flags} --group '{wildcards.group}' --model '{wildcards.model}' --threads 1 --log {log}"

@@ -23,7 +23,7 @@ rule fetch_weights:
     conda:
         "../../environment.yml"
     shell:
-        "{PYTHON} fetch {params.flags} --what weights --model {params.model} --log {log}"
+        "python -m pipeline fetch {params.flags} --what weights --model {params.model} --log {log}"
 
 
 rule fetch_recordings:
@@ -46,7 +46,7 @@ rule fetch_recordings:
     conda:
         "../../environment.yml"
     shell:
-        "{PYTHON} fetch {params.flags} --what recordings --log {log}"
+        "python -m pipeline fetch {params.flags} --what recordings --log {log}"
 
 
 # A simulated dataset is made where others are fetched; it reads the weights of the networks it plants.
@@ -71,4 +71,4 @@ rule fetch_simulated:
     conda:
         "../../environment.yml"
     shell:
-        "{PYTHON} fetch {params.flags} --what recordings --threads 1 --log {log}"
+        "python -m pipeline fetch {params.flags} --what recordings --threads 1 --log {log}"

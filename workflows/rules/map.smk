@@ -29,4 +29,4 @@ rule map_study:
     conda:
         "../../environment.yml"
     shell:
-        "{PYTHON} map {params.flags} --threads 1 --log {log}"
+        "python -m pipeline map {params.flags} --threads 1 --log {log}"

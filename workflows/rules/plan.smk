@@ -12,7 +12,8 @@ from pipeline.config.keys import slug
 from pipeline.config.plan import plan_study, weights_key_of
 from pipeline.errors import BadConfiguration, LayermapError
 
-PYTHON = f"{shlex.quote(sys.executable)} -m pipeline"
+# Rules call plain `python`: it must be the one that runs Snakemake, whether or not its environment is activated.
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 
 def plan_studies():
@@ -152,3 +153,34 @@ def score_inputs(wildcards):
     catalogue_of(analysis)
     pairs = analysis.score_inputs(analysis.group(wildcards.group), analysis.model(wildcards.model))
     return [path for pair in pairs for path in pair]
+
+
+# (stimulus folder, model, key) → the analysis that asks for it, filled once the catalogue is known
+BY_ACTIVATIONS = {}
+
+
+def activations_asked_for(analysis):
+    catalogue = catalogue_of(analysis)
+    for stimulus in catalogue.stimuli:
+        for model in analysis.models:
+            BY_ACTIVATIONS.setdefault(str(analysis.activations_path(model, stimulus.name)), (analysis, model, stimulus.name))
+    return activations_of(analysis)
+
+
+def asked(wildcards):
+    path = f"data/activations/{wildcards.stimulus_folder}/{wildcards.model}-{wildcards.key}.zarr"
+    if path not in BY_ACTIVATIONS:
+        for analysis in ANALYSES.values():
+            activations_asked_for(analysis)
+    return BY_ACTIVATIONS[path]
+
+
+def activation_inputs(wildcards):
+    analysis, model, stimulus = asked(wildcards)
+    weights = [paths.weights_receipt(model.base)] if model.needs_weights else []
+    return [analysis.dataset.stimulus_path(stimulus), *weights]
+
+
+def activation_flags(wildcards):
+    analysis, model, stimulus = asked(wildcards)
+    return f"{flags_of(analysis)} --stimulus '{stimulus}' --model '{model.name}'"

@@ -4,13 +4,9 @@ rule prepare:
         lambda w: [path for analysis in ANALYSES.values() for path in prepared_of(analysis)],
 
 
-def receipt_for(wildcards):
-    return BY_PREP_KEY[wildcards.prep_key].dataset.receipt_path
-
-
 rule prepare_stimulus:
     input:
-        receipt_for,
+        lambda w: BY_PREP_KEY[w.prep_key].dataset.receipt_path,
     output:
         directory("data/prepared/{dataset}/{prep_key}/stimuli/{stimulus}.zarr"),
     params:
@@ -26,12 +22,12 @@ rule prepare_stimulus:
     conda:
         "../../environment.yml"
     shell:
-        "{PYTHON} prepare {params.flags} --stimulus '{wildcards.stimulus}' --threads 1 --log {log}"
+        "python -m pipeline prepare {params.flags} --stimulus '{wildcards.stimulus}' --threads 1 --log {log}"
 
 
 rule prepare_recording:
     input:
-        receipt_for,
+        lambda w: BY_PREP_KEY[w.prep_key].dataset.receipt_path,
     output:
         "data/prepared/{dataset}/{prep_key}/recordings/{recording}.nc",
     params:
@@ -47,4 +43,4 @@ rule prepare_recording:
     conda:
         "../../environment.yml"
     shell:
-        "{PYTHON} prepare {params.flags} --recording '{wildcards.recording}' --threads 1 --log {log}"
+        "python -m pipeline prepare {params.flags} --recording '{wildcards.recording}' --threads 1 --log {log}"

@@ -29,4 +29,4 @@ rule report_study:
     conda:
         "../../environment.yml"
     shell:
-        "{PYTHON} report {params.flags} --log {log}"
+        "python -m pipeline report {params.flags} --log {log}"
