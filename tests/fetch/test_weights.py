@@ -15,8 +15,9 @@ from pipeline.artifacts.catalogue import open_receipt
 from pipeline.config.code_version import code_version
 from pipeline.errors import FetchError, LayermapError
 from pipeline.fetch.mirror import Mirror
+from pipeline.fetch.source import ExtraFile, WeightSource
 from pipeline.fetch.stage import run_fetch_weights
-from pipeline.fetch.weights import ExtraFile, WeightSource, fetch_weights
+from pipeline.fetch.weights import fetch_weights
 
 HOST = "data.example.invalid"
 RAW = bytes(range(240))

@@ -80,7 +80,7 @@ def test_the_stimulus_table_shows_every_frame_of_every_repeat_at_its_time(raw):
     np.testing.assert_array_equal(table["repeat"].to_numpy(), np.repeat(np.arange(10), 300))
     np.testing.assert_array_equal(table["start"].to_numpy()[1:], table["end"].to_numpy()[:-1])
     onset_s = data_set.get_dff_traces()[0][table["start"].to_numpy()]
-    drift_s = onset_s - onset_s[0] - 0.5 * np.arange(3000)
+    drift_s = onset_s - onset_s[0] - np.arange(3000)
     assert np.abs(drift_s).max() < 1.2 / 30
 
 
@@ -99,9 +99,9 @@ def test_a_ramp_in_time_is_binned_to_the_middle_of_each_frame(copied):
         ramp = plane["timestamps"][:] - plane["timestamps"][presentations[0, 0]]
         plane["data"][:] = np.tile(ramp, (N_CELLS, 1)).astype(np.float32)
     responses = read_movie_responses(copied, MOVIE)
-    middle_s = 0.25 + 0.5 * np.arange(3000).reshape(10, 300)
+    middle_s = 0.5 + np.arange(3000).reshape(10, 300)
     np.testing.assert_allclose(responses.dff[..., 0], middle_s, atol=0.04)
-    assert abs(responses.frame_s - 0.5) < 0.01
+    assert abs(responses.frame_s - 1.0) < 0.01
 
 
 def test_the_recording_keeps_its_contract(raw, tmp_path):
@@ -110,7 +110,7 @@ def test_the_recording_keeps_its_contract(raw, tmp_path):
     write_recording(recording, tmp_path / "mouse-1.nc")
     opened = open_recording(tmp_path / "mouse-1.nc")
     assert dict(opened.sizes) == {"repeat": 10, "sample": 300, "target": 5 * N_CELLS}
-    assert opened["time_s"].values[[0, -1]].tolist() == [0.5, 150.0]
+    assert opened["time_s"].values[[0, -1]].tolist() == [1.0, 300.0]
     assert opened["region"].values.tolist() == [area for area in OPTIONS.planted for _ in range(N_CELLS)]
     assert opened["target"].values[0] == f"mouse-1-VISp-{opened['cell_id'].values[0]}"
     assert opened.attrs["simulated"] == 1 and opened.attrs["units"] == "dF/F"
@@ -123,7 +123,7 @@ def test_the_movie_comes_from_the_template(raw, tmp_path):
     opened = open_stimulus(tmp_path / "movie.zarr")
     frames = read_movie_frames(experiment_path(raw, "mouse-1", "VISp"), MOVIE)
     np.testing.assert_array_equal(opened["frames"].values[..., 0], frames)
-    assert opened.attrs["frame_rate_hz"] == 2.0
+    assert opened.attrs["frame_rate_hz"] == 1.0
 
 
 def test_a_truncated_file_is_one_line(copied):
@@ -150,7 +150,7 @@ def test_what_is_missing_or_does_not_fit_is_named(copied, tmp_path):
     with pytest.raises(BrokenArtifact, match="Unable to locate stimulus: natural_movie_three"):
         read_movie_responses(copied, "natural_movie_three")
     with h5py.File(copied, "r+") as file:
-        file[f"stimulus/presentation/{MOVIE}_stimulus/frame_duration"][-1] = [10**6, 10**6 + 15]
+        file[f"stimulus/presentation/{MOVIE}_stimulus/frame_duration"][-1] = [10**6, 10**6 + 30]
     with pytest.raises(LayermapError, match="presentations cover samples"):
         read_movie_responses(copied, MOVIE)
     with h5py.File(copied, "r+") as file:
@@ -220,13 +220,13 @@ def movie() -> np.ndarray:
 @pytest.fixture(scope="module")
 def features(weights, movie) -> dict[str, np.ndarray]:
     """Every layer of the real network for the default movie."""
-    return extract_features(movie, 2.0, weights)
+    return extract_features(movie, SimulatedMouseOptions().frame_rate_hz, weights)
 
 
 def layer_profiles(features: dict[str, np.ndarray], responses: np.ndarray) -> np.ndarray:
     """Fisher z of held-out r, (layer, fold, cell), with the splits and delays of study demo."""
     n = responses.shape[0]
-    samples = Samples("time", np.full(n, "run"), np.full(n, "movie"), 0.5, (np.arange(n) + 1) / 2)
+    samples = Samples("time", np.full(n, "run"), np.full(n, "movie"), 1.0, np.arange(n) + 1.0)
     splits = make_splits(Splits(n_folds=5, n_inner_folds=4, gap_s=2), samples, seed=0)
     penalties = PenaltyGrid().values()
     return np.stack(
