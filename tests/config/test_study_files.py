@@ -111,3 +111,23 @@ def test_keys_change_exactly_when_numbers_can(tmp_path, alice):
 
 def test_every_shipped_study_is_listed():
     assert known_studies() == ["alice", "allen_scenes", "demo", "natsound165"]
+
+
+def test_contrasted_and_repeated_layers_are_checked_before_anything_runs(tmp_path, alice):
+    alice["analyses"]["story"]["contrasts"][3]["layer"] = "block99"
+    with pytest.raises(UnknownName, match="'block99'"):
+        plan_study(load_study(write(tmp_path, alice)))
+    alice["analyses"]["story"]["contrasts"] = []
+    alice["analyses"]["story"]["models"] = [{"name": "smollm2-135m", "layers": ["block1", "block1"]}]
+    with pytest.raises(BadConfiguration, match="'block1' of smollm2-135m is listed twice"):
+        plan_study(load_study(write(tmp_path, alice)))
+
+
+@pytest.mark.parametrize(("where", "value"), [(("inference", "seed"), -1), (("shuffle_seed",), -1)])
+def test_seeds_are_not_negative(tmp_path, alice, where, value):
+    section = alice
+    for name in where[:-1]:
+        section = section.setdefault(name, {})
+    section[where[-1]] = value
+    with pytest.raises(BadConfiguration, match="greater than or equal to 0"):
+        load_study(write(tmp_path, alice))

@@ -292,3 +292,16 @@ def test_unknown_layer_and_delayed_items_are_refused(tmp_path: Path) -> None:
         encode(run, options=OF_ITEMS, layers=("plantd",))
     with pytest.raises(BadConfiguration, match="need a recording in time"):
         encode(run, options=OF_ITEMS.model_copy(update={"delays_s": (2.0, 8.0)}))
+
+
+def test_missing_repeats_stay_missing_behind_a_filter(tmp_path: Path) -> None:
+    recording, activations = story(tmp_path)
+    dataset = xr.open_dataset(recording, engine="h5netcdf").load()
+    dataset["responses"][1:, 80:] = np.nan
+    dataset["n_repeats"][80:] = 1
+    write_recording(dataset.assign_attrs(high_pass_s=128.0), tmp_path / "ragged.nc")
+    ragged = encode((tmp_path / "ragged.nc", activations))
+    # with the missing repeats counted as zeros, the responses of the second half would shrink to a quarter
+    spread = ragged["sum_y2"].values[:, 0] / ragged["n"].values
+    half = spread.size // 2
+    assert 0.5 < spread[half:].mean() / spread[:half].mean() < 2

@@ -22,6 +22,22 @@ def test_a_second_run_does_nothing(finished):
     assert finished.digest() == before
 
 
+def test_where_files_come_from_and_where_networks_run_rerun_nothing(copy_of_finished, tmp_path_factory):
+    mirror = tmp_path_factory.mktemp("mirror")
+    result = copy_of_finished.run("all", *CONFIG, f"mirror={mirror}", "device=cpu")
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert copy_of_finished.rules_run(result) == set()
+
+
+def test_a_shuffled_run_shares_everything_up_to_the_scores(copy_of_finished):
+    before = copy_of_finished.digest()
+    result = copy_of_finished.run("all", *CONFIG, "shuffle=3")
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert copy_of_finished.rules_run(result) - {"all"} == {"encode_group", "map_study", "report_study"}
+    after = copy_of_finished.digest()
+    assert {name: sha for name, sha in after.items() if "shuffled" not in name} == before
+
+
 def test_changed_penalties_rerun_encode_map_and_report_only(copy_of_finished):
     study = copy.deepcopy(SMALL_MOUSE)
     study["analyses"]["mouse"]["metric"]["penalties"] = {"lowest": 0.01, "highest": 1e4, "n": 15}
