@@ -257,7 +257,7 @@ def run_map(arguments: argparse.Namespace) -> None:
         )
         for analysis in plan.analyses
     ]
-    all_paths = [path for analysis in plan.analyses for path in _score_paths(analysis)]
+    all_paths = [path for analysis in analyses for path in analysis.paths]
     tables = build_map(study=plan.name, analyses=analyses, inference=plan.study.inference)
     attrs = {**standard_attrs("map", "layermap map", plan.map_key(), _sha_of_inputs(all_paths)), "study": plan.name}
     write_map(tables, attrs, plan.map_path)

@@ -20,18 +20,16 @@ class MetricEntry:
     stage : ``encode`` (recordings) or ``compare`` (geometries)
     options : its pydantic options, with ``kind: Literal[kind]``
     run : ``package.module:function`` computing the scores of one (group, model); see `pipeline.encoding.stage`
-    unit : what the score is, for axes and tables
     """
 
     kind: str
     stage: str
     options: type[MetricSection]
     run: str
-    unit: str
 
 
-RIDGE = MetricEntry("ridge", "encode", RidgeOptions, "pipeline.encoding.stage:encode_group", "Pearson r")
-RSA = MetricEntry("rsa", "compare", RsaOptions, "pipeline.comparison.stage:compare_group", "Spearman ρ")
+RIDGE = MetricEntry("ridge", "encode", RidgeOptions, "pipeline.encoding.stage:encode_group")
+RSA = MetricEntry("rsa", "compare", RsaOptions, "pipeline.comparison.stage:compare_group")
 
 METRICS: Registry[MetricEntry] = Registry(
     "metric",

@@ -18,7 +18,6 @@ from pipeline.report.views import View
 NETWORK_COLOURS = ("#0072B2", "#D55E00", "#009E73")
 BASELINE_COLOURS = ("#E69F00", "#CC79A7", "#56B4E9", "#000000")
 TWIN_COLOUR = "#777777"
-DASHES = {NETWORK: "solid", TWIN: "dash", BASELINE: "dot"}
 SYMBOLS = {NETWORK: "circle", TWIN: "circle-open", BASELINE: "diamond"}
 TEXT_COLOUR = "#222222"
 GRID_COLOUR = "#e4e4e4"
