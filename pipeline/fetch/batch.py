@@ -12,6 +12,7 @@ from pipeline.errors import BrokenArtifact, FetchError
 from pipeline.fetch.connections import Connections
 from pipeline.fetch.download import download
 from pipeline.fetch.failures import Stopped
+from pipeline.fetch.local_files import needs_no_space
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.part_file import PartFile
 from pipeline.fetch.progress import Progress, human_bytes
@@ -111,7 +112,7 @@ def check_disk_space(files: Sequence[RawFile], folder: Path, what: str) -> None:
     missing = 0
     for file in files:
         destination = folder / file.path
-        if not destination.exists():
+        if not destination.exists() and not needs_no_space(file.url, folder):
             missing += max(0, (file.bytes or 0) - PartFile(destination).size())
     existing = folder.absolute()
     while not existing.exists():

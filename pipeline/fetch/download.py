@@ -17,6 +17,8 @@ from pipeline.fetch.connections import Connections
 from pipeline.fetch.digests import check_contents, is_pinned
 from pipeline.fetch.failures import Unavailable, WrongContents
 from pipeline.fetch.http_transfer import HttpTransfer
+from pipeline.fetch.hub_files import at_endpoint
+from pipeline.fetch.local_files import local_path, take_local
 from pipeline.fetch.mirror import Mirror, split_address
 from pipeline.fetch.part_file import PartFile
 from pipeline.fetch.progress import Progress
@@ -103,8 +105,13 @@ def _fetch(
     progress: Progress,
     connections: Connections,
 ) -> str:
+    local = local_path(file.url)
+    if local is not None:
+        sha256 = take_local(local, file, destination)
+        _count(file, destination.stat().st_size, progress)
+        return sha256
     missing: list[str] = []
-    addresses = [file.url]
+    addresses = [at_endpoint(file.url)]
     if mirror is not None and mirror.folder is not None:
         path = mirror.path_of(file.url)
         if path.is_file() and not os.access(path, os.R_OK):

@@ -13,11 +13,15 @@ class Unavailable(FetchError):
     Parameters
     ----------
     reasons : one half sentence per address that was tried; the message itself if there was but one
+    status : what the server answered; None if it did not
+    code : the word for it that the Hugging Face hub adds, e.g. ``GatedRepo``
     """
 
-    def __init__(self, message: str, reasons: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, reasons: Sequence[str] = (), *, status: int | None = None, code: str = "") -> None:
         super().__init__(message)
         self.reasons = tuple(reasons) or (message,)
+        self.status = status
+        self.code = code
 
 
 class WrongContents(FetchError):
@@ -36,10 +40,14 @@ class Transient(Exception):
     reason : half a sentence, e.g. ``no byte for 30 s``
     wait_s : how long the server asked to be left alone, in s
     unreachable : no connection came about at all; more attempts rarely help
+    status : what the server answered; None if it did not
     """
 
-    def __init__(self, reason: str, wait_s: float = 0.0, unreachable: bool = False) -> None:
+    def __init__(
+        self, reason: str, wait_s: float = 0.0, unreachable: bool = False, *, status: int | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.wait_s = wait_s
         self.unreachable = unreachable
+        self.status = status

@@ -84,7 +84,9 @@ class HttpTransfer:
                 if failures > (min(1, self.settings.retries) if error.unreachable else self.settings.retries):
                     tries = "attempt" if failures == 1 else "attempts"
                     self._count_to(0)
-                    raise Unavailable(f"{self.url}: {error.reason} ({failures} {tries})") from error
+                    raise Unavailable(
+                        f"{self.url}: {error.reason} ({failures} {tries})", status=error.status
+                    ) from error
                 pause_s = min(self.settings.back_off_s * 2 ** (failures - 1), self.settings.back_off_limit_s)
                 pause_s = max(pause_s * random.uniform(0.5, 1.5), min(error.wait_s, LONGEST_WAIT_S))
                 self.connections.pause(pause_s)
@@ -144,9 +146,14 @@ class HttpTransfer:
         status = response.status_code
         if status in RETRY_STATUS:
             asked = response.headers.get("Retry-After", "")
-            raise Transient(f"the server answers {status} {response.reason}", float(asked) if asked.isdigit() else 0.0)
+            wait_s = float(asked) if asked.isdigit() else 0.0
+            raise Transient(f"the server answers {status} {response.reason}", wait_s, status=status)
         if status not in (200, 206):
-            raise Unavailable(f"{self.url}: the server answers {status} {response.reason}")
+            raise Unavailable(
+                f"{self.url}: the server answers {status} {response.reason}",
+                status=status,
+                code=response.headers.get("X-Error-Code", ""),
+            )
 
     def _range_refused(self, response: Response) -> None:
         """416: either everything is there already, or what is there is no part of this file."""

