@@ -41,6 +41,8 @@ class DatasetEntry:
     lists : files of the package that the catalogue is made from; a changed list changes every key
     simulate : (raw_folder, options, weights_folders) writes raw files; only simulated datasets have it
     simulation_models : (options) → names of the networks whose weights ``simulate`` reads
+    contents : (options) → what keys hold of the options of these names, e.g. digests in place of paths; only datasets
+        of local files have it, and each of their keys has a raw folder of its own
     """
 
     kind: str
@@ -55,6 +57,7 @@ class DatasetEntry:
     lists: tuple[Path, ...] = ()
     simulate: Callable[[Path, Any, dict[str, Path]], None] | None = None
     simulation_models: Callable[[Any], tuple[str, ...]] | None = None
+    contents: Callable[[Any], dict[str, Any]] | None = None
 
     @property
     def simulated(self) -> bool:

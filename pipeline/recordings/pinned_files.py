@@ -1,4 +1,4 @@
-"""Pinned file lists: which bytes a dataset consists of, read from ``files/<dataset>.tsv``.
+"""Pinned file lists: which bytes a dataset consists of, read from ``pinned_lists/<dataset>.tsv``.
 
 Each row gives ``path`` (within ``data/raw/<dataset>/``), ``url`` (an address that contains the commit, so
 that it never changes), ``bytes`` and ``sha256``. A catalogue made from such a list asks nobody.
@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.errors import BrokenArtifact
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parent / "pinned_lists"
 COLUMNS = ["path", "url", "bytes", "sha256"]
 
 

@@ -13,6 +13,7 @@ DATASETS: Registry[DatasetEntry] = Registry(
         "allen_scenes": "pipeline.recordings.allen_scenes:DATASET",
         "alice": "pipeline.recordings.alice:DATASET",
         "natsound165": "pipeline.recordings.natsound165:DATASET",
+        "files": "pipeline.recordings.files:DATASET",
     },
     group="layermap.datasets",
 )

@@ -1,0 +1,164 @@
+"""How a user's own files are fetched, and which keys they make."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.artifacts.catalogue import open_receipt
+from pipeline.artifacts.recording import open_recording
+from pipeline.config.keys import sha256_of_file
+from pipeline.recordings.file_digests import digests_of_files
+from tests.recordings.conftest import N, plan_of, refusal, run_stages, write_study
+
+
+def test_fetch_links_and_the_receipt_holds_what_is_on_disk(lab: Path) -> None:
+    dataset = run_stages(write_study(lab), "catalogue", "fetch")
+    assert os.path.samefile(lab / "my.npy", dataset.raw_folder / "run-1" / "responses.npy")
+    for file in open_receipt(dataset.receipt_path).files:
+        assert sha256_of_file(dataset.raw_folder / file.path) == file.sha256
+    assert not list(dataset.raw_folder.rglob("*.part"))
+
+
+def test_without_hard_links_files_are_copied(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    study = write_study(lab)
+    with monkeypatch.context() as another_file_system:
+        another_file_system.setattr(os, "link", refused)
+        run_stages(study, "catalogue", "fetch")
+    dataset = run_stages(study, "prepare")
+    copy = dataset.raw_folder / "run-1" / "responses.npy"
+    assert copy.read_bytes() == (lab / "my.npy").read_bytes() and not os.path.samefile(copy, lab / "my.npy")
+
+
+def test_links_need_no_space_and_copies_do(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = write_study(lab)
+    run_stages(study, "catalogue")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 100, 0))
+    with monkeypatch.context() as another_file_system:
+        another_file_system.setattr("pipeline.fetch.batch.needs_no_space", lambda url, folder: False)
+        assert "0 B are free" in refusal(study, "fetch", capsys)
+    run_stages(study, "fetch")
+
+
+def test_names_with_signs_that_mean_something_in_addresses(lab: Path) -> None:
+    (lab / "images" / "picture-00.png").rename(lab / "images" / "a #1 100%20 né?.png")
+    dataset = run_stages(write_study(lab))
+    assert open_recording(dataset.recording_path("responses"))["item"].values[0] == "a #1 100%20 né?"
+
+
+def test_a_symbolic_link_is_followed(lab: Path) -> None:
+    (lab / "my.npy").rename(lab / "real.npy")
+    (lab / "my.npy").symlink_to("real.npy")
+    dataset = run_stages(write_study(lab))
+    fetched = dataset.raw_folder / "run-1" / "responses.npy"
+    assert fetched.is_file() and not fetched.is_symlink()
+
+
+def test_prepare_reads_only_what_was_fetched(lab: Path) -> None:
+    """The user's files are gone when prepare runs."""
+    dataset = run_stages(write_study(lab), "catalogue", "fetch")
+    wanted = np.load(lab / "my.npy").astype(np.float32)
+    options, raw_folder = dataset.options, dataset.raw_folder
+    shutil.rmtree(lab / "images")
+    (lab / "images").mkdir()
+    (lab / "my.npy").unlink()
+    recording = dataset.entry.prepare_recording("responses", raw_folder, options)
+    np.testing.assert_array_equal(recording["responses"], wanted)
+    assert dataset.entry.prepare_stimulus("stimulus", raw_folder, options).sizes["image"] == N
+
+
+def test_a_file_that_changes_after_the_catalogue_is_one_line(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The change that planning cannot see: same size and time."""
+    path = lab / "my.npy"
+    os.utime(path, ns=(10**18, 10**18))
+    study = write_study(lab)
+    run_stages(study, "catalogue")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(10**18, 10**18))
+    line = refusal(study, "fetch", capsys)
+    assert f"{path} changed since the catalogue was made; run again" in line
+
+
+def test_an_edit_in_place_reaches_the_link_but_never_prepare(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = write_study(lab)
+    dataset = run_stages(study)
+    original = (lab / "my.npy").read_bytes()
+    with open(lab / "my.npy", "r+b") as stream:  # the same inode
+        stream.seek(-1, os.SEEK_END)
+        stream.write(b"\0")
+    (lab / "my.npy").unlink()
+    (lab / "my.npy").write_bytes(original)
+    assert plan_of(study).key == dataset.key
+    line = refusal(study, "prepare", capsys)
+    assert "responses.npy is not what was fetched" in line and "--forcerun fetch_recordings" in line
+    run_stages(study, "fetch", "prepare")
+
+
+def test_a_file_that_is_gone_is_one_line(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder moved after the catalogue was made: its key is the same, its address is not."""
+    study = write_study(lab)
+    run_stages(study, "catalogue")
+    moved = lab.rename(lab.with_name("moved"))
+    line = refusal(str(moved / "mine.yaml"), "fetch", capsys)
+    assert f"{lab}/" in line and "--forcerun catalogue_dataset" in line
+    run_stages(str(moved / "mine.yaml"))
+
+
+def test_keys_follow_contents_and_not_places(lab: Path) -> None:
+    study = write_study(lab)
+    before = plan_of(study)
+    copy = Path(shutil.copytree(lab, lab.with_name("copy of lab")))
+    (copy / "my.npy").rename(copy / "renamed.npy")
+    (copy / "images").rename(copy / "pictures")
+    elsewhere = plan_of(write_study(copy, responses="renamed.npy", stimulus=str(copy / "pictures")))
+    assert (elsewhere.key, elsewhere.prep_key) == (before.key, before.prep_key)
+    keys = {before.key}
+    for name, content in (
+        ("my.npy", np.load(lab / "my.npy") + 1),
+        ("regions.csv", "region\nV1\nV1\nV2\n"),
+        ("images/picture-00.png", None),
+    ):
+        if isinstance(content, str):
+            (lab / name).write_text(content)
+        elif content is None:
+            (lab / name).rename(lab / "images" / "picture-zz.png")
+        else:
+            np.save(lab / name, content)
+        plan = plan_of(study)
+        assert plan.key not in keys and plan.prep_key != before.prep_key
+        keys.add(plan.key)
+
+
+def test_how_files_are_read_changes_only_what_is_prepared(lab: Path) -> None:
+    before = plan_of(write_study(lab))
+    after = plan_of(write_study(lab, units="Hz"))
+    assert after.key == before.key and after.prep_key != before.prep_key
+    limited = plan_of(write_study(lab, limit=1))
+    assert limited.prep_key != before.prep_key
+
+
+def test_the_memo_of_digests_saves_reading_and_is_ignored_when_broken(lab: Path, tmp_path: Path) -> None:
+    path, memo = lab / "my.npy", tmp_path / "work" / "memo.json"
+    true = sha256_of_file(path)
+    assert digests_of_files([path], memo) == {path: true}
+    assert not memo.exists(), "a file that was just written may still change within one tick of its clock"
+    os.utime(path, ns=(10**18, 10**18))
+    assert digests_of_files([path], memo) == {path: true}
+    noted = json.loads(memo.read_text())
+    assert noted == {str(path): [path.stat().st_size, 10**18, true]}
+    memo.write_text(json.dumps({str(path): [path.stat().st_size, 10**18, "0" * 64]}))
+    assert digests_of_files([path], memo) == {path: "0" * 64}, "not read again"
+    for broken in ("{", "[]", json.dumps({str(path): 3}), json.dumps({str(path): [1, 2, 3]}), "\x00"):
+        memo.write_text(broken)
+        assert digests_of_files([path], memo) == {path: true}
+    assert digests_of_files([path], path / "no" / "folder.json") == {path: true}
