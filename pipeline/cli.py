@@ -31,6 +31,7 @@ LISTS = {
     "models": "list the networks and baselines",
     "layers": "list the layers of one model",
 }
+ONCE = {"pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files"}
 REPORT_BUGS = "this is a defect of layermap: please report it with the traceback"
 
 
@@ -81,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--stimulus", help="only this stimulus")
         if stage == "prepare":
             command.add_argument("--recording", help="only this recording")
+        if stage == "activate":
+            command.add_argument(
+                "--batch-size", type=_at_least(1), help="samples per forward pass (default: by free memory)"
+            )
         if stage in ("fetch", "activate", "encode", "compare"):
             command.add_argument("--model", help="only this model")
         if stage == "fetch":
@@ -93,7 +98,15 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         if name == "layers":
             command.add_argument("model", help="a model's name; see: layermap models")
+            command.add_argument("--study", help="the study file under whose networks: it is")
+    _add_pin(commands.add_parser("pin", help=ONCE["pin"], description=ONCE["pin"]))
     return parser
+
+
+def _add_pin(command: argparse.ArgumentParser) -> None:
+    command.add_argument("names", nargs="+", metavar="NAME", help="facebook/dinov2-base, or a model with such a name")
+    command.add_argument("--revision", default="main", help="branch, tag or commit (default: main)")
+    command.add_argument("--mirror", help="folder or http(s) prefix that is asked before the hub")
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -101,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     if arguments.command in LISTS:
         listing: Callable[..., str] = getattr(run_stage, f"list_{arguments.command}")
-        print(listing(arguments.model) if arguments.command == "layers" else listing())
+        print(listing(arguments.model, arguments.study) if arguments.command == "layers" else listing())
         return
     getattr(run_stage, f"run_{arguments.command}")(arguments)
 
@@ -133,7 +146,7 @@ def _fail(command: str, message: str, status: int, log: Path | None) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    known = {**STAGES, **LISTS}
+    known = {**STAGES, **LISTS, **ONCE}
     if argv and not argv[0].startswith("-") and argv[0] not in known:
         sys.stderr.write(f"layermap: {UnknownName('stage', argv[0], known)}\n")
         return 2

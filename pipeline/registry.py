@@ -8,8 +8,11 @@ by the registry, e.g. ``layermap.datasets``.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipeline.errors import LayermapError, UnknownName
@@ -30,6 +33,40 @@ def import_object(address: str) -> Any:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise LayermapError(f"'{address}' cannot be imported ({error}); expected package.module:attribute") from error
+
+
+def import_function(address: str, what: str) -> Any:
+    """Import ``FILE.py:function`` (a file of the user's own, absolute) or ``package.module:function``.
+
+    Parameters
+    ----------
+    what : the file becomes the module ``layermap_own_<what>_<stem>``, so that files of one name do not meet; it may
+        import the files beside it
+
+    Raises
+    ------
+    LayermapError
+        Names the file or module, and what Python said.
+    """
+    file, _, function = address.rpartition(":")
+    if not file.endswith(".py"):
+        return import_object(address)
+    name = f"layermap_own_{what}_{Path(file).stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise LayermapError(f"{file} cannot be imported; expected FILE.py:function")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickles look their module up there
+    if str(Path(file).parent) not in sys.path:
+        sys.path.append(str(Path(file).parent))
+    try:
+        spec.loader.exec_module(module)
+        return getattr(module, function)
+    except (Exception, SystemExit) as error:  # the file is the user's: whatever it raises, the user has to mend
+        reason = str(error).splitlines()[0] if str(error) else "no message"
+        raise LayermapError(
+            f"{file} cannot be imported ({type(error).__name__}: {reason}); expected FILE.py:function"
+        ) from error
 
 
 class Registry(Generic[Entry]):

@@ -13,8 +13,9 @@ from typing import Any
 
 from pipeline.artifacts.store import standard_attrs
 from pipeline.config.load import known_studies, load_study
+from pipeline.config.network_entries import entries_of
 from pipeline.config.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan, check_modalities, plan_study
-from pipeline.errors import UnknownName
+from pipeline.errors import LayermapError, UnknownName
 from pipeline.models.registry import MODELS, resolve_model
 
 
@@ -75,20 +76,15 @@ def run_fetch(arguments: argparse.Namespace) -> None:
             _simulate(dataset) if dataset.entry.simulated else _fetch_recordings(dataset, arguments.mirror)
 
 
-def _weights_needed(analyses: list[AnalysisPlan]) -> list[str]:
-    """Registry names of the networks whose weights a study needs, planted ones included."""
-    needed = [model.base for analysis in analyses for model in analysis.models if model.needs_weights]
-    needed += [name for analysis in analyses for name in analysis.dataset.simulation_models]
-    return sorted(set(needed))
-
-
 def _fetch_weights(arguments: argparse.Namespace) -> None:
     from pipeline.config import paths
     from pipeline.fetch.mirror import parse_mirror
+    from pipeline.fetch.pins import source_of
     from pipeline.fetch.stage import run_fetch_weights
 
-    for name in _only("model with weights", arguments.model, _weights_needed(_analyses(arguments))):
-        source = MODELS.get(name).weights
+    networks = {name: entry for analysis in _analyses(arguments) for name, entry in analysis.weights.items()}
+    for name in _only("model with weights", arguments.model, sorted(networks)):
+        source = source_of(networks[name])
         if source is not None:
             run_fetch_weights(name, source, paths.WEIGHTS, mirror=parse_mirror(arguments.mirror))
 
@@ -125,6 +121,29 @@ def _simulate(dataset: DatasetPlan) -> None:
         if path.is_file()
     ]
     write_json(Receipt(what=dataset.kind, key=dataset.key, files=tuple(files)), dataset.receipt_path)
+
+
+def _hub_name(name: str) -> str:
+    """A name of the hub as it is, or that of a model of the registry."""
+    if "/" in name:
+        return name
+    hub = MODELS.get(name).hub
+    if not hub:
+        raise LayermapError(f"model '{name}' has no name on the Hugging Face hub, so there is nothing to pin")
+    return hub
+
+
+def run_pin(arguments: argparse.Namespace) -> None:
+    from pipeline.fetch import hub, pins
+    from pipeline.fetch.mirror import parse_mirror
+    from pipeline.fetch.progress import human_bytes
+
+    mirror = parse_mirror(arguments.mirror)
+    for repo in [_hub_name(name) for name in arguments.names]:
+        pin = hub.ask(repo, arguments.revision, mirror)
+        older = pins.write_pin(pin)
+        before = "" if older is None or older.revision == pin.revision else f" (before: revision {older.revision})"
+        print(f"{repo}: revision {pin.revision}, {len(pin.files)} files, {human_bytes(pin.bytes)}{before}", flush=True)
 
 
 def run_prepare(arguments: argparse.Namespace) -> None:
@@ -188,11 +207,13 @@ def run_activate(arguments: argparse.Namespace) -> None:
                     output=output,
                     model=model.name,
                     entry=model.model.entry,
-                    seed=model.model.seed,
+                    twin=model.model.twin,
                     layers=model.layers,
                     reduction=model.choice.reduction,
                     weights_folder=paths.weights_folder(model.base) if model.needs_weights else None,
                     device=arguments.device,
+                    precision=model.choice.precision,
+                    batch_size=arguments.batch_size,
                     attrs=standard_attrs("activations", "layermap activate", key, _sha([str(stimulus_path)])),
                 )
 
@@ -289,14 +310,24 @@ def list_models() -> str:
     lines = [f"{'name':24s} {'objective':16s} {'takes':14s} {'layers':>6s} {'parameters':>12s}  licence"]
     for name in MODELS:
         entry = MODELS.get(name)
+        parameters = f"{entry.parameters:,d}" if entry.parameters else "—"
         lines.append(
             f"{name:24s} {entry.objective:16s} {'/'.join(entry.modalities):14s} {len(entry.layers):6d} "
-            f"{entry.parameters:12,d}  {entry.licence}"
+            f"{parameters:>12s}  {entry.licence}"
         )
     return "\n".join(lines)
 
 
-def list_layers(name: str) -> str:
-    layers = resolve_model(name).entry.layers
-    lines = [f"{'index':>5s}  {'relative depth':>14s}  layer"]
-    return "\n".join([*lines, *(f"{layer.index:5d}  {layer.relative_depth:14.3f}  {layer.name}" for layer in layers)])
+def list_layers(name: str, study: str | None) -> str:
+    """A model's layers; of a network of the user's own, which has to be built for it, all modules that can be named."""
+    networks = entries_of(load_study(study)) if study else {}
+    entry = resolve_model(name, networks).entry
+    layers, modules = entry.layers, ""
+    if not layers:
+        from pipeline.models.own_network import layers_and_modules
+
+        layers, names = layers_and_modules(entry)
+        modules = "\nmodules: " + " ".join(names)
+    lines = [f"{'index':>5s}  {'relative depth':>14s}  {'pathway':8s}  layer"]
+    rows = (f"{one.index:5d}  {one.relative_depth:14.3f}  {one.pathway:8s}  {one.name}" for one in layers)
+    return "\n".join([*lines, *rows]) + modules

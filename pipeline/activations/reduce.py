@@ -1,46 +1,113 @@
-"""Reductions of a layer's units, applied batch by batch while the layer is extracted."""
+"""Reductions of a layer's units, applied to a batch as soon as the layer's values exist, on the device they are on."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
-from pipeline.activations.options import NoReduction, Reduction, SparseProjection
+from pipeline.activations.options import (
+    ClassToken,
+    NoReduction,
+    PrincipalComponents,
+    Reduction,
+    SparseProjection,
+    SpatialMean,
+)
+from pipeline.errors import LayermapError
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from scipy.sparse import csr_array
 
-
-class Reducer(Protocol):
-    """Brings one layer's batch (n, …) to (n, n_features) float32."""
-
-    def __call__(self, layer: str, values: np.ndarray) -> np.ndarray: ...
+    from pipeline.activations.principal_components import Components
+    from pipeline.models.hooked_network import Reduce
 
 
-def make_reducer(reduction: Reduction) -> Reducer:
-    """The reducer of a study's option; projections are drawn once per layer and kept."""
+def make_reducer(reduction: Reduction, components: dict[str, Components] | None = None) -> Reduce:
+    """The reducer of a study's option; projections are drawn once per layer and kept.
+
+    Parameters
+    ----------
+    components : layer → fitted components, for ``pca``
+    """
     if isinstance(reduction, NoReduction):
         return keep_units
+    if isinstance(reduction, SpatialMean):
+        return mean_over_positions
+    if isinstance(reduction, ClassToken):
+        return class_token
     if isinstance(reduction, SparseProjection):
-        return Projector(reduction.n_features, reduction.seed)
-    return mean_over_space
+        return Projector(n_features_of(reduction), reduction.seed)
+    if isinstance(reduction, PrincipalComponents):
+        from pipeline.activations.principal_components import LARGEST_FITTED, OntoComponents
+
+        return OntoComponents(components or {}, Projector(LARGEST_FITTED, reduction.seed))
+    raise LayermapError(f"reduction '{reduction}' is unknown")
 
 
-def keep_units(layer: str, values: np.ndarray) -> np.ndarray:
-    """Every unit as a feature: (n, …) → (n, product of …)."""
+def n_features_of(reduction: SparseProjection) -> int:
+    """Features of a projection: as given, or by the Johnson–Lindenstrauss bound (Dasgupta & Gupta 2003).
+
+    4 ln(n) / (ε²/2 − ε³/3) features keep all squared distances among n samples within a factor 1 ± ε; without its
+    fraction, as in scikit-learn.
+    """
+    from math import log
+
+    epsilon = reduction.distortion
+    if epsilon is None:
+        return reduction.n_features
+    return max(1, int(4 * log(reduction.n_samples) / (epsilon**2 / 2 - epsilon**3 / 3)))
+
+
+def keep_units(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
+    """Every unit as a feature: (n, …) → (n, product of …), a copy."""
     import numpy as np
 
-    return np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.float32)
+    return np.array(_on_cpu(values.reshape(values.shape[0], -1)), dtype=np.float32)
 
 
-def mean_over_space(layer: str, values: np.ndarray) -> np.ndarray:
-    """Maps (n, channel, …) averaged over all but the channel axis; vectors (n, feature) stay as they are."""
+def mean_over_positions(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
+    """Values (n, feature, …) averaged over all but the feature axis, without the first ``n_prefix`` positions."""
     import numpy as np
 
-    if values.ndim == 2:
+    if len(values.shape) == 2:
         return keep_units(layer, values)
-    return np.asarray(values.reshape(*values.shape[:2], -1).mean(axis=2, dtype=np.float64), dtype=np.float32)
+    flat = values.reshape(values.shape[0], values.shape[1], -1)[:, :, n_prefix:]
+    mean = flat.mean(axis=2, dtype=np.float64) if isinstance(flat, np.ndarray) else _double_mean(flat)
+    return np.array(_on_cpu(mean), dtype=np.float32)
+
+
+def _double_mean(flat: torch.Tensor) -> torch.Tensor:
+    """Mean over the last of three axes in double precision: (n, feature)."""
+    import torch
+
+    if flat.device.type != "cpu" or not len(flat):
+        return flat.double().mean(dim=2)
+    # one sample's worth of memory, used again: a copy of the whole batch would be mapped and cleared every time
+    buffer = torch.empty_like(flat[0], dtype=torch.float64)
+    means = flat.new_empty(flat.shape[:2], dtype=torch.float64)
+    for sample, mean in zip(flat, means, strict=True):
+        buffer.copy_(sample)
+        torch.mean(buffer, dim=1, out=mean)
+    return means
+
+
+def class_token(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
+    """The first of the ``n_prefix`` positions that stand before the patches: (n, feature).
+
+    Raises
+    ------
+    LayermapError
+        The layer has no class token.
+    """
+    import numpy as np
+
+    if not n_prefix or len(values.shape) != 3:
+        raise LayermapError(
+            f"layer '{layer}' has no class token (shape {tuple(values.shape[1:])}); take reduction spatial_mean"
+        )
+    return np.array(_on_cpu(values[:, :, 0]), dtype=np.float32)
 
 
 class Projector:
@@ -49,15 +116,25 @@ class Projector:
     def __init__(self, n_features: int, seed: int) -> None:
         self._n_features = n_features
         self._seed = seed
-        self._matrices: dict[str, csr_array] = {}
+        self._bags: dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
 
-    def __call__(self, layer: str, values: np.ndarray) -> np.ndarray:
+    def __call__(self, layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
         import numpy as np
+        import torch
+        from torch.nn.functional import embedding_bag
 
-        units = keep_units(layer, values)
-        if layer not in self._matrices:
-            self._matrices[layer] = projection_matrix(layer, units.shape[1], self._n_features, self._seed)
-        return np.ascontiguousarray((self._matrices[layer] @ units.T).T, dtype=np.float32)
+        units = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.asarray(values, dtype=np.float32))
+        units = units.reshape(units.shape[0], -1)
+        if layer not in self._bags:
+            matrix = projection_matrix(layer, units.shape[1], self._n_features, self._seed)
+            parts = (matrix.indices, matrix.indptr[:-1], matrix.data)
+            columns, starts, weights = (torch.from_numpy(part).to(units.device) for part in parts)
+            self._bags[layer] = columns.long(), starts.long(), weights
+        columns, starts, weights = self._bags[layer]
+        # a feature is a weighted bag of units; the batch lies innermost, so that each unit is read as one line
+        table = units.T.contiguous()
+        features = embedding_bag(columns, table, starts, mode="sum", per_sample_weights=weights)
+        return np.array(features.T.contiguous().cpu().numpy(), dtype=np.float32)
 
 
 def projection_matrix(layer: str, n_units: int, n_features: int, seed: int) -> csr_array:
@@ -86,3 +163,9 @@ def projection_matrix(layer: str, n_units: int, n_features: int, seed: int) -> c
     signs = generator.integers(0, 2, size=counts.sum()).astype(np.float32) * 2 - 1
     starts = np.concatenate([[0], np.cumsum(counts)])
     return csr_array((weight * signs, np.concatenate(columns), starts), shape=(n_features, n_units))
+
+
+def _on_cpu(values: Any) -> np.ndarray:
+    import numpy as np
+
+    return np.asarray(values if isinstance(values, np.ndarray) else values.cpu().numpy())

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import zarr
 
 LAYERS = "layers"
+CHUNK_BYTES = 1 << 20
+"""Of one layer's chunk: what waits in memory until it is written."""
 ATTRS = (
     "model",
     "modality",
@@ -82,8 +84,7 @@ class ActivationWriter:
         self._n_samples = n_samples
         self._group = zarr.open_group(path, mode="w", zarr_format=3)
         self._group.attrs.update({**attrs, "layer_order": [layer.name for layer in layers]})
-        self._arrays: dict[str, Any] = {}
-        self._written = dict.fromkeys(self._layers, 0)
+        self._columns = {layer.name: _LayerColumn(self._group, layer, n_samples) for layer in layers}
         if attrs["sample_kind"] == "time":
             array = self._group.create_array("time_s", shape=(n_samples,), dtype="float64", dimension_names=("sample",))
             array.attrs["units"] = "s"
@@ -92,37 +93,94 @@ class ActivationWriter:
             self._group.attrs["item"] = [str(item) for item in clock]
 
     def write(self, start: int, batch: dict[str, np.ndarray]) -> None:
-        """Write one batch, ``layer → (n, feature)``, at sample ``start``."""
+        """Write one batch, ``layer → (n, feature)``, which starts at sample ``start``.
+
+        Raises
+        ------
+        BrokenArtifact
+            The batch does not follow on the one before it, goes beyond the last sample, or has other features.
+        """
         for name, values in batch.items():
-            if name not in self._arrays:
-                layer = self._layers[name]
-                rows = max(1, min(self._n_samples, (4 << 20) // max(1, 4 * values.shape[1])))
-                array = self._group.create_array(
-                    f"{LAYERS}/{name}",
-                    shape=(self._n_samples, values.shape[1]),
-                    chunks=(rows, values.shape[1]),
-                    dtype="float32",
-                    dimension_names=("sample", "feature"),
-                )
-                array.attrs.update(
-                    {
-                        "layer_index": layer.index,
-                        "relative_depth": layer.relative_depth,
-                        "pathway": layer.pathway,
-                        "units": "network units",
-                    }
-                )
-                self._arrays[name] = array
-            self._arrays[name][start : start + values.shape[0]] = values
-            self._written[name] += values.shape[0]
+            self._columns[name].append(start, values)
 
     def close(self) -> None:
-        """Check that every layer holds every sample."""
-        for name, count in self._written.items():
-            if count != self._n_samples:
-                raise BrokenArtifact(
-                    f"layer '{name}' has {count} of {self._n_samples} samples; the extraction is incomplete"
-                )
+        """Write what is left, and check that every layer holds every sample."""
+        for column in self._columns.values():
+            column.close()
+
+
+class _LayerColumn:
+    """One layer's array, written by whole chunks: none is compressed twice, and bytes do not depend on batches."""
+
+    def __init__(self, group: zarr.Group, layer: LayerInfo, n_samples: int) -> None:
+        self._group = group
+        self._layer = layer
+        self._n_samples = n_samples
+        self._array: Any = None
+        self._waiting: list[np.ndarray] = []
+        self._n_waiting = 0
+        self._written = 0
+
+    def append(self, start: int, values: np.ndarray) -> None:
+        if start != self._written + self._n_waiting:
+            raise BrokenArtifact(
+                f"layer '{self._layer.name}' has samples up to {self._written + self._n_waiting}, but the next batch "
+                f"starts at {start}; the network's batches must follow one another"
+            )
+        if start + len(values) > self._n_samples:
+            raise BrokenArtifact(
+                f"layer '{self._layer.name}' has a batch up to sample {start + len(values)}, but there are "
+                f"{self._n_samples}; the network's clock and batches must agree"
+            )
+        if self._array is None:
+            self._array = self._create(values.shape[1])
+        if values.shape[1] != self._array.shape[1]:
+            raise BrokenArtifact(
+                f"layer '{self._layer.name}' has {self._array.shape[1]} features up to sample {start} and "
+                f"{values.shape[1]} from there on; every sample must have the same"
+            )
+        self._waiting.append(values)
+        self._n_waiting += len(values)
+        rows = self._array.chunks[0]
+        if self._n_waiting >= rows:
+            self._write(self._n_waiting // rows * rows)
+
+    def close(self) -> None:
+        if self._n_waiting:
+            self._write(self._n_waiting)
+        if self._written != self._n_samples:
+            raise BrokenArtifact(
+                f"layer '{self._layer.name}' has {self._written} of {self._n_samples} samples; "
+                "the extraction is incomplete"
+            )
+
+    def _write(self, n: int) -> None:
+        import numpy as np
+
+        values = np.concatenate(self._waiting)
+        self._array[self._written : self._written + n] = values[:n]
+        self._written += n
+        self._waiting = [values[n:].copy()] if n < len(values) else []  # a view would keep all of them in memory
+        self._n_waiting = len(values) - n
+
+    def _create(self, n_features: int) -> Any:
+        rows = max(1, min(self._n_samples, CHUNK_BYTES // max(1, 4 * n_features)))
+        array = self._group.create_array(
+            f"{LAYERS}/{self._layer.name}",
+            shape=(self._n_samples, n_features),
+            chunks=(rows, n_features),
+            dtype="float32",
+            dimension_names=("sample", "feature"),
+        )
+        array.attrs.update(
+            {
+                "layer_index": self._layer.index,
+                "relative_depth": self._layer.relative_depth,
+                "pathway": self._layer.pathway,
+                "units": "network units",
+            }
+        )
+        return array
 
 
 class Activations:

@@ -25,7 +25,7 @@ def compare_group(
     *,
     runs: Sequence[tuple[Path, Path]],
     options: RsaOptions,
-    layers: Sequence[str],
+    layers: Sequence[str] | None,
     attrs: dict[str, Any],
     shuffle_seed: int | None,
 ) -> xr.Dataset:
@@ -34,7 +34,7 @@ def compare_group(
     Parameters
     ----------
     runs : one pair (geometry, activations)
-    layers : in order of depth
+    layers : in order of depth; None compares all that the activations hold
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``
     shuffle_seed : permute the items of the measured matrices, all targets alike; None leaves them
 
@@ -58,6 +58,7 @@ def compare_group(
     geometry = _measured(recording_path)
     activations = open_activations(activations_path)
     rows = _rows_of_items(geometry["item"].values, activations, recording_path)
+    layers = layers or activations.attrs["layer_order"]
     order = np.arange(rows.size) if shuffle_seed is None else np.random.default_rng(shuffle_seed).permutation(rows.size)
     measured = geometry["similarity"].values[np.ix_(order, order)].astype(np.float64)
     model = np.stack([item_similarity(activations.read(layer)[rows]) for layer in layers])

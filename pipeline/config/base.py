@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationInfo
 
 
 class Section(BaseModel):
@@ -15,3 +18,42 @@ class MetricSection(Section):
     """Options of a metric; its own class adds its fields and narrows ``kind``."""
 
     kind: str
+
+
+def beside_the_study(path: str, info: ValidationInfo) -> Path:
+    """A file that a study names, absolute: relative paths start where the study file lies.
+
+    Raises
+    ------
+    ValueError
+        There is no such file; the message has its whole path.
+    """
+    file = (Path((info.context or {}).get("folder", ".")) / Path(path).expanduser()).absolute()
+    if not file.is_file():
+        raise ValueError(f"{file} does not exist")
+    return file
+
+
+def _own_function(value: str, info: ValidationInfo) -> str:
+    file, colon, function = value.rpartition(":")
+    if not colon or not file or not function.isidentifier():
+        raise ValueError(f"'{value}' is neither FILE.py:function nor package.module:function")
+    return f"{beside_the_study(file, info)}:{function}" if file.endswith(".py") else value
+
+
+def _without_its_place(function: str) -> str:
+    """Keys and pages do not depend on where a file lies."""
+    file = file_of(function)
+    return f"{file.name}:{function.rpartition(':')[2]}" if file else function
+
+
+OwnFunction = Annotated[
+    str, AfterValidator(_own_function), PlainSerializer(_without_its_place, return_type=str, when_used="json")
+]
+"""A function of the user's own: ``FILE.py:function``, the file made absolute, or ``package.module:function``."""
+
+
+def file_of(function: str) -> Path | None:
+    """The file of an `OwnFunction`; None for a function of an installed package."""
+    file = function.rpartition(":")[0]
+    return Path(file) if file.endswith(".py") else None

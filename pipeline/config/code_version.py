@@ -10,7 +10,10 @@ import ast
 import functools
 import hashlib
 from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+
+from pipeline.errors import BadConfiguration
 
 PACKAGE = "pipeline"
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,13 +41,7 @@ def _strip_docstrings(tree: ast.AST) -> None:
 def _parsed(path: Path) -> tuple[str, tuple[str, ...]]:
     """The dump of a module's tree without docstrings, and the pipeline modules that it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imported.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            imported.add(node.module)
-            imported.update(f"{node.module}.{alias.name}" for alias in node.names)
+    imported = _imported(tree)
     _strip_docstrings(tree)
     used = tuple(sorted(name for name in imported if name.split(".")[0] == PACKAGE and _file_of(name)))
     return ast.dump(tree), used
@@ -82,11 +79,73 @@ def code_version(*modules: str) -> str:
 
 
 def _foreign_source(module: str) -> bytes:
+    """The code behind a module of another package: its own, and what it imports from that package."""
+    package = module.split(".")[0]
+    digest = hashlib.sha256()
+    waiting, found = [module], set[str]()
+    while waiting:
+        name = waiting.pop()
+        spec = _spec_of(name)
+        if name in found or spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+            continue
+        found.add(name)
+        tree = _tree_of(Path(spec.origin))
+        waiting += sorted(one for one in _imported(tree) if one.split(".")[0] == package)
+        digest.update(name.encode() + b"\0" + _dumped(tree))
+    return digest.hexdigest().encode()
+
+
+def _spec_of(module: str) -> ModuleSpec | None:
     import importlib.util
 
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return b""
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    try:
+        return importlib.util.find_spec(module)
+    except (ModuleNotFoundError, AttributeError, ValueError):  # `from package import function` names no module
+        return None
+
+
+def code_of_file(path: Path) -> str:
+    """The syntax trees, without docstrings, of a Python file and of the files beside it that it imports, hashed (hex).
+
+    Raises
+    ------
+    BadConfiguration
+        A file is not Python; the message names the line.
+    """
+    digest = hashlib.sha256()
+    waiting, found = [path], set[Path]()
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.add(file)
+        tree = _tree_of(file)
+        beside = sorted({path.parent / f"{name.split('.')[0]}.py" for name in _imported(tree)})
+        waiting += [other for other in beside if other.is_file()]
+        # the file itself may have any name; those beside it are known by theirs
+        digest.update((b"" if file == path else file.name.encode()) + b"\0" + _dumped(tree))
+    return digest.hexdigest()
+
+
+def _tree_of(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+        raise BadConfiguration(f"{path} is not valid Python ({error})") from error
+
+
+def _dumped(tree: ast.Module) -> bytes:
     _strip_docstrings(tree)
-    return ast.dump(tree).encode()
+    return ast.dump(tree).encode() + b"\0"
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """Modules that a tree imports, also those of which only parts are named."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names

@@ -128,6 +128,6 @@ def load_study(name: str, *, limit: int | None = None, shuffle: int | None = Non
         raw["shuffle_seed"] = shuffle
         raw["study"] = f"{raw.get('study', path.stem)}-shuffled-{shuffle}"
     try:
-        return Study.model_validate(raw)
+        return Study.model_validate(raw, context={"folder": path.parent})
     except ValidationError as error:
         raise one_line(error, str(path)) from error

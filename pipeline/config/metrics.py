@@ -6,7 +6,7 @@ import dataclasses
 
 from pipeline.comparison.options import RsaOptions
 from pipeline.config.base import MetricSection
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.options import MappingOptions, RidgeOptions
 from pipeline.registry import Registry
 
 
@@ -29,10 +29,15 @@ class MetricEntry:
 
 
 RIDGE = MetricEntry("ridge", "encode", RidgeOptions, "pipeline.encoding.stage:encode_group")
+MAPPING = MetricEntry("mapping", "encode", MappingOptions, "pipeline.encoding.own_mapping:encode_mapping")
 RSA = MetricEntry("rsa", "compare", RsaOptions, "pipeline.comparison.stage:compare_group")
 
 METRICS: Registry[MetricEntry] = Registry(
     "metric",
-    {"ridge": "pipeline.config.metrics:RIDGE", "rsa": "pipeline.config.metrics:RSA"},
+    {
+        "ridge": "pipeline.config.metrics:RIDGE",
+        "mapping": "pipeline.config.metrics:MAPPING",
+        "rsa": "pipeline.config.metrics:RSA",
+    },
     group="layermap.metrics",
 )

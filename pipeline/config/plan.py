@@ -7,17 +7,22 @@ The same plan serves the Snakefile (which jobs there are and what they need) and
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts.catalogue import Catalogue, Group, open_catalogue
 from pipeline.config import paths
-from pipeline.config.base import Section
-from pipeline.config.code_version import ROOT, code_version
+from pipeline.config.base import Section, file_of
+from pipeline.config.code_version import ROOT, code_of_file, code_version
 from pipeline.config.keys import key_of, sha256_of_file, slug
 from pipeline.config.metrics import METRICS, MetricEntry
+from pipeline.config.network_entries import entries_of
 from pipeline.config.study import Analysis, ModelChoice, Study
 from pipeline.errors import BadConfiguration, LayermapError, UnknownName
+from pipeline.fetch.pins import has_weights, source_of
 from pipeline.fetch.weights import weights_key
+from pipeline.models.entry import ModelEntry
 from pipeline.models.registry import ResolvedModel, check_layers, resolve_model
 from pipeline.recordings.entry import DatasetEntry, DatasetOptions
 from pipeline.recordings.registry import DATASETS
@@ -25,6 +30,12 @@ from pipeline.recordings.registry import DATASETS
 
 def _module(address: str) -> str:
     return address.partition(":")[0]
+
+
+def _modules_of(entry: ModelEntry) -> list[str]:
+    """The modules whose code makes a network: its factory's, and a package's of the user's own."""
+    own = str(entry.arguments.get("factory", ""))
+    return [_module(entry.factory), *([_module(own)] if own and not entry.code else [])]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +55,7 @@ class DatasetPlan:
         """Key of the catalogue and of what is fetched: the options that decide which files are needed."""
         chosen = self.options.model_dump(mode="json")
         if not self.entry.simulated:
-            chosen = {name: chosen[name] for name in self.entry.selection}
+            chosen = {name: chosen[name] for name in self.entry.selection} | self.contents
         return key_of(
             {
                 "options": chosen,
@@ -54,18 +65,22 @@ class DatasetPlan:
             }
         )
 
+    @functools.cached_property
+    def contents(self) -> dict[str, Any]:
+        """What keys hold instead of paths to local files; read once, so that one plan has one key."""
+        return self.entry.contents(self.options) if self.entry.contents else {}
+
     def _simulation_slice(self) -> dict[str, str]:
         """What else decides a simulation: the weights of the networks that it plants."""
         if not self.entry.simulated:
             return {}
-        return {name: weights_key_of(name) for name in self.simulation_models}
+        return {name: weights_key_of(resolve_model(name).entry) for name in self.simulation_models}
 
     @property
     def prep_key(self) -> str:
         """Key of what is prepared: all options and the code that reads them."""
-        return key_of(
-            {"catalogue": self.key, "options": self.options.model_dump(mode="json"), "code": code_version(self.module)}
-        )
+        options = self.options.model_dump(mode="json") | self.contents
+        return key_of({"catalogue": self.key, "options": options, "code": code_version(self.module)})
 
     @property
     def simulation_models(self) -> tuple[str, ...]:
@@ -81,7 +96,7 @@ class DatasetPlan:
 
     @property
     def raw_folder(self) -> Path:
-        return paths.raw_folder(self.kind, self.key, self.entry.simulated)
+        return paths.raw_folder(self.kind, self.key, self.entry.simulated or self.entry.contents is not None)
 
     def stimulus_path(self, name: str) -> Path:
         return paths.stimulus(self.kind, self.prep_key, name)
@@ -93,9 +108,9 @@ class DatasetPlan:
         return open_catalogue(self.catalogue_path)
 
 
-def weights_key_of(name: str) -> str:
+def weights_key_of(entry: ModelEntry) -> str:
     """Key of a network's weights: their source, and the code that converts them."""
-    source = resolve_model(name).entry.weights
+    source = source_of(entry)
     return weights_key(source) if source else ""
 
 
@@ -115,30 +130,35 @@ class ModelPlan:
         return slug(self.choice.name)
 
     @property
-    def layers(self) -> tuple[str, ...]:
+    def layers(self) -> tuple[str, ...] | None:
+        """Names in order of depth; None for all layers of a network whose layers are known once it is built."""
         return check_layers(self.model, self.choice.layers)
 
     @property
     def base(self) -> str:
-        """The registry entry's name, whose weights are fetched (twins share them)."""
-        return self.model.entry.name
+        """Whose weights are fetched: twins, and networks that are only shown differently, share them."""
+        return self.model.entry.weights_of or self.model.entry.name
 
     @property
     def needs_weights(self) -> bool:
-        return self.model.entry.weights is not None
+        return has_weights(self.model.entry)
 
     def act_key(self, dataset: DatasetPlan, stimulus: str) -> str:
         """Everything that changes the activations, and nothing that does not (batch size, device, threads)."""
         entry = self.model.entry
         return key_of(
             {
-                "weights": weights_key_of(self.base),
-                "seed": self.model.seed,
+                "weights": weights_key_of(entry),
+                "twin": None if self.model.twin is None else dataclasses.astuple(self.model.twin),
+                "objective": entry.objective,
+                "arguments": entry.arguments,
                 "preprocessing": entry.preprocessing,
                 "layers": self.layers,
                 "reduction": self.choice.reduction.model_dump(mode="json"),
+                "precision": self.choice.precision,
                 "stimulus": [dataset.prep_key, stimulus],
-                "code": code_version("pipeline.activations.stage", _module(entry.factory)),
+                "code": code_version("pipeline.activations.stage", *_modules_of(entry)),
+                "own_code": [code_of_file(path) for path in entry.code],
             }
         )
 
@@ -162,6 +182,12 @@ class AnalysisPlan:
     @property
     def stage(self) -> str:
         return self.metric.stage
+
+    @property
+    def weights(self) -> dict[str, ModelEntry]:
+        """Name of fetched weights → the network they are of, those that a simulation plants included."""
+        found = {model.base: model.model.entry for model in self.models if model.needs_weights}
+        return found | {name: resolve_model(name).entry for name in self.dataset.simulation_models}
 
     def model(self, name: str) -> ModelPlan:
         for plan in self.models:
@@ -189,11 +215,23 @@ class AnalysisPlan:
             for run in group.runs
         ]
 
+    def _own_mapping(self) -> list[str]:
+        """What a mapping of the user's own does, wherever its file lies."""
+        function = getattr(self.options, "predict", None)
+        if function is None:
+            return []
+        file = file_of(function)
+        return [code_of_file(file) if file else code_version(_module(function)), function.rpartition(":")[2]]
+
     def score_key(self, shuffle_seed: int | None) -> str:
-        """What decides the scores besides their input files: the metric's options and code."""
+        """What decides the scores besides their input files: the metric's options and code.
+
+        ``within_category`` is read by the map only, and a mapping of the user's own counts by what it does.
+        """
         return key_of(
             {
-                "options": self.options.model_dump(mode="json", exclude={"within_category"}),  # only the map reads it
+                "options": self.options.model_dump(mode="json", exclude={"within_category", "predict"}),
+                "own": self._own_mapping(),
                 "shuffle_seed": shuffle_seed,
                 "code": code_version(_module(self.metric.run)),
             }
@@ -265,12 +303,13 @@ def plan_study(study: Study) -> StudyPlan:
     LayermapError
         A model that cannot take the dataset's stimuli is found when the catalogue is read.
     """
+    networks = entries_of(study)
     analyses = []
     for name, analysis in study.analyses.items():
         kind = analysis.recording.kind
         entry = DATASETS.get(kind)
         dataset = DatasetPlan(entry, analysis.recording, _module(DATASETS.address(kind)))
-        models = tuple(ModelPlan(choice, resolve_model(choice.name)) for choice in analysis.model_choices)
+        models = tuple(ModelPlan(choice, resolve_model(choice.name, networks)) for choice in analysis.model_choices)
         _check_layers(name, analysis, models)
         metric = METRICS.get(analysis.metric.kind)
         analyses.append(AnalysisPlan(study.study, name, analysis, dataset, models, metric))
@@ -280,14 +319,18 @@ def plan_study(study: Study) -> StudyPlan:
 def _check_layers(name: str, analysis: Analysis, models: tuple[ModelPlan, ...]) -> None:
     """Refuse layers that do not exist, are listed twice, or are contrasted but not taken."""
     for model in models:
-        layers = check_layers(model.model, model.choice.layers)
+        layers = model.layers or ()
         if len(set(layers)) != len(layers):
             twice = next(layer for layer in layers if layers.count(layer) > 1)
             raise BadConfiguration(f"analysis '{name}': layer '{twice}' of {model.name} is listed twice; remove one")
     for contrast in analysis.contrasts:
         model = next(model for model in models if model.name == contrast.model)
-        if contrast.layer is not None and contrast.layer not in model.layers:
-            raise UnknownName(f"layer of {model.name} in contrast '{contrast.name}'", contrast.layer, model.layers)
+        known = model.layers
+        if contrast.layer is not None and known is not None and contrast.layer not in known:
+            raise UnknownName(f"layer of {model.name} in contrast '{contrast.name}'", contrast.layer, known)
+        pathways = {layer.pathway for layer in model.model.entry.layers}
+        if contrast.pathway is not None and pathways and contrast.pathway not in pathways:
+            raise UnknownName(f"pathway of {model.name} in contrast '{contrast.name}'", contrast.pathway, pathways)
 
 
 def check_modalities(plan: AnalysisPlan, catalogue: Catalogue) -> None:

@@ -16,10 +16,12 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.activations.options import NoReduction, Reduction
 from pipeline.config.base import MetricSection, Section
 from pipeline.config.metrics import METRICS
+from pipeline.config.networks import NetworkSection
 from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.registry import DATASETS
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
 def _union_of(classes: list[type]) -> Any:
@@ -37,10 +39,19 @@ else:
 class ModelChoice(Section):
     """One network of the registry and how its layers are taken."""
 
-    name: str = Field(description="registry name; NAME@random or NAME@random-3 is the random twin with seed 0 or 3")
+    name: str = Field(
+        description="name in the registry or under networks; NAME@random-3 is the random twin with seed 3, "
+        "NAME@shuffled-3 the one with shuffled weights"
+    )
     layers: tuple[str, ...] | None = Field(None, description="layers to take; None takes all that the registry lists")
     reduction: Reduction = Field(default_factory=NoReduction, description="how units are reduced during extraction")
+    precision: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32",
+        description="of the network's forward passes; half precision is refused where it changes a layer by more than "
+        "0.02 of its SD",
+    )
     random_twins: int = Field(0, ge=0, description="also run this many random twins, seeds 0, 1, …")
+    shuffled_twins: int = Field(0, ge=0, description="also run this many twins with shuffled weights, seeds 0, 1, …")
 
 
 class Contrast(Section):
@@ -48,10 +59,19 @@ class Contrast(Section):
 
     name: str = Field(description="what the report calls it")
     model: str = Field(description="a model of the analysis")
-    reference: str = Field(description="another model, or NAME@random for the best of its random twins")
+    reference: str = Field(description="another model, or NAME@random (NAME@shuffled) for the best of its twins")
     layer: str | None = Field(
         None, description="a fixed layer of the model (and of a twin); None for the nested best layer"
     )
+    pathway: str | None = Field(
+        None, description="choose the layer within this pathway of the model (and of a twin); None: among all layers"
+    )
+
+    @model_validator(mode="after")
+    def _layer_or_pathway(self) -> Contrast:
+        if self.layer is not None and self.pathway is not None:
+            raise ValueError(f"contrast '{self.name}': give layer or pathway, not both (a fixed layer is not chosen)")
+        return self
 
 
 class Analysis(Section):
@@ -75,10 +95,11 @@ class Analysis(Section):
         """The models with their random twins spelled out, each once."""
         choices = []
         for choice in self.models:
-            choices.append(choice.model_copy(update={"random_twins": 0}))
-            for seed in range(choice.random_twins):
-                twin = f"{choice.name}@random-{seed}"
-                choices.append(choice.model_copy(update={"name": twin, "random_twins": 0}))
+            alone = choice.model_copy(update={"random_twins": 0, "shuffled_twins": 0})
+            choices.append(alone)
+            for kind, n in (("random", choice.random_twins), ("shuffled", choice.shuffled_twins)):
+                twins = (f"{choice.name}@{kind}-{seed}" for seed in range(n))
+                choices += [alone.model_copy(update={"name": twin}) for twin in twins]
         return tuple(choices)
 
     @model_validator(mode="after")
@@ -88,7 +109,7 @@ class Analysis(Section):
             raise ValueError(f"model '{next(n for n in names if names.count(n) > 1)}' is listed twice")
         for contrast in self.contrasts:
             for name in (contrast.model, contrast.reference):
-                twins = name.endswith("@random") and any(n.startswith(f"{name}-") for n in names)
+                twins = name.endswith(("@random", "@shuffled")) and any(n.startswith(f"{name}-") for n in names)
                 if name not in names and not twins:
                     raise ValueError(
                         f"contrast '{contrast.name}' names model '{name}', which the analysis does not have"
@@ -114,6 +135,9 @@ class Study(Section):
     study: str = Field(description="its name: lower case, digits, - and _")
     title: str = Field(description="one line, heads the report")
     question: str = Field("", description="what the study asks, one or two sentences")
+    networks: dict[str, NetworkSection] = Field(
+        default_factory=dict, description="name → network beside those of the registry"
+    )
     analyses: dict[str, Analysis] = Field(min_length=1, description="name → analysis")
     inference: Inference = Field(default_factory=Inference, description="bootstrap and reliability settings")
     shuffle_seed: int | None = Field(
@@ -128,6 +152,14 @@ class Study(Section):
     def _plain_name(cls, value: str) -> str:
         if not NAME.match(value):
             raise ValueError(f"'{value}' must be lower case letters, digits, - and _")
+        return value
+
+    @field_validator("networks")
+    @classmethod
+    def _plain_networks(cls, value: dict[str, NetworkSection]) -> dict[str, NetworkSection]:
+        for name in value:
+            if not NETWORK_NAME.match(name):
+                raise ValueError(f"network name '{name}' must be letters, digits, '.', - and _")
         return value
 
     @field_validator("analyses")

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.artifacts.activations import Activations, LayerInfo, open_activations
 from pipeline.artifacts.recording import open_recording
 from pipeline.encoding.align import Alignment, align_convolved, align_items, align_time, whole_delays
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.options import EncodingOptions
 from pipeline.encoding.splits import Samples
 from pipeline.errors import BadConfiguration, BrokenArtifact, SampleMismatch
 
@@ -106,7 +106,7 @@ class GroupData:
         return np.concatenate(parts)
 
 
-def open_group(runs: Sequence[tuple[Path, Path]], options: RidgeOptions) -> GroupData:
+def open_group(runs: Sequence[tuple[Path, Path]], options: EncodingOptions) -> GroupData:
     """Open a group's recordings and activations.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Options of the ridge encoding model."""
+"""Options of encoding models, and of the ridge among them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.base import MetricSection, Section
+from pipeline.config.base import MetricSection, OwnFunction, Section
 
 
 class Splits(Section):
@@ -45,12 +45,10 @@ class PenaltyGrid(Section):
         return [float(v) for v in np.geomspace(self.lowest, self.highest, self.n)]
 
 
-class RidgeOptions(MetricSection):
-    """Linear encoding model: one ridge penalty per target, chosen in inner folds, scored on held-out blocks."""
+class EncodingOptions(MetricSection):
+    """What every encoding model has: held-out blocks, delays, and what is reported; a metric adds its own fields."""
 
-    kind: Literal["ridge"] = "ridge"
     splits: Splits = Field(default_factory=Splits, description="outer and inner folds")
-    penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
     delays_s: tuple[float, float] | None = Field(
         None,
         description="first and last delay of the response behind the stimulus, in s; None for no delays (items). "
@@ -68,3 +66,20 @@ class RidgeOptions(MetricSection):
         if value is not None and not 0 <= value[0] <= value[1]:
             raise ValueError(f"first ({value[0]:g}) and last ({value[1]:g}) delay must be in order, and not negative")
         return value
+
+
+class MappingOptions(EncodingOptions):
+    """A mapping of one's own, scored on held-out blocks."""
+
+    kind: Literal["mapping"] = "mapping"
+    predict: OwnFunction = Field(
+        description="FILE.py:function (relative to the study file) or package.module:function; gets training features, "
+        "training responses and held-out features, and returns predictions"
+    )
+
+
+class RidgeOptions(EncodingOptions):
+    """Linear encoding model: one ridge penalty per target, chosen in inner folds, scored on held-out blocks."""
+
+    kind: Literal["ridge"] = "ridge"
+    penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")

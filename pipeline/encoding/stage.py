@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from pipeline.artifacts.store import standard_attrs
 from pipeline.encoding.blocks import BlockSums
 from pipeline.encoding.group import GroupData, open_group
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.options import EncodingOptions, RidgeOptions
 from pipeline.encoding.reliability import Reliability, estimate_reliability, match_units, scored_responses
 from pipeline.encoding.ridge import HighPass, RidgeFit, fisher_z, fit_ridge, is_constant
 from pipeline.encoding.shuffle import shuffled_rows
@@ -25,23 +27,56 @@ if TYPE_CHECKING:
 MEMORY_BUDGET_MB = 1024.0
 
 
+class LayerFit(Protocol):
+    """Fits one layer in every fold; takes what `pipeline.encoding.ridge.fit_ridge` takes, but penalties."""
+
+    def __call__(
+        self,
+        features: np.ndarray,
+        responses: np.ndarray,
+        *,
+        splits: Sequence[Fold],
+        delays: Sequence[int],
+        runs: np.ndarray,
+        rows: np.ndarray,
+        high_pass: HighPass | None,
+        after_fold: Callable[[], object],
+    ) -> RidgeFit: ...
+
+
 def encode_group(
     *,
     runs: list[tuple[Path, Path]],
     options: RidgeOptions,
-    layers: tuple[str, ...],
+    layers: tuple[str, ...] | None,
     attrs: dict[str, Any],
     shuffle_seed: int | None,
+) -> xr.Dataset:
+    """Score every layer of a model on one group by ridge regression; see `score_group`."""
+    penalties = options.penalties.values()
+    fit = functools.partial(fit_ridge, penalties=penalties, memory_budget_mb=MEMORY_BUDGET_MB)
+    return score_group(runs=runs, options=options, layers=layers, attrs=attrs, shuffle_seed=shuffle_seed, fit=fit)
+
+
+def score_group(
+    *,
+    runs: list[tuple[Path, Path]],
+    options: EncodingOptions,
+    layers: tuple[str, ...] | None,
+    attrs: dict[str, Any],
+    shuffle_seed: int | None,
+    fit: LayerFit,
 ) -> xr.Dataset:
     """Score every layer of a model on one group.
 
     Parameters
     ----------
     runs : (recording, activations) of each run of the group, in order; all share targets and model
-    options : splits, penalties, delays
-    layers : to score, in order of depth
+    options : splits, delays, and what the fit needs
+    layers : to score, in order of depth; None scores all that the activations hold
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``
     shuffle_seed : seed of a null study, None for the real one
+    fit : the encoding model
 
     Returns
     -------
@@ -57,6 +92,7 @@ def encode_group(
         A layer that the activations do not hold.
     """
     group = open_group(runs, options)
+    layers = layers or tuple(group.model_attrs["layer_order"])
     for layer in layers:
         if layer not in group.runs[0].activations.attrs["layer_order"]:
             raise UnknownName(f"layer of {group.model_attrs['model']}", layer, group.model_attrs["layer_order"])
@@ -70,7 +106,7 @@ def encode_group(
         group = dataclasses.replace(group, responses=filtered, z_scored=False)
     responses = scored_responses(group.responses, group.samples.run, z_scored=group.z_scored)
     tables = _LayerTables(folds, responses, len(layers))
-    _fit_layers(group, responses, folds, high_pass, options, layers, tables)
+    _fit_layers(group, responses, folds, high_pass, layers, tables, fit)
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
@@ -88,9 +124,9 @@ def _fit_layers(
     responses: np.ndarray,
     folds: list[Fold],
     high_pass: HighPass | None,
-    options: RidgeOptions,
     layers: tuple[str, ...],
     tables: _LayerTables,
+    fit: LayerFit,
 ) -> None:
     from tqdm import tqdm
 
@@ -98,19 +134,17 @@ def _fit_layers(
     with tqdm(total=len(layers) * len(folds), unit="fold", desc=f"encode {group.model_attrs['model']}") as bar:
         for number, layer in enumerate(layers):
             bar.set_postfix_str(layer)
-            fit = fit_ridge(
+            fitted = fit(
                 group.features(layer),
                 responses,
-                options.penalties.values(),
                 splits=folds,
                 delays=group.delays,
                 runs=bin_runs,
                 rows=rows,
                 high_pass=high_pass,
-                memory_budget_mb=MEMORY_BUDGET_MB,
                 after_fold=bar.update,
             )
-            tables.add(number, fit)
+            tables.add(number, fitted)
 
 
 class _LayerTables:
@@ -156,7 +190,7 @@ def _dataset(
     layers: tuple[str, ...],
     tables: _LayerTables,
     reliability: Reliability,
-    options: RidgeOptions,
+    options: EncodingOptions,
     attrs: dict[str, Any],
     shuffle_seed: int | None,
 ) -> xr.Dataset:

@@ -24,7 +24,10 @@ class InferenceSettings(Protocol):
 
 
 class ContrastSpec(Protocol):
-    """Model − reference; ``layer`` None for the nested best layer. `pipeline.config.study.Contrast` has it."""
+    """Model − reference; ``layer`` None for the nested best layer, ``pathway`` None to choose it among all layers.
+
+    `pipeline.config.study.Contrast` has it.
+    """
 
     @property
     def name(self) -> str: ...
@@ -34,6 +37,8 @@ class ContrastSpec(Protocol):
     def reference(self) -> str: ...
     @property
     def layer(self) -> str | None: ...
+    @property
+    def pathway(self) -> str | None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +52,7 @@ class AnalysisScores:
     within_category : also give the scores within categories of items
     contrasts : in the order shown
     region_order : regions in the order shown and tested; others follow
-    models : in the order shown, random twins spelled out
+    models : in the order shown, twins spelled out
     paths : one scores file per (group, model)
     """
 

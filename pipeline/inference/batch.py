@@ -31,6 +31,16 @@ class LayerAxis:
     relative_depth: NDArray[np.float64]
     pathway: list[str]
 
+    def within(self, members: NDArray[np.intp]) -> LayerAxis:
+        """The same for some layers."""
+        return dataclasses.replace(
+            self,
+            name=[self.name[one] for one in members],
+            index=self.index[members],
+            relative_depth=self.relative_depth[members],
+            pathway=[self.pathway[one] for one in members],
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelScores:

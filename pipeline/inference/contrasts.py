@@ -1,8 +1,9 @@
 """Model − reference, per region, paired over the same bootstrap draws.
 
-Both sides are the nested best layer's score, or that of one stated layer. Against ``NAME@random`` the reference is
-the best of the twins' seeds, in the estimate and in every draw, which is conservative: the trained network must
-exceed all of them at once.
+Both sides are the nested best layer's score, chosen among all layers or within one pathway, or that of one stated
+layer. Against ``NAME@random`` or ``NAME@shuffled`` the reference is the best of the twins' seeds, in the estimate and
+in every draw, which is conservative: the trained network must exceed all of them at once. Layer and pathway hold for
+the twins as well, but not for a reference of another architecture, whose layer is chosen among all of its own.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from pipeline.inference.analysis import ContrastSpec
 from pipeline.inference.bootstrap import interval, share_above_zero
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.places import Place
+from pipeline.inference.twin_names import twin_of, twins_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.inference.batch import LayerAxis
-
-TWIN = "@random"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +52,49 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class ModelOutcomes:
-    """One model's outcomes, in the order of the batch's places."""
+    """One model's outcomes, in the order of the batch's places.
+
+    Parameters
+    ----------
+    places : over the whole network
+    pathways : within each pathway; empty for a network of a single one
+    """
 
     layers: LayerAxis
     places: list[Outcome]
+    pathways: dict[str, list[Outcome]] = dataclasses.field(default_factory=dict)
+
+    def within(self, pathway: str | None) -> list[Outcome]:
+        """Outcomes of one pathway; None for the whole network.
+
+        Raises
+        ------
+        UnknownName
+            A contrast names a pathway that the model does not have.
+        """
+        if pathway is None:
+            return self.places
+        if pathway not in self.pathways:
+            known = list(self.pathways) or list(dict.fromkeys(self.layers.pathway))
+            raise UnknownName(f"pathway of {self.layers.model}, which a contrast names", pathway, known)
+        return self.pathways[pathway]
 
 
-def outcome_of(estimate: Estimate, layers: LayerAxis, fixed_layers: Sequence[str], confidence: float) -> Outcome:
+def outcomes_of(
+    estimates: dict[str, list[Estimate]], layers: LayerAxis, fixed_layers: Sequence[str], confidence: float
+) -> ModelOutcomes:
+    """Keep of a model's estimates, pathway by pathway, what comparisons need; the whole network's come first."""
+    whole, *pathways = estimates
+    return ModelOutcomes(
+        layers,
+        [outcome_of(one, fixed_layers, confidence) for one in estimates[whole]],
+        {name: [outcome_of(one, (), confidence) for one in estimates[name]] for name in pathways},
+    )
+
+
+def outcome_of(estimate: Estimate, fixed_layers: Sequence[str], confidence: float) -> Outcome:
     """Keep of an estimate what comparisons need."""
+    layers = estimate.layers
     depths = np.append(layers.relative_depth, np.nan)  # index −1: no choice
     index = {name: layers.name.index(name) for name in fixed_layers if name in layers.name}
     return Outcome(
@@ -76,13 +111,6 @@ def outcome_of(estimate: Estimate, layers: LayerAxis, fixed_layers: Sequence[str
         depth_draws=depths[estimate.draws.best],
         predicted=bool(interval(estimate.draws.nested, confidence, estimate.n_units)[0] > 0),
     )
-
-
-def twins_of(reference: str, models: Sequence[str]) -> list[str]:
-    """The models that a reference stands for: the twins' seeds for ``NAME@random``, else the model itself."""
-    if reference.endswith(TWIN):
-        return [name for name in models if name == reference or name.startswith(f"{reference}-")]
-    return [name for name in models if name == reference]
 
 
 def contrast_rows(
@@ -106,12 +134,10 @@ def contrast_rows(
             raise UnknownName(f"model in contrast '{contrast.name}'", missing, outcomes)
         statement = statement_of(contrast, outcomes[contrast.model].layers, [outcomes[n].layers for n in references])
         is_twin = _is_twin_of(contrast.reference, contrast.model)
-        for number, outcome in enumerate(outcomes[contrast.model].places):
+        layer, pathway = (contrast.layer, contrast.pathway) if is_twin else (None, None)
+        for number, outcome in enumerate(outcomes[contrast.model].within(contrast.pathway)):
             model = scored(outcome, outcomes[contrast.model].layers, contrast.layer, must_have=True)
-            others = [
-                scored(outcomes[n].places[number], outcomes[n].layers, contrast.layer if is_twin else None)
-                for n in references
-            ]
+            others = [scored(outcomes[n].within(pathway)[number], outcomes[n].layers, layer) for n in references]
             reference = max(one[0] for one in others), np.max([one[1] for one in others], axis=0)
             difference = model[1] - reference[1]
             low, high = interval(difference, confidence, outcome.n_units)
@@ -165,17 +191,22 @@ def scored(
 
 
 def _is_twin_of(reference: str, model: str) -> bool:
-    return reference.partition(TWIN)[0] == model and TWIN in reference
+    twin = twin_of(reference)
+    return twin is not None and twin[0] == model
 
 
 def statement_of(contrast: ContrastSpec, model: LayerAxis, references: Sequence[LayerAxis]) -> str:
     """What a contrast is a test of, and what it is not."""
-    if _is_twin_of(contrast.reference, contrast.model):
-        seeds = f"the best of {len(references)} random twins" if len(references) > 1 else "the random twin"
-        return f"trained against {seeds} of the same architecture"
+    chosen = f"; layers of {contrast.model} chosen within {contrast.pathway}" if contrast.pathway else ""
+    twin = twin_of(contrast.reference)
+    if twin is not None and twin[0] == contrast.model:
+        seeds = f"the best of {len(references)} {twin[1]} twins" if len(references) > 1 else f"the {twin[1]} twin"
+        state = "untrained" if model.objective == "random" else "trained"
+        chosen = f"; layers of both chosen within {contrast.pathway}" if contrast.pathway else ""
+        return f"{state} against {seeds} of the same architecture{chosen}"
     if "baseline" in (model.objective, references[0].objective):
         return (
             "separate fits: which of the two predicts better, "
-            f"not what {contrast.model} adds to {contrast.reference} in a joint fit"
+            f"not what {contrast.model} adds to {contrast.reference} in a joint fit{chosen}"
         )
-    return "not a test of the learning objective"
+    return f"not a test of the learning objective{chosen}"

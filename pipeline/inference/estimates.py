@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.inference.analysis import InferenceSettings
-from pipeline.inference.batch import Batch, ModelScores
+from pipeline.inference.batch import Batch, LayerAxis, ModelScores
 from pipeline.inference.bootstrap import draw_counts, generator
+from pipeline.inference.fold_scores import FoldScores
 from pipeline.inference.layer_choice import held_out_r
+from pipeline.inference.pathways import WHOLE, pathways_of
 from pipeline.inference.places import ALL, Place, subjects_of
 from pipeline.inference.profile import Profile, estimate, join_draws
 
@@ -22,16 +25,20 @@ BYTES_AT_ONCE = 64 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """One place's profile, its draws, and what was drawn.
+    """One place's profile over a network or one of its pathways, its draws, and what was drawn.
 
     Parameters
     ----------
+    pathway : ``""`` for a network of a single one; of several, the pathway's name or ``all`` for all of them
+    layers : those of the profile
     point : the data as they are (one draw)
     held_r : (target,) held-out score of the nested choice
     ci_unit, n_units : what was drawn with replacement, and how many there are
     """
 
     place: Place
+    pathway: str
+    layers: LayerAxis
     point: Profile
     draws: Profile
     held_r: NDArray[Any]
@@ -44,52 +51,87 @@ def over_subjects(place: Place, settings: InferenceSettings) -> bool:
     return place.subject == ALL and place.n_subjects >= settings.min_subjects
 
 
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """The whole network or one of its pathways, with the profiles drawn for each place by its number."""
+
+    pathway: str
+    members: NDArray[np.intp] | None
+    layers: LayerAxis
+    point: FoldScores
+    drawn: dict[int, list[Profile]] = dataclasses.field(default_factory=lambda: defaultdict(list))
+
+    def of(self, chunk: FoldScores) -> FoldScores:
+        return chunk if self.members is None else chunk.layers(self.members)
+
+
+def _parts(scores: ModelScores) -> list[_Part]:
+    """The whole network first, then each of its pathways if it has several."""
+    pathways = pathways_of(scores.layers.pathway)
+    whole = _Part(WHOLE if pathways else "", None, scores.layers, scores.point)
+    return [
+        whole,
+        *(
+            _Part(name, members, scores.layers.within(members), scores.point.layers(members))
+            for name, members in pathways.items()
+        ),
+    ]
+
+
 def estimate_places(
     batch: Batch, scores: ModelScores, places: list[Place], settings: InferenceSettings
-) -> list[Estimate]:
-    """Estimate every place. Draws are the same for all models of a batch."""
-    depth = scores.layers.relative_depth
-    drawn: dict[int, list[Profile]] = {number: [] for number in range(len(places))}
+) -> dict[str, list[Estimate]]:
+    """Estimate every place. Draws are the same for all models of a batch and all pathways of a model.
+
+    Returns
+    -------
+    pathway → one estimate per place: the whole network's first (``""``, or ``all`` where there are several pathways)
+    """
+    parts = _parts(scores)
     by_unit = [number for number, place in enumerate(places) if not over_subjects(place, settings)]
     for chunk in scores.draws if by_unit else ():
-        for number in by_unit:
-            drawn[number].append(estimate(chunk, places[number].targets, places[number].weights(), depth))
+        for part in parts:
+            own, depth = part.of(chunk), part.layers.relative_depth
+            for number in by_unit:
+                part.drawn[number].append(estimate(own, places[number].targets, places[number].weights(), depth))
     n_subjects = len(subjects_of(batch.targets))
     counts = draw_counts(n_subjects, settings.n_bootstrap, generator(settings.seed, "subject")) if n_subjects else None
-    for number in set(drawn) - set(by_unit):
-        drawn[number] = _over_subjects(scores, places[number], counts)
-    return [_estimate(batch, scores, place, drawn[number], settings) for number, place in enumerate(places)]
+    for part in parts:
+        for number in set(range(len(places))) - set(by_unit):
+            part.drawn[number].extend(_over_subjects(part, places[number], counts))
+    return {
+        part.pathway: [_estimate(batch, part, number, place, settings) for number, place in enumerate(places)]
+        for part in parts
+    }
 
 
-def _over_subjects(scores: ModelScores, place: Place, counts: NDArray[np.float32] | None) -> list[Profile]:
+def _over_subjects(part: _Part, place: Place, counts: NDArray[np.float32] | None) -> list[Profile]:
     """Draws over subjects, each subject's own scores as estimated from the data."""
     if counts is None:
         return []
-    per_draw = 8 * scores.point.held_z.shape[1] * max(place.targets.size, scores.point.held_z.shape[2])
+    per_draw = 8 * part.point.held_z.shape[1] * max(place.targets.size, part.point.held_z.shape[2])
     at_once = max(1, BYTES_AT_ONCE // per_draw)
     return [
-        estimate(
-            scores.point, place.targets, place.weights(counts[start : start + at_once]), scores.layers.relative_depth
-        )
+        estimate(part.point, place.targets, place.weights(counts[start : start + at_once]), part.layers.relative_depth)
         for start in range(0, counts.shape[0], at_once)
     ]
 
 
-def _estimate(
-    batch: Batch, scores: ModelScores, place: Place, drawn: list[Profile], settings: InferenceSettings
-) -> Estimate:
-    point = estimate(scores.point, place.targets, place.weights(), scores.layers.relative_depth)
+def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: InferenceSettings) -> Estimate:
+    point = estimate(part.point, place.targets, place.weights(), part.layers.relative_depth)
     held_r = held_out_r(
-        scores.point.held_z[..., place.targets],
-        scores.point.weight[..., place.targets],
+        part.point.held_z[..., place.targets],
+        part.point.weight[..., place.targets],
         point.choices,
         point.choices >= 0,
     )[0]
     subjects = over_subjects(place, settings)
     return Estimate(
         place=place,
+        pathway=part.pathway,
+        layers=part.layers,
         point=point,
-        draws=join_draws(drawn),
+        draws=join_draws(part.drawn[number]),
         held_r=held_r,
         ci_unit="subject" if subjects else batch.ci_unit,
         n_units=place.n_subjects if subjects else batch.n_units,

@@ -44,7 +44,7 @@ class FoldScores:
     held_z: NDArray[np.floating]
     weight: NDArray[np.floating]
 
-    def layers(self, which: slice) -> FoldScores:
+    def layers(self, which: slice | NDArray[np.intp]) -> FoldScores:
         """The same for some layers."""
         return FoldScores(self.score[:, which], self.choice[:, :, which], self.held_z[:, :, which], self.weight)
 

@@ -1,24 +1,60 @@
 """The order of regions along a network's depth, with its bootstrap probability.
 
 For an ordered pair of regions A before B the difference is depth(B) − depth(A) of their nested best layers; its
-probability is the share of draws in which B's lies deeper, ties counted half.
+probability is the share of draws in which B's lies deeper, ties counted half. In a network of several pathways the
+order is that within each of them, as depths of different pathways cannot be compared.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.inference.bootstrap import interval, share_above_zero
 from pipeline.inference.contrasts import ModelOutcomes, Outcome, row_of
+from pipeline.inference.pathways import pathways_of
 from pipeline.inference.places import ALL, MEAN
+from pipeline.inference.twin_names import twin_of
+
+if TYPE_CHECKING:
+    from pipeline.inference.batch import LayerAxis
 
 FEWEST_LAYERS = 3
 ALL_PAIRS_UP_TO = 6
+_NAME = re.compile(r"^depth order(?: in (?P<pathway>.+?))?: (?P<first>.+) before (?P<second>.+)$")
 STATEMENT = "order of the nested best layers; says where in the network, not when in the brain"
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderName:
+    """A pair of regions as the contrast table names it: ``depth order: A before B``, or ``depth order in PATHWAY: …``.
+
+    Parameters
+    ----------
+    pathway : empty for a network of a single one
+    """
+
+    first: str
+    second: str
+    pathway: str = ""
+
+    @property
+    def pair(self) -> str:
+        return f"{self.first} before {self.second}"
+
+    def __str__(self) -> str:
+        return f"depth order{f' in {self.pathway}' if self.pathway else ''}: {self.pair}"
+
+    @classmethod
+    def read(cls, name: str) -> OrderName | None:
+        """None for the name of any other contrast."""
+        found = _NAME.match(name)
+        return cls(found["first"], found["second"], found["pathway"] or "") if found else None
 
 
 def region_pairs(region_order: Sequence[str]) -> list[tuple[str, str]]:
@@ -33,18 +69,29 @@ def order_rows(
 ) -> list[dict[str, Any]]:
     """Rows ``depth order: A before B`` of the contrast table.
 
-    One per pair, model with an order of depth (three depths or more; random twins left out) and subject: ``all``
-    and ``mean`` where they exist, else each subject. ``model_score`` is the depth of B, ``reference_score`` that of A.
+    One per pair, model with an order of depth (three depths or more; twins left out), pathway if there are several,
+    and subject: ``all`` and ``mean`` where they exist, else each subject. ``model_score`` is the depth of B,
+    ``reference_score`` that of A.
     """
     rows = []
     for model, outcome in outcomes.items():
-        if np.unique(outcome.layers.relative_depth).size < FEWEST_LAYERS or outcome.layers.objective == "random":
+        if twin_of(model) is not None:
             continue
-        for by_region in _subjects(outcome.places):
-            for first, second in region_pairs(region_order):
-                if first in by_region and second in by_region:
-                    rows.append({**where, **_row(model, by_region[first], by_region[second], confidence)})
+        for pathway, places in (outcome.pathways or {"": outcome.places}).items():
+            if _n_depths(outcome.layers, pathway) < FEWEST_LAYERS:
+                continue
+            for by_region in _subjects(places):
+                for first, second in region_pairs(region_order):
+                    if first in by_region and second in by_region:
+                        row = _row(model, pathway, by_region[first], by_region[second], confidence)
+                        rows.append({**where, **row})
     return rows
+
+
+def _n_depths(layers: LayerAxis, pathway: str) -> int:
+    """How many different depths a network of one pathway, or a pathway of several, has."""
+    depths = layers.relative_depth
+    return np.unique(depths[pathways_of(layers.pathway)[pathway]] if pathway else depths).size
 
 
 def _subjects(outcomes: Sequence[Outcome]) -> list[dict[str, Outcome]]:
@@ -58,16 +105,16 @@ def _subjects(outcomes: Sequence[Outcome]) -> list[dict[str, Outcome]]:
     return list(found.values())
 
 
-def _row(model: str, first: Outcome, second: Outcome, confidence: float) -> dict[str, Any]:
+def _row(model: str, pathway: str, first: Outcome, second: Outcome, confidence: float) -> dict[str, Any]:
     draws = second.depth_draws - first.depth_draws
     low, high = interval(draws, confidence, first.n_units)
-    a, b = first.place.region, second.place.region
+    name = OrderName(first.place.region, second.place.region, pathway)
     unpredicted = [one.place.region for one in (first, second) if not one.predicted]
     caution = f"; {' and '.join(unpredicted)} not predicted above 0" if unpredicted else ""
     return {
         **row_of(first),
-        "contrast": f"depth order: {a} before {b}",
-        "region": f"{a} before {b}",
+        "contrast": str(name),
+        "region": name.pair,
         "model": model,
         "reference": model,
         "model_score": second.depth,

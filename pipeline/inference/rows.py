@@ -12,7 +12,8 @@ from pipeline.inference.batch import Batch, ModelScores
 from pipeline.inference.bootstrap import interval
 from pipeline.inference.depth_index import is_flat
 from pipeline.inference.estimates import Estimate
-from pipeline.inference.layer_choice import best_layer_set, by_depth, distinguishable
+from pipeline.inference.layer_choice import best_layer_set, distinguishable
+from pipeline.inference.pathways import WHOLE, in_one_pathway, in_order
 from pipeline.inference.profile import mean_over_targets
 
 if TYPE_CHECKING:
@@ -62,26 +63,50 @@ def ceiling_of(batch: Batch, estimate: Estimate, reliability_floor: float) -> Ce
     return Ceiling(ceiling, estimate.place.weights(keep=keep), SEPARATOR.join(kinds))
 
 
-def tables_of(
+def rows_of(
     where: dict[str, Any], batch: Batch, scores: ModelScores, estimate: Estimate, settings: InferenceSettings
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The rows of one place and model, one per layer, and their summary.
+) -> list[dict[str, Any]]:
+    """The rows of one place and model, one per layer.
+
+    Parameters
+    ----------
+    where : study and analysis
+    estimate : over the whole network
+    """
+    ceiling = ceiling_of(batch, estimate, settings.reliability_floor)
+    common = _common(where, batch, estimate, ceiling, best_layers(estimate, settings))
+    return _rows(common, scores, estimate, ceiling, settings)
+
+
+def summary_of(where: dict[str, Any], batch: Batch, estimate: Estimate, settings: InferenceSettings) -> dict[str, Any]:
+    """The summary of one place and model, over the whole network or within a pathway.
 
     Parameters
     ----------
     where : study and analysis
     """
-    place, layers = estimate.place, scores.layers
     ceiling = ceiling_of(batch, estimate, settings.reliability_floor)
-    members = best_layer_set(
+    members = best_layers(estimate, settings)
+    return _summary(_common(where, batch, estimate, ceiling, members), estimate, ceiling, members, settings)
+
+
+def best_layers(estimate: Estimate, settings: InferenceSettings) -> NDArray[np.bool_]:
+    """Which layers are not reliably below the best."""
+    return best_layer_set(
         estimate.point.score[0],
         estimate.draws.score,
         int(estimate.point.best[0]),
         settings.confidence,
         estimate.n_units,
     )
-    order = by_depth(layers.relative_depth)
-    common = {
+
+
+def _common(
+    where: dict[str, Any], batch: Batch, estimate: Estimate, ceiling: Ceiling, members: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """What rows and summary share."""
+    place, layers = estimate.place, estimate.layers
+    return {
         **where,
         "metric": batch.metric,
         "group": place.group,
@@ -97,11 +122,10 @@ def tables_of(
         "n_subjects": place.n_subjects,
         "best_layer": _name(layers.name, int(estimate.point.best[0])),
         "best_layer_score": float(estimate.point.nested[0]),
-        "best_layer_set": SEPARATOR.join(layers.name[one] for one in order if members[one]),
+        "best_layer_set": SEPARATOR.join(
+            layers.name[one] for one in in_order(layers.pathway, layers.relative_depth) if members[one]
+        ),
     }
-    return _rows(common, scores, estimate, ceiling, settings), _summary(
-        common, scores, estimate, ceiling, members, settings
-    )
 
 
 def _name(names: list[str], index: int) -> str:
@@ -111,7 +135,7 @@ def _name(names: list[str], index: int) -> str:
 def _rows(
     common: dict[str, Any], scores: ModelScores, estimate: Estimate, ceiling: Ceiling, settings: InferenceSettings
 ) -> list[dict[str, Any]]:
-    layers, targets = scores.layers, estimate.place.targets
+    layers, targets = estimate.layers, estimate.place.targets
     low, high = interval(estimate.draws.score, settings.confidence, estimate.n_units)
     normalised = ceiling.normalise(scores.point.score[0][:, targets])
     edges = [
@@ -154,27 +178,29 @@ def depth_bounds(
 
 def _summary(
     common: dict[str, Any],
-    scores: ModelScores,
     estimate: Estimate,
     ceiling: Ceiling,
     members: NDArray[np.bool_],
     settings: InferenceSettings,
 ) -> dict[str, Any]:
-    layers, best = scores.layers, int(estimate.point.best[0])
+    layers, best = estimate.layers, int(estimate.point.best[0])
     low, high = interval(estimate.draws.nested, settings.confidence, estimate.n_units)
     depth, depth_interval = NAN, (NAN, NAN)
-    if not is_flat(estimate.draws.nested, estimate.draws.spread, settings.confidence, estimate.n_units):
+    has_depth = estimate.pathway != WHOLE  # depths of different pathways cannot be averaged
+    if has_depth and not is_flat(estimate.draws.nested, estimate.draws.spread, settings.confidence, estimate.n_units):
         depth = float(estimate.point.depth[0])
         depth_interval = depth_bounds(depth, estimate, layers.relative_depth, settings.confidence)
     return {
         **common,
-        "pathway": _name(layers.pathway, best),
+        "pathway": estimate.pathway or _name(layers.pathway, best),
         "best_layer_choices": SEPARATOR.join(_name(layers.name, int(one)) for one in estimate.point.choices[0]),
         "best_layer_index": float(layers.index[best]) if best >= 0 else NAN,
         "best_layer_depth": float(layers.relative_depth[best]) if best >= 0 else NAN,
         "ci_low": float(low),
         "ci_high": float(high),
-        "distinguishable": int(distinguishable(members, layers.relative_depth)),
+        "distinguishable": int(
+            distinguishable(members, layers.relative_depth) and in_one_pathway(members, layers.pathway)
+        ),
         "depth_index": depth,
         "depth_ci_low": depth_interval[0],
         "depth_ci_high": depth_interval[1],

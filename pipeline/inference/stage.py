@@ -11,13 +11,13 @@ from pipeline.artifacts.map import TABLES
 from pipeline.artifacts.scores import open_scores
 from pipeline.inference.analysis import AnalysisScores, InferenceSettings
 from pipeline.inference.batch import Batch, paths_by_group
-from pipeline.inference.contrasts import ModelOutcomes, contrast_rows, outcome_of
+from pipeline.inference.contrasts import contrast_rows, outcomes_of
 from pipeline.inference.encoding_batches import encoding_batches
 from pipeline.inference.estimates import estimate_places
 from pipeline.inference.geometry_batches import geometry_batches
 from pipeline.inference.places import list_places
 from pipeline.inference.region_order import order_rows
-from pipeline.inference.rows import tables_of
+from pipeline.inference.rows import rows_of, summary_of
 
 __all__ = ["AnalysisScores", "InferenceSettings", "build_map"]
 
@@ -74,13 +74,10 @@ def _add_batch(
     for model in batch.models:
         scores = batch.load(model)
         estimates = estimate_places(batch, scores, places, inference)
-        for estimate in estimates:
-            layer_rows, summary = tables_of(where, batch, scores, estimate, inference)
-            rows["row"].extend(layer_rows)
-            rows["summary"].append(summary)
-        outcomes[model] = ModelOutcomes(
-            scores.layers, [outcome_of(one, scores.layers, fixed_layers, inference.confidence) for one in estimates]
-        )
+        for whole, *pathways in zip(*estimates.values(), strict=True):
+            rows["row"].extend(rows_of(where, batch, scores, whole, inference))
+            rows["summary"].extend(summary_of(where, batch, one, inference) for one in (whole, *pathways))
+        outcomes[model] = outcomes_of(estimates, scores.layers, fixed_layers, inference.confidence)
     where = {**where, "metric": batch.metric}
     rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference.confidence))
     rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference.confidence))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import LayermapError
-from pipeline.models.entry import ModelEntry, evenly_deep
+from pipeline.models.entry import ModelEntry, Twin, evenly_deep
 from pipeline.models.mel import N_BANDS, SAMPLING_RATE_HZ, STEP
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ N_REGIONS = 4
 SILENT_ENERGY = 1e-3
 """Added to energies (dB²) before their logarithm, so that the absence of a modulation is no outlier."""
 RMS = 0.1
+MODULATION_WINDOW_S = 2.0
+MODULATION_STRIDE_S = 1.0
 
 
 class LogMel:
@@ -48,27 +50,46 @@ class LogMel:
 
 
 class SpectrogramModulation:
-    """Per clip: mean log-mel spectrum, and energy of its joint temporal and spectral modulations."""
+    """Mean log-mel spectrum, and energy of its joint temporal and spectral modulations.
+
+    Of each clip; of one recording, of the last 2 s every second (before that, of all there was to hear).
+    """
 
     def clock(self, stimulus: xr.Dataset) -> tuple[str, np.ndarray]:
         from pipeline.models.audio_stimuli import is_one_recording
         from pipeline.models.items import item_names
 
         if is_one_recording(stimulus):
-            raise LayermapError(
-                f"model 'spectrogram-modulation' describes clips, but stimulus '{stimulus.attrs['name']}' is one "
-                "recording; use log-mel"
-            )
+            ends = self._ends(stimulus)
+            if not ends.size:
+                raise LayermapError(
+                    f"stimulus '{stimulus.attrs['name']}' is shorter than {MODULATION_STRIDE_S:g} s, which "
+                    "spectrogram-modulation advances by; use log-mel"
+                )
+            return "time", ends / SAMPLING_RATE_HZ
         return "item", item_names(stimulus)
+
+    def _ends(self, stimulus: xr.Dataset) -> np.ndarray:
+        """Ends of a recording's windows, in samples."""
+        from pipeline.models.audio_stimuli import clip_sound
+        from pipeline.models.present_audio import Windows
+
+        windows = Windows(SAMPLING_RATE_HZ, MODULATION_WINDOW_S, MODULATION_STRIDE_S, MODULATION_STRIDE_S)
+        return windows.ends(clip_sound(stimulus, 0, SAMPLING_RATE_HZ).size)
 
     def batches(self, stimulus: xr.Dataset, batch_size: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         import numpy as np
 
-        from pipeline.models.audio_stimuli import clip_sound, scaled_to_rms
+        from pipeline.models.audio_stimuli import clip_sound, is_one_recording, scaled_to_rms
 
-        for start in range(0, stimulus.sizes["clip"], batch_size):
-            clips = range(start, min(start + batch_size, stimulus.sizes["clip"]))
-            sounds = (scaled_to_rms(clip_sound(stimulus, clip, SAMPLING_RATE_HZ), RMS) for clip in clips)
+        if is_one_recording(stimulus):
+            sound, ends = clip_sound(stimulus, 0, SAMPLING_RATE_HZ), self._ends(stimulus)
+            length = round(MODULATION_WINDOW_S * SAMPLING_RATE_HZ)
+            pieces = [sound[max(0, end - length) : end] for end in ends]
+        else:
+            pieces = [clip_sound(stimulus, clip, SAMPLING_RATE_HZ) for clip in range(stimulus.sizes["clip"])]
+        for start in range(0, len(pieces), batch_size):
+            sounds = (scaled_to_rms(piece, RMS) for piece in pieces[start : start + batch_size])
             yield start, {"spectrogram-modulation": np.stack([describe_clip(sound) for sound in sounds])}
 
 
@@ -111,12 +132,14 @@ def describe_clip(sound: np.ndarray) -> np.ndarray:
     return np.concatenate([spectrogram.mean(axis=0), modulation_db]).astype(np.float32)
 
 
-def load_log_mel(weights_folder: Path | None, seed: int | None, device: str) -> LogMel:
+def load_log_mel(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> LogMel:
     """The log-mel baseline; it has no weights and runs on the CPU."""
     return LogMel()
 
 
-def load_spectrogram_modulation(weights_folder: Path | None, seed: int | None, device: str) -> SpectrogramModulation:
+def load_spectrogram_modulation(
+    entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str
+) -> SpectrogramModulation:
     """The spectrogram and modulation baseline; it has no weights and runs on the CPU."""
     return SpectrogramModulation()
 
@@ -155,7 +178,9 @@ SPECTROGRAM_MODULATION = ModelEntry(
         "rates_hz": list(RATES_HZ),
         "scales_cycles_per_axis": list(SCALES),
         "regions": N_REGIONS,
-        "window": "the clip",
-        "look_ahead": "the clip",
+        "clips": "the whole clip",
+        "window_s": MODULATION_WINDOW_S,
+        "stride_s": MODULATION_STRIDE_S,
+        "look_ahead_s": 0.0,
     },
 )

@@ -1,8 +1,8 @@
-"""Pictures and sounds that no study uses, to recompute a random twin's normalisation statistics on.
+"""Pictures, sounds and words that no study uses: for a twin's normalisation statistics, and to fit components on.
 
 They are bundled with scikit-image and scikit-learn or synthesised from a fixed seed, so nothing is
 downloaded. The demo's movie is made of scikit-image's astronaut, camera, chelsea, coffee and rocket:
-none of these is here.
+none of these is here. Words are the descriptions of scikit-learn's data sets, plain English prose.
 """
 
 from __future__ import annotations
@@ -11,30 +11,120 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import xarray as xr
 
 SCIKIT_IMAGE_PHOTOGRAPHS = ("coins", "hubble_deep_field", "immunohistochemistry", "moon", "retina", "brick", "grass")
 SCIKIT_LEARN_PHOTOGRAPHS = ("china.jpg", "flower.jpg")
+SCIKIT_LEARN_TEXTS = (
+    "breast_cancer.rst",
+    "california_housing.rst",
+    "covtype.rst",
+    "digits.rst",
+    "iris.rst",
+    "kddcup99.rst",
+    "lfw.rst",
+    "olivetti_faces.rst",
+    "twenty_newsgroups.rst",
+    "wine_data.rst",
+)
+CROP_PX = 224
+SAMPLING_RATE_HZ = 16_000
+FRAME_RATE_HZ = 25.0
 _SEED = 20240229
 _CROPS_PER_PHOTOGRAPH = 3
+_FRAMES_PER_PHOTOGRAPH = 15
+_MANY = 20
+"""How many times more samples components are fitted on than statistics are computed on."""
 
 
-def calibration_photographs(size_px: int) -> list[np.ndarray]:
-    """Square crops (size_px, size_px, 3) uint8 of nine photographs, three each, from a fixed seed."""
+def calibration_stimulus(modality: str, *, many: bool = False) -> xr.Dataset:
+    """A stimulus artifact of the modality, in memory.
+
+    Parameters
+    ----------
+    modality : ``images`` (27 crops of 224 px), ``movie`` (9 panned photographs of 15 frames at 25 Hz), ``audio`` (one
+        recording of 40 s at 16 kHz) or ``words`` (some thousand words)
+    many : 20 times as many crops or frames, 8 times as much sound
+    """
+    import numpy as np
+    import xarray as xr
+
+    attrs: dict[str, object] = {"modality": modality, "name": "calibration"}
+    times = _MANY if many else 1
+    if modality == "images":
+        crops = np.stack(calibration_photographs(CROP_PX, times * _CROPS_PER_PHOTOGRAPH))
+        items = [f"crop-{number:03d}" for number in range(len(crops))]
+        return xr.Dataset({"images": (("image", "y", "x", "colour"), crops)}, {"item": ("image", items)}, attrs)
+    if modality == "movie":
+        frames = _panned_photographs(times * _FRAMES_PER_PHOTOGRAPH)
+        attrs["frame_rate_hz"] = FRAME_RATE_HZ
+        return xr.Dataset({"frames": (("frame", "y", "x", "colour"), frames)}, attrs=attrs)
+    if modality == "audio":
+        sound = calibration_sound(SAMPLING_RATE_HZ, 320.0 if many else 40.0)
+        attrs["sampling_rate_hz"] = float(SAMPLING_RATE_HZ)
+        return xr.Dataset(
+            {"clips": (("clip", "sample"), sound[None]), "n_samples": ("clip", [sound.size])},
+            {"item": ("clip", ["calibration"])},
+            attrs,
+        )
+    words = _words()
+    onset_s = 0.4 * np.arange(len(words))
+    return xr.Dataset(
+        {"text": ("word", words), "onset_s": ("word", onset_s), "offset_s": ("word", onset_s + 0.3)}, attrs=attrs
+    )
+
+
+def _photographs() -> list[np.ndarray]:
+    """Nine photographs (y, x, 3) uint8."""
     import numpy as np
     import skimage.data
     from sklearn.datasets import load_sample_image
 
     photographs = [getattr(skimage.data, name)() for name in SCIKIT_IMAGE_PHOTOGRAPHS]
     photographs += [load_sample_image(name) for name in SCIKIT_LEARN_PHOTOGRAPHS]
+    return [one[..., :3] if one.ndim == 3 else np.repeat(one[:, :, None], 3, axis=2) for one in photographs]
+
+
+def calibration_photographs(size_px: int, crops_per_photograph: int = _CROPS_PER_PHOTOGRAPH) -> list[np.ndarray]:
+    """Square crops (size_px, size_px, 3) uint8 of nine photographs, from a fixed seed."""
+    import numpy as np
+
     generator = np.random.default_rng(_SEED)
     crops = []
-    for photograph in photographs:
-        rgb = photograph if photograph.ndim == 3 else np.repeat(photograph[:, :, None], 3, axis=2)
-        for _ in range(_CROPS_PER_PHOTOGRAPH):
-            top = generator.integers(rgb.shape[0] - size_px + 1)
-            left = generator.integers(rgb.shape[1] - size_px + 1)
-            crops.append(np.ascontiguousarray(rgb[top : top + size_px, left : left + size_px, :3]))
+    for photograph in _photographs():
+        for _ in range(crops_per_photograph):
+            top = generator.integers(photograph.shape[0] - size_px + 1)
+            left = generator.integers(photograph.shape[1] - size_px + 1)
+            crops.append(np.ascontiguousarray(photograph[top : top + size_px, left : left + size_px]))
     return crops
+
+
+def _panned_photographs(n_frames: int) -> np.ndarray:
+    """A window of 224 px that moves over each photograph and back: (n, 224, 224, 3) uint8."""
+    import numpy as np
+
+    generator = np.random.default_rng(_SEED)
+    frames = []
+    for photograph in _photographs():
+        room = np.array(photograph.shape[:2]) - CROP_PX
+        place = generator.uniform(0, room + 1e-9)
+        step = generator.uniform(-6, 6, size=2)
+        for _ in range(n_frames):
+            step = np.where((place + step < 0) | (place + step > room), -step, step)
+            place = np.clip(place + step, 0, room)
+            top, left = (int(value) for value in place)
+            frames.append(photograph[top : top + CROP_PX, left : left + CROP_PX])
+    return np.stack(frames)
+
+
+def _words() -> list[str]:
+    """The words of the texts, without tables and markup."""
+    import re
+    from importlib import resources
+
+    folder = resources.files("sklearn.datasets.descr")
+    text = " ".join((folder / name).read_text(encoding="utf-8") for name in SCIKIT_LEARN_TEXTS)
+    return re.findall(r"[A-Za-z][a-z']*[.,;]?(?=\s)", text)
 
 
 def calibration_sound(sampling_rate_hz: int, duration_s: float = 40.0) -> np.ndarray:

@@ -7,17 +7,18 @@ over neighbouring time steps, and a linear read-out of 360 pitches, 20 cents apa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.fetch.source import WeightSource
-from pipeline.models.entry import ModelEntry, evenly_deep
+from pipeline.models.entry import ModelEntry, Twin, evenly_deep
+from pipeline.models.hooked_network import HookedNetwork
+from pipeline.models.hooks import Tap
+from pipeline.models.present_audio import Frames
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    import xarray as xr
 
 NAME = "crepe-tiny"
 SAMPLING_RATE_HZ = 16_000
@@ -30,17 +31,11 @@ LOWEST_PITCH_CENTS = 1997.3794084376191
 """Pitch of the first output in cents above 10 Hz; the others follow every 20 cents."""
 
 
-def build_module() -> torch.nn.ModuleDict:
+def build_module() -> torch.nn.Module:
     """The untrained architecture, named as in the checkpoint; 486,552 parameters."""
-    import torch
+    from pipeline.models.crepe_module import CrepeModule
 
-    modules: dict[str, torch.nn.Module] = {}
-    for block in range(1, 7):
-        kernel, stride = (512, 4) if block == 1 else (64, 1)
-        modules[f"conv{block}"] = torch.nn.Conv2d(CHANNELS[block - 1], CHANNELS[block], (kernel, 1), (stride, 1))
-        modules[f"conv{block}_BN"] = torch.nn.BatchNorm1d(CHANNELS[block], eps=0.0010000000474974513, momentum=0.0)
-    modules["classifier"] = torch.nn.Linear(4 * CHANNELS[-1], N_PITCHES)
-    return torch.nn.ModuleDict(modules).eval()
+    return CrepeModule(CHANNELS, N_PITCHES).eval()
 
 
 def normalise(frames: np.ndarray) -> torch.Tensor:
@@ -52,67 +47,17 @@ def normalise(frames: np.ndarray) -> torch.Tensor:
     return tensor / tensor.std(dim=1, keepdim=True).clamp_min(1e-10)
 
 
-def pass_forward(module: torch.nn.ModuleDict, frames: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Every layer for normalised frames (n, 1024): maps (n, channel, time); ``pitch`` (n, 360) precedes the sigmoid.
-
-    The checkpoint's kernels are two-dimensional with a last axis of 1; one-dimensional convolution is twice as fast.
-    """
-    from torch.nn.functional import conv1d, max_pool1d, pad, relu
-
-    values = frames[:, None, :]
-    layers: dict[str, torch.Tensor] = {}
-    for block in range(1, 7):
-        convolution: Any = module[f"conv{block}"]
-        padding = (254, 254) if block == 1 else (31, 32)
-        kernels = convolution.weight[..., 0]
-        values = relu(conv1d(pad(values, padding), kernels, convolution.bias, stride=convolution.stride[0]))
-        values = max_pool1d(module[f"conv{block}_BN"](values), 2)
-        layers[f"conv{block}"] = values
-    layers["pitch"] = module["classifier"](values.transpose(1, 2).flatten(1))
-    return layers
-
-
-class Crepe:
-    """The loaded network, shown causal windows of 64 ms every 100 ms."""
-
-    def __init__(self, module: torch.nn.ModuleDict, device: torch.device) -> None:
-        self.module = module.to(device).eval()
-        self._device = device
-
-    def clock(self, stimulus: xr.Dataset) -> tuple[str, np.ndarray]:
-        from pipeline.models.audio_stimuli import framed_clock
-
-        return framed_clock(stimulus, SAMPLING_RATE_HZ, WINDOW, HOP)
-
-    def batches(self, stimulus: xr.Dataset, batch_size: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        from pipeline.models.audio_stimuli import framed_batches
-
-        return framed_batches(stimulus, self.layers_of, SAMPLING_RATE_HZ, WINDOW, HOP, batch_size)
-
-    def layers_of(self, frames: np.ndarray) -> dict[str, np.ndarray]:
-        """Every layer for frames (n, 1024) of sound at 16 kHz, as they come."""
-        from pipeline.models.torch_network import reproducible_inference
-
-        with reproducible_inference():
-            layers = pass_forward(self.module, normalise(frames).to(self._device))
-            return {name: values.cpu().numpy() for name, values in layers.items()}
-
-
-def load(weights_folder: Path | None, seed: int | None, device: str) -> Crepe:
-    """The trained network, or its random twin with its normalisation recomputed on synthetic sound."""
-    from pipeline.models.audio_stimuli import frame_ends, frames_of
-    from pipeline.models.calibration import calibration_sound
-    from pipeline.models.torch_network import choose_device, load_weights
-    from pipeline.models.twins import recompute_normalisation, redraw_weights
+def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> HookedNetwork:
+    """The trained network, shown causal windows of 64 ms every 100 ms; a twin's normalisation is recomputed on
+    synthetic sound, all of it in one pass."""
+    from pipeline.models.torch_network import assemble, load_weights
 
     module = build_module()
     load_weights(module, weights_folder, NAME)
-    if seed is not None:
-        redraw_weights(module, seed)
-        sound = calibration_sound(SAMPLING_RATE_HZ)
-        frames = normalise(frames_of(sound, frame_ends(sound.size, WINDOW, HOP), WINDOW))
-        recompute_normalisation(module, lambda: pass_forward(module, frames))
-    return Crepe(module, choose_device(device))
+    taps = {**{f"conv{block}": Tap(f"pool{block}") for block in range(1, 7)}, "pitch": Tap("classifier")}
+    hop = round(float(entry.preprocessing["stride_s"]) * SAMPLING_RATE_HZ)
+    presenter = Frames(SAMPLING_RATE_HZ, WINDOW, hop, normalise)
+    return assemble(entry, module, taps, presenter, twin=twin, device=device, calibration_batch=4096)
 
 
 CREPE_TINY = ModelEntry(
@@ -142,5 +87,6 @@ CREPE_TINY = ModelEntry(
         convert="pipeline.models.convert_checkpoint:convert",
     ),
     parameters=486_552,
-    has_random_twin=True,
+    adjustable=("stride_s",),
+    twins=("random", "shuffled"),
 )

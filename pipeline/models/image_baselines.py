@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.models.entry import ModelEntry, evenly_deep
+from pipeline.models.entry import ModelEntry, Twin, evenly_deep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +64,21 @@ def gabor_energy(pictures: np.ndarray) -> np.ndarray:
     """
     import numpy as np
 
+    cell = LARGEST_PX // GRID
+    maps = [
+        np.abs(response).reshape(len(pictures), GRID, cell, GRID, cell).mean(axis=(2, 4))
+        for response in gabor_responses(pictures)
+    ]
+    return np.stack(maps, axis=1).astype(np.float32)
+
+
+def gabor_responses(pictures: np.ndarray) -> Iterator[np.ndarray]:
+    """Complex responses (n, 64, 64) of one quadrature pair after another, scale by scale, orientation by orientation.
+
+    Luminance 0–1 of the whole picture at 64×64, less its mean, mirrored at the borders.
+    """
+    import numpy as np
+
     from pipeline.models.image_stimuli import luminance, resized
 
     field = resized(luminance(pictures), LARGEST_PX, LARGEST_PX).numpy()[:, 0].astype(np.float64) / 255
@@ -71,13 +86,8 @@ def gabor_energy(pictures: np.ndarray) -> np.ndarray:
     margin = LARGEST_PX // 2
     padded = np.pad(field, ((0, 0), (margin, margin), (margin, margin)), mode="symmetric")
     spectrum = np.fft.fft2(padded)
-    cell = LARGEST_PX // GRID
-    maps = []
     for transfer in _gabor_transfers(padded.shape[1]):
-        response = np.fft.ifft2(spectrum * transfer)
-        energy = np.abs(response[:, margin:-margin, margin:-margin])
-        maps.append(energy.reshape(len(field), GRID, cell, GRID, cell).mean(axis=(2, 4)))
-    return np.stack(maps, axis=1).astype(np.float32)
+        yield np.fft.ifft2(spectrum * transfer)[:, margin:-margin, margin:-margin]
 
 
 def _gabor_transfers(size_px: int) -> list[np.ndarray]:
@@ -97,12 +107,12 @@ def _gabor_transfers(size_px: int) -> list[np.ndarray]:
     return transfers
 
 
-def load_pixels(weights_folder: Path | None, seed: int | None, device: str) -> ImageBaseline:
+def load_pixels(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> ImageBaseline:
     """The pixel baseline; it has no weights and runs on the CPU."""
     return ImageBaseline("pixels", pixels)
 
 
-def load_gabor_energy(weights_folder: Path | None, seed: int | None, device: str) -> ImageBaseline:
+def load_gabor_energy(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> ImageBaseline:
     """The Gabor-energy baseline; it has no weights and runs on the CPU."""
     return ImageBaseline("energy", gabor_energy)
 

@@ -25,23 +25,29 @@ def picture_clock(stimulus: xr.Dataset) -> tuple[str, np.ndarray]:
     return "item", item_names(stimulus)
 
 
-def picture_batches(stimulus: xr.Dataset, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first picture, uint8 array (n, y, x, colour)), reading one batch at a time.
+def pictures_of(stimulus: xr.Dataset) -> xr.DataArray:
+    """The frames of a movie or the images of a set: (n, y, x, colour) uint8, not read yet.
 
     Raises
     ------
     BrokenArtifact
         The pictures have neither one nor three colours.
     """
-    import numpy as np
-
     pictures = stimulus["frames" if stimulus.attrs["modality"] == "movie" else "images"]
     if pictures.sizes["colour"] not in (1, 3):
         raise BrokenArtifact(
             f"stimulus '{stimulus.attrs['name']}' has {pictures.sizes['colour']} colours, expected 1 (grey) or 3; "
             "remake it with: snakemake prepare"
         )
-    for start in range(0, pictures.shape[0], batch_size):
+    return pictures
+
+
+def picture_batches(stimulus: xr.Dataset, batch_size: int, first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first picture, uint8 array (n, y, x, colour)) from picture ``first`` on, reading one batch at a time."""
+    import numpy as np
+
+    pictures = pictures_of(stimulus)
+    for start in range(first, pictures.shape[0], batch_size):
         yield start, np.asarray(pictures[start : start + batch_size].values)
 
 

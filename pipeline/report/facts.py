@@ -5,16 +5,25 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from pipeline.activations.options import PrincipalComponents, Reduction, SparseProjection
+from pipeline.activations.principal_components import LARGEST_FITTED
+from pipeline.activations.reduce import n_features_of
 from pipeline.artifacts.activations import LayerInfo
 from pipeline.artifacts.catalogue import open_receipt
 from pipeline.config.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan
+from pipeline.fetch.pins import source_of
+from pipeline.inference.pathways import pathways_of
+from pipeline.inference.twin_names import twin_of
 from pipeline.report.wording import NBSP
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
 WITHIN_CATEGORY = "-within-category"
 NETWORK, TWIN, BASELINE = "network", "twin", "baseline"
+PRECISIONS = {"float32": "", "float16": "half precision (float16)", "bfloat16": "half precision (bfloat16)"}
 SYMBOLS = {"spearman": "ρ", "kendall": "τ", "pearson": "r"}
 
 
@@ -39,13 +48,15 @@ class DatasetFacts:
 
 @dataclasses.dataclass(frozen=True)
 class ModelFacts:
-    """A network, its random twin or a baseline, as it was used.
+    """A network, one of its twins or a baseline, as it was used.
 
     Parameters
     ----------
     role : ``network``, ``twin`` or ``baseline``
+    twin : ``random`` or ``shuffled``; empty unless it is a twin
     weights_sha256 : of the weights as distributed; empty for baselines
     reduction : how units were reduced, in words; empty if all were kept
+    precision : of the forward passes, in words; empty if it was single
     seed : of a twin's weights
     """
 
@@ -63,6 +74,24 @@ class ModelFacts:
     reduction: str
     convolved: bool
     seed: int | None
+    twin: str = ""
+    precision: str = ""
+
+    @property
+    def network(self) -> str:
+        """The network that a twin is of; its own name for anything else."""
+        twin = twin_of(self.name)
+        return twin[0] if twin else self.name
+
+    @property
+    def objective_in_words(self) -> str:
+        """``supervised`` …, ``random twin``, or ``untrained`` for a network of its own."""
+        return f"{self.twin} twin" if self.twin else "untrained" if self.objective == "random" else self.objective
+
+    @property
+    def pathways(self) -> list[str]:
+        """Names of its pathways; empty if it has only one."""
+        return list(pathways_of([layer.pathway for layer in self.layers]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +119,21 @@ class AnalysisFacts:
     def model(self, name: str) -> ModelFacts:
         return next(model for model in self.models if model.name == name)
 
+    @property
+    def encodes(self) -> bool:
+        """Whether responses were predicted, rather than similarities compared."""
+        return "splits" in self.options
+
     def of_role(self, role: str) -> list[ModelFacts]:
         return [model for model in self.models if model.role == role]
 
-    def twins_of(self, name: str) -> list[ModelFacts]:
-        return [model for model in self.of_role(TWIN) if model.base == name]
+    def twins_of(self, name: str) -> dict[str, list[ModelFacts]]:
+        """Kind of twins → a network's twins of that kind, in the study's order."""
+        found: dict[str, list[ModelFacts]] = {}
+        for model in self.of_role(TWIN):
+            if model.network == name:
+                found.setdefault(model.twin, []).append(model)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +187,31 @@ def study_facts(plan: StudyPlan, command: str) -> StudyFacts:
     )
 
 
+def with_layers(study: StudyFacts, rows: pd.DataFrame) -> StudyFacts:
+    """Give networks whose layers are known only once they are built those that the map has.
+
+    Parameters
+    ----------
+    rows : the map's table of layers and regions
+    """
+
+    def complete(analysis: AnalysisFacts) -> AnalysisFacts:
+        own = rows[rows["analysis"] == analysis.name]
+        models = (
+            model if model.layers else dataclasses.replace(model, layers=_layers_of(own[own["model"] == model.name]))
+            for model in analysis.models
+        )
+        return dataclasses.replace(analysis, models=tuple(models))
+
+    return dataclasses.replace(study, analyses=tuple(complete(analysis) for analysis in study.analyses))
+
+
+def _layers_of(rows: pd.DataFrame) -> tuple[LayerInfo, ...]:
+    names = ["layer", "layer_index", "relative_depth", "pathway"]
+    found = rows.drop_duplicates("layer")[names].itertuples(index=False, name=None)
+    return tuple(LayerInfo(str(name), int(index), float(depth), str(of)) for name, index, depth, of in found)
+
+
 def _analysis_facts(plan: AnalysisPlan) -> AnalysisFacts:
     from pipeline.models.registry import resolve_model
 
@@ -157,9 +221,9 @@ def _analysis_facts(plan: AnalysisPlan) -> AnalysisFacts:
     return AnalysisFacts(
         name=plan.name,
         metric=plan.metric.kind,
-        symbol="r" if plan.metric.kind == "ridge" else SYMBOLS.get(options.get("comparison", ""), "score"),
+        symbol="r" if plan.stage == "encode" else SYMBOLS.get(options.get("comparison", ""), "score"),
         dataset=_dataset_facts(plan.dataset),
-        models=tuple(_model_facts(model) for model in plan.models),
+        models=tuple(model_facts(model) for model in plan.models),
         options=options,
         region_order=plan.analysis.region_order,
         planted={str(region): str(layer) for region, layer in planted.items() if layer},
@@ -198,28 +262,42 @@ def _recording_attrs(recordings: list[Path]) -> dict[str, Any]:
         return dict(opened.attrs)
 
 
-def _model_facts(plan: ModelPlan) -> ModelFacts:
-    entry, reduction = plan.model.entry, plan.choice.reduction.model_dump(mode="json")
-    objective = plan.model.objective
+def model_facts(plan: ModelPlan) -> ModelFacts:
+    entry, twin = plan.model.entry, plan.model.twin
+    objective, weights = plan.model.objective, source_of(entry)
     return ModelFacts(
         name=plan.name,
         base=plan.base,
-        role=TWIN if objective == "random" else BASELINE if objective == "baseline" else NETWORK,
+        role=TWIN if twin else BASELINE if objective == "baseline" else NETWORK,
         objective=objective,
         title=entry.title,
         citation=entry.citation,
         licence=entry.licence,
         parameters=entry.parameters,
-        layers=tuple(layer for layer in entry.layers if layer.name in plan.layers),
+        layers=tuple(layer for layer in entry.layers if plan.layers is None or layer.name in plan.layers),
         preprocessing=dict(entry.preprocessing),
-        weights_sha256=entry.weights.sha256 if entry.weights else "",
-        reduction=_reduction_in_words(reduction),
+        weights_sha256=weights.sha256 if weights else "",
+        reduction=reduction_in_words(plan.choice.reduction),
         convolved=entry.convolved,
-        seed=plan.model.seed,
+        seed=twin.seed if twin else None,
+        twin=twin.kind if twin else "",
+        precision=PRECISIONS[plan.choice.precision],
     )
 
 
-def _reduction_in_words(reduction: dict[str, Any]) -> str:
-    if reduction["kind"] == "sparse_projection":
-        return f"sparse random projection to {reduction['n_features']} features, seed {reduction['seed']}"
-    return {"spatial_mean": "mean over space", "none": ""}.get(reduction["kind"], reduction["kind"])
+def reduction_in_words(reduction: Reduction) -> str:
+    """What follows ``each layer reduced by``; empty where every unit is kept."""
+    if isinstance(reduction, SparseProjection):
+        bound = ""
+        if reduction.distortion is not None:
+            bound = (
+                f" (the Johnson–Lindenstrauss bound for squared distances among {reduction.n_samples:,} samples within "
+                f"{100 * reduction.distortion:g}{NBSP}%)"
+            )
+        return f"sparse random projection to {n_features_of(reduction)} features{bound}, seed {reduction.seed}"
+    if isinstance(reduction, PrincipalComponents):
+        return (
+            f"principal components fitted on stimuli outside the study (at most {reduction.n_features}; layers of more "
+            f"than {LARGEST_FITTED:,} units after sparse random projection to that many, seed {reduction.seed})"
+        )
+    return {"spatial_mean": "mean over space", "class_token": "taking its class token", "none": ""}[reduction.kind]

@@ -16,8 +16,11 @@ from pipeline.report.facts import BASELINE, NETWORK, TWIN
 from pipeline.report.views import View
 
 NETWORK_COLOURS = ("#0072B2", "#D55E00", "#009E73")
+PATHWAY_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#0072B2")
+PATHWAY_SYMBOLS = ("circle", "square", "triangle-up", "x")
 BASELINE_COLOURS = ("#E69F00", "#CC79A7", "#56B4E9", "#000000")
 TWIN_COLOUR = "#777777"
+TWIN_DASHES = {"random": "dash", "shuffled": "dashdot"}
 SYMBOLS = {NETWORK: "circle", TWIN: "circle-open", BASELINE: "diamond"}
 TEXT_COLOUR = "#222222"
 GRID_COLOUR = "#e4e4e4"

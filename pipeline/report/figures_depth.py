@@ -16,17 +16,21 @@ from pipeline.report.figure import (
     layout,
 )
 from pipeline.report.findings import Row, is_distinguished, is_predicted, records, unpredicted
-from pipeline.report.views import ORDER, View
+from pipeline.report.views import View
 
 PLANTED_COLOUR = "#D55E00"
 INDEX_COLOUR = "#000000"
 PALE_COLOUR = "#bbbbbb"
+PATHWAYS = (
+    " Each pathway of a network with several has a panel, the stem that they share being the first layer of each: "
+    "layers are chosen, and depth is taken, within it."
+)
 NOT_PREDICTED = "score not reliably above zero"
 ORDER_HOVER = ("ci_low", "ci_high", "probability_above_zero", "statement")
 
 
 def depth_plot(view: View) -> Figure | None:
-    """Per network and region: nested best layer, the set it cannot be told from, depth index with interval.
+    """Per network or pathway, and region: nested best layer, layers it cannot be told from, depth index with interval.
 
     None where no network has several layers.
     """
@@ -41,23 +45,26 @@ def depth_plot(view: View) -> Figure | None:
     ]
     if view.analysis.planted and view.analysis.planted_model in models:
         legend.append(LegendEntry("planted layer", PLANTED_COLOUR, "cross"))
-    panels = [_depths(view, model, colours[model]) for model in models]
-    return Figure(f"{view.id}-depth", "depth", panels, {}, legend)
+    panels = [_depths(view, model, part, colours[model]) for model in models for part in view.parts(model)]
+    several = any(view.pathways_of(model) for model in models)
+    return Figure(f"{view.id}-depth", "depth", panels, {"pathways": PATHWAYS if several else ""}, legend)
 
 
-def _depths(view: View, model: str, colour: str) -> Panel:
-    rows = records(view.summary_of(model).reset_index())
-    n_layers = len(view.layers(model))
-    own = view.rows[view.rows["model"] == model]
+def _depths(view: View, model: str, pathway: str, colour: str) -> Panel:
+    """One panel; ``pathway`` is empty for a network that has only one."""
+    rows = records(view.summary_of(model, pathway).reset_index())
+    layers = view.layers(model, pathway)
+    n_layers = len(layers)
+    own = view.rows[(view.rows["model"] == model) & view.rows["layer"].isin(layers)]
     depth_of = dict(zip(own["layer"], own["relative_depth"], strict=True))
     places = [str(row["place"]) for row in rows]
     traces = [_set_bars(rows, depth_of, colour, n_layers), _best(rows, colour, n_layers), _indices(rows)]
-    traces += [*_planted(view, model), _row_holder(places)]
+    traces += [*_planted(view, model, layers), _row_holder(places)]
     notes = [_note(row, n_layers) for row in rows]
     rows_range = [-0.5, len(places) - 0.35]  # room for the note above the first row
     return Panel(
-        f"{view.id}-depth-{model}",
-        model,
+        "-".join([view.id, "depth", model, *([pathway] if pathway else [])]),
+        f"{model}, {pathway}" if pathway else model,
         traces,
         layout(
             axis("relative depth (0 first layer, 1 last)", range=[-0.04, 1.04], dtick=0.25, zeroline=False),
@@ -159,8 +166,8 @@ def _indices(rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def _planted(view: View, model: str) -> list[dict[str, Any]]:
-    layers = {layer.name: layer.relative_depth for layer in view.analysis.planted_layers}
+def _planted(view: View, model: str, shown: list[str]) -> list[dict[str, Any]]:
+    layers = {layer.name: layer.relative_depth for layer in view.analysis.planted_layers if layer.name in shown}
     planted = {r: n for r, n in view.analysis.planted.items() if r in view.places and n in layers}
     if model != view.analysis.planted_model or not planted:
         return []
@@ -188,19 +195,21 @@ def order_plot(view: View) -> Figure | None:
     Pairs with a region that is not predicted are pale: their best layers mean nothing.
     """
     panels = []
-    for model in dict.fromkeys(view.order["model"]):
-        rows = records(view.order[view.order["model"] == model])
+    for model, pathway, table in view.orders():
+        rows = records(table)
         pairs = [_pair(row) for row in rows]
         told, untold = ([row for row in rows if bool(unpredicted(row)) is pale] for pale in (False, True))
         traces = [_differences(told, colours_of(view)[model]), _differences(untold, PALE_COLOUR)]
         y = axis(type="category", categoryarray=pairs[::-1], categoryorder="array", ticksuffix=" ", dtick=1)
         x = axis("difference in relative depth", range=[-1.08, 1.08], zeroline=True)
-        panels.append(Panel(f"{view.id}-order-{model}", model, traces, layout(x, y), 24 * len(rows) + 80, 300))
+        label = "-".join([view.id, "order", model, *([pathway] if pathway else [])])
+        title = f"{model}, {pathway}" if pathway else model
+        panels.append(Panel(label, title, traces, layout(x, y), 24 * len(rows) + 80, 300))
     return Figure(f"{view.id}-order", "order", panels) if panels else None
 
 
 def _pair(row: Row) -> str:
-    return str(row["contrast"]).removeprefix(ORDER)
+    return str(row["pair"])
 
 
 def _differences(rows: list[Row], colour: str) -> dict[str, Any]:

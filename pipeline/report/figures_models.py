@@ -24,7 +24,6 @@ from pipeline.report.views import View
 if TYPE_CHECKING:
     import pandas as pd
 
-TWINS = "random twins"
 FEWEST_SUBJECTS = 3
 NEUTRAL = "#333333"
 
@@ -52,10 +51,11 @@ def _models(view: View, place: str, colours: dict[str, str], x_range: list[float
             traces.append(
                 _dot(here[model], model, colours[model], "diamond" if model in view.models(BASELINE) else "circle")
             )
-        seeds = [here[twin.name] for twin in view.analysis.twins_of(model) if twin.name in here]
-        if seeds:
-            labels.append(f"{model} {TWINS}" if len(view.networks) > 1 else TWINS)
-            traces += _twins(seeds, labels[-1])
+        for kind, twins in view.analysis.twins_of(model).items():
+            seeds = [here[twin.name] for twin in twins if twin.name in here]
+            if seeds:
+                labels.append(f"{model} {kind} twins" if len(view.networks) > 1 else f"{kind} twins")
+                traces += _twins(seeds, labels[-1])
     ceiling = next((float(row["ceiling"]) for row in here.values() if math.isfinite(row["ceiling"])), math.nan)
     shapes = []
     if math.isfinite(ceiling):

@@ -110,11 +110,11 @@ def _line(x: list[float], y: list[float], name: str, colour: str, width: float) 
 
 
 def penalties(analysis: AnalysisFacts, found: list[Penalties]) -> Figure | None:
-    """How often each penalty of the grid was chosen."""
-    if not found:
+    """How often each penalty of the grid was chosen; None where the metric has no penalties."""
+    grid = analysis.options.get("penalties")
+    if not found or not grid:
         return None
-    grid = analysis.options.get("penalties", {})
-    values = np.geomspace(grid["lowest"], grid["highest"], grid["n"]) if grid else np.array(sorted(found[0].counts))
+    values = np.geomspace(grid["lowest"], grid["highest"], grid["n"])
     panels = [_penalty_panel(analysis, one, [float(v) for v in values]) for one in found]
     edges = [
         f"{one.model}: {100 * one.at_lowest:.1f} % at the smallest, {100 * one.at_highest:.1f} % at the largest penalty"

@@ -12,7 +12,7 @@ from pipeline.report.facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
 from pipeline.report.wording import NBSP, ceilings, ci_unit, counted, layer_set, listed, number, with_interval
 
-NO_BEST_LAYER = " In none of them can a best layer be told from layers far from it."
+NO_BEST_LAYER = " In none of them can a best layer be told from layers far from it{or_elsewhere}."
 Row = Mapping[Hashable, Any]
 
 
@@ -31,7 +31,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class ModelFindings:
-    """One model's findings in one view: a sentence in short, and one per region."""
+    """One model's findings in one view, or those within one of its pathways: a sentence in short, one per region."""
 
     model: str
     title: str
@@ -60,23 +60,49 @@ def unpredicted(row: Row) -> str:
     return str(row["statement"]).removeprefix(STATEMENT).removeprefix("; ")
 
 
-def model_findings(view: View, model: str) -> ModelFindings:
-    """Findings of one network in one view."""
-    rows = records(view.summary_of(model).reset_index())
-    layers = view.layers(model)
+def model_findings(view: View, model: str, pathway: str = "") -> ModelFindings:
+    """Findings of one network in one view, over all its layers or within one of its pathways."""
+    rows = records(view.summary_of(model, pathway).reset_index())
+    parts = parts_of(view, model, pathway)
+    title = _title(view.analysis.model(model))
+    if view.pathways_of(model):
+        title = f"{view.analysis.model(model).title}, within {pathway}" if pathway else f"{title}, all pathways"
     return ModelFindings(
         model=model,
-        title=_title(view.analysis.model(model)),
-        in_short=in_short(view, rows, layers),
-        regions=[Finding(f"{row['place']}:", region_sentence(view, row, layers)) for row in rows],
+        title=title,
+        in_short=in_short(view, rows, parts),
+        regions=[Finding(f"{row['place']}:", region_sentence(view, row, parts)) for row in rows],
     )
 
 
+Parts = Mapping[str, list[str]]
+"""Pathway → its layers from shallow to deep; ``""`` where there is no more than one."""
+
+
+def parts_of(view: View, model: str, pathway: str = "") -> Parts:
+    """The layers that a best one is chosen among; a stem that pathways share stands by itself."""
+    if pathway:
+        return {"": view.layers(model, pathway)}
+    pathways = view.pathways_of(model)
+    layers = view.layers(model)
+    if not pathways:
+        return {"": layers}
+    of = {name: view.layers(model, name) for name in pathways}
+    shared = [layer for layer in layers if all(layer in own for own in of.values())]
+    return {"": shared} | {name: [layer for layer in own if layer not in shared] for name, own in of.items()}
+
+
+def n_layers_of(parts: Parts) -> int:
+    return sum(len(layers) for layers in parts.values())
+
+
 def _title(model: ModelFacts) -> str:
-    return f"{model.title}, each layer reduced by {model.reduction}" if model.reduction else model.title
+    title = f"{model.title}, each layer reduced by {model.reduction}" if model.reduction else model.title
+    untrained = model.objective_in_words == "untrained" and "untrained" not in title
+    return f"{title} (untrained)" if untrained else title
 
 
-def in_short(view: View, rows: list[Row], layers: list[str]) -> str:
+def in_short(view: View, rows: list[Row], parts: Parts) -> str:
     """How many regions are predicted, which best, and in how many a best layer can be named."""
     if not rows:
         return "Nothing was scored."
@@ -92,11 +118,14 @@ def in_short(view: View, rows: list[Row], layers: list[str]) -> str:
         f"The score is reliably above zero in {len(predicted)} of {counted(len(rows), 'region')}, "
         f"highest in {best['place']} ({scored(view, best)})."
     )
-    if len(layers) > 1:
-        named = [str(row["place"]) for row in predicted if is_distinguished(row, len(layers))]
+    n_layers = n_layers_of(parts)
+    if n_layers > 1:
+        named = [str(row["place"]) for row in predicted if is_distinguished(row, n_layers)]
         if len(named) == len(predicted):
             return f"{text} A best layer can be named in each."
-        text += f" A best layer can be named in {len(named)}: {listed(named)}." if named else NO_BEST_LAYER
+        elsewhere = " or in another pathway" if len(parts) > 1 else ""
+        nowhere = NO_BEST_LAYER.format(or_elsewhere=elsewhere)
+        text += f" A best layer can be named in {len(named)}: {listed(named)}." if named else nowhere
     return text
 
 
@@ -105,7 +134,7 @@ def scored(view: View, row: Row) -> str:
     return f"{view.analysis.symbol}{NBSP}={NBSP}{with_interval(row['best_layer_score'], row['ci_low'], row['ci_high'])}"
 
 
-def region_sentence(view: View, row: Row, layers: list[str]) -> str:
+def region_sentence(view: View, row: Row, parts: Parts) -> str:
     """One region: whether it is predicted, from which layer, how well, and how close to the ceiling."""
     constant = f" {counted(int(row['n_constant']), 'constant target')} left out." if row["n_constant"] else ""
     if not math.isfinite(row["best_layer_score"]):
@@ -113,20 +142,29 @@ def region_sentence(view: View, row: Row, layers: list[str]) -> str:
     if not is_predicted(row):
         where = "reliably below zero" if row["ci_high"] < 0 else "not reliably above zero"
         return f"{where}: {scored(view, row)}.{_ceiling(row, relative=False)}{constant}"
-    return f"{_layer(view, row, layers)}{scored(view, row)}.{_ceiling(row, relative=True)}{constant}"
+    return f"{_layer(view, row, parts)}{scored(view, row)}.{_ceiling(row, relative=True)}{constant}"
 
 
-def _layer(view: View, row: Row, layers: list[str]) -> str:
-    if len(layers) == 1:
+def _layer(view: View, row: Row, parts: Parts) -> str:
+    if n_layers_of(parts) == 1:
         return ""
     members = str(row["best_layer_set"]).split(" | ")
-    if not is_distinguished(row, len(layers)):
-        return f"layers not distinguishable: {layer_set(members, layers)} are not reliably below the best; "
+    if not is_distinguished(row, n_layers_of(parts)):
+        return f"layers not distinguishable: {_set(members, parts)} are not reliably below the best; "
     choices = str(row["best_layer_choices"]).split(" | ")
-    splits = "folds" if view.analysis.metric == "ridge" else "halves"
+    splits = "folds" if view.analysis.encodes else "halves"
     chosen = f"chosen in {choices.count(str(row['best_layer']))} of {len(choices)} {splits}"
-    others = f"; {layer_set(members, layers)} are not reliably below it" if len(members) > 1 else ""
+    others = f"; {_set(members, parts)} are not reliably below it" if len(members) > 1 else ""
     return f"best layer {row['best_layer']} (depth {number(row['best_layer_depth'])}, {chosen}{others}); "
+
+
+def _set(members: list[str], parts: Parts) -> str:
+    """A set of layers, pathway by pathway: layers of two pathways are no neighbours."""
+    own = {pathway: [name for name in layers if name in members] for pathway, layers in parts.items()}
+    if len(parts) == 1:
+        return layer_set(members, next(iter(parts.values())))
+    shared = own.pop("")
+    return listed([*shared, *(layer_set(found, parts[pathway]) for pathway, found in own.items() if found)])
 
 
 def _ceiling(row: Row, *, relative: bool) -> str:

@@ -76,6 +76,7 @@ def methods_text(study: StudyFacts, contents: dict[str, ScoresContents], summary
         contents={name: _analysis(one, summary[summary["analysis"] == name]) for name, one in contents.items()},
         units=units,
         version=__version__,
+        several_pathways=any(model.pathways for analysis in study.analyses for model in analysis.models),
         uses_torch=any(model.role != BASELINE for analysis in study.analyses for model in analysis.models),
     )
     paragraphs = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]

@@ -10,7 +10,7 @@ import yaml
 
 from pipeline import __version__
 from pipeline.report.comparisons import PlantedTable, contrast_findings, order_findings, planted_table
-from pipeline.report.facts import TWIN, AnalysisFacts, ModelFacts, StudyFacts
+from pipeline.report.facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, StudyFacts
 from pipeline.report.figure import Figure, LegendEntry
 from pipeline.report.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
 from pipeline.report.methods_text import TEMPLATES, TEXT, Methods
@@ -99,7 +99,11 @@ def page_view(study: StudyFacts, view: View) -> PageView:
     """The sentences of one view."""
     return PageView(
         heading=capitalised(f"{metric(view.metric)}, {view.subject_in_words}"),
-        models=[model_findings(view, model) for model in view.networks],
+        models=[
+            model_findings(view, model, pathway)
+            for model in view.networks
+            for pathway in ("", *view.pathways_of(model))
+        ],
         comparisons=[*contrast_findings(view), *order_findings(view)],
         planted=planted_table(view),
         units=unit_sentence(study, view),
@@ -180,9 +184,9 @@ def _from_to(counts: list[int]) -> str:
 
 
 def preprocessing_in_words(model: ModelFacts) -> str:
-    """``size px: 224; scale: …``, with the reduction of units."""
+    """``size px: 224; scale: …``, with the precision and the reduction of units."""
     parts = [f"{key.replace('_', ' ')}: {_value(value)}" for key, value in model.preprocessing.items()]
-    parts += [model.reduction] if model.reduction else []
+    parts += [text for text in (model.precision, model.reduction) if text]
     parts += ["already holds a haemodynamic response, no delays"] if model.convolved else []
     return "; ".join(parts) or "none"
 
@@ -207,29 +211,38 @@ def table_of_contents(parts: list[Part]) -> list[tuple[str, str, list[tuple[str,
 
 @dataclasses.dataclass(frozen=True)
 class ModelLine:
-    """A line of the table of models; the twins of a network share one."""
+    """A line of the table of models; a network's twins of one kind share one."""
 
     model: ModelFacts
     names: str
     preprocessing: str
+    parameters: str
 
 
 def model_lines(analyses: list[AnalysisFacts]) -> list[ModelLine]:
     """Each model once, in the study's order."""
-    found: dict[tuple[str, str, str], list[ModelFacts]] = {}
+    found: dict[tuple[str, ...], list[ModelFacts]] = {}
     for analysis in analyses:
         for model in analysis.models:
-            same = found.setdefault((model.base, model.role, model.reduction), [])
+            same = found.setdefault((model.network, model.twin, model.reduction, model.precision), [])
             if model not in same:
                 same.append(model)
     return [
         ModelLine(
             model=models[0],
             names=listed([model.name for model in models]),
-            preprocessing=f"as {models[0].base}" if models[0].role == TWIN else preprocessing_in_words(models[0]),
+            preprocessing=f"as {models[0].network}" if models[0].role == TWIN else preprocessing_in_words(models[0]),
+            parameters=_parameters(models[0]),
         )
         for models in found.values()
     ]
+
+
+def _parameters(model: ModelFacts) -> str:
+    """``4,652,008``; baselines have none, and a network of a user's own was not asked."""
+    if model.parameters:
+        return f"{model.parameters:,}"
+    return "none" if model.role == BASELINE else "not counted"
 
 
 @dataclasses.dataclass(frozen=True)

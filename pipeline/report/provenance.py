@@ -102,14 +102,13 @@ def stage_times(plan: StudyPlan) -> list[StageTime]:
 def _benchmarks(plan: AnalysisPlan) -> dict[str, list[Path]]:
     """Benchmark files of an analysis' jobs, as the rules name them."""
     dataset, catalogue = plan.dataset, plan.dataset.open_catalogue()
-    weights = [*(model.base for model in plan.models if model.needs_weights), *dataset.simulation_models]
     named = f"{dataset.kind}-{dataset.key}"
     prepared = [*(stimulus.name for stimulus in catalogue.stimuli), *catalogue.recordings]
     return {
         "catalogue": [paths.benchmark("catalogue", named)],
         "fetch": [
             paths.benchmark("fetch", named),
-            *(paths.benchmark("fetch", f"weights-{slug(name)}") for name in weights),
+            *(paths.benchmark("fetch", f"weights-{slug(name)}") for name in plan.weights),
         ],
         "prepare": [paths.benchmark("prepare", f"{dataset.kind}-{dataset.prep_key}", name) for name in prepared],
         "activate": [

@@ -10,10 +10,11 @@ from pipeline.artifacts.map import open_map
 from pipeline.artifacts.store import write_whole
 from pipeline.config.plan import StudyPlan
 from pipeline.errors import BrokenArtifact
-from pipeline.report.facts import NETWORK, AnalysisFacts, StudyFacts, study_facts
+from pipeline.report.facts import NETWORK, AnalysisFacts, StudyFacts, study_facts, with_layers
 from pipeline.report.figure import Figure
 from pipeline.report.figures_depth import depth_plot, order_plot
 from pipeline.report.figures_models import contrast_plot, models_side_by_side, subject_spread
+from pipeline.report.figures_pathways import pathway_profiles
 from pipeline.report.figures_profile import compartment_map, heat_maps, profiles
 from pipeline.report.figures_scores import score_figures
 from pipeline.report.methods_text import methods_text
@@ -29,6 +30,7 @@ VIEW_FIGURES: tuple[Callable[[View], Figure | None], ...] = (
     heat_maps,
     compartment_map,
     profiles,
+    pathway_profiles,
     depth_plot,
     order_plot,
     models_side_by_side,
@@ -84,6 +86,7 @@ def build_page(
     BrokenArtifact
         The map has no rows of an analysis.
     """
+    facts = with_layers(facts, tables["row"])
     views = make_views(facts, tables)
     captions = Captions(facts)
     parts = []

@@ -10,6 +10,9 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
+from pipeline.inference.pathways import WHOLE, in_order, pathways_of
+from pipeline.inference.region_order import OrderName
+from pipeline.inference.twin_names import twin_of
 from pipeline.report.facts import BASELINE, NETWORK, TWIN, WITHIN_CATEGORY, AnalysisFacts, StudyFacts
 from pipeline.report.wording import counted
 
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
 
 ALL, MEAN = "all", "mean"
 MOST_SINGLE_SUBJECTS = 4
-ORDER = "depth order: "
-ROLES = {"random": TWIN, "baseline": BASELINE}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,9 @@ class View:
     Parameters
     ----------
     rows, summary, contrasts, order : the map's tables for this view; ``place`` is the region as labelled
-        and ``role`` the model's role; ``order`` holds the depth-order contrasts
+        and ``role`` the model's role; ``summary`` is over whole networks; ``order`` holds the depth-order contrasts,
+        with the ``pair`` of regions and the ``pathway`` that it is in (empty for a network of a single one)
+    pathways : summary within each pathway of the networks that have several
     compartments : rows of the single compartments, empty where regions have no more than one
     subjects, subject_contrasts : summary and contrasts of the single subjects behind an average, whole regions
     """
@@ -40,6 +43,7 @@ class View:
     subject: str
     rows: pd.DataFrame
     summary: pd.DataFrame
+    pathways: pd.DataFrame
     contrasts: pd.DataFrame
     order: pd.DataFrame
     compartments: pd.DataFrame
@@ -89,17 +93,40 @@ class View:
 
     @property
     def networks(self) -> list[str]:
-        """Trained networks; the baselines if there is none, so that a page always shows something."""
+        """Networks that are no twins; the baselines if there is none, so that a page always shows something."""
         return self.models(NETWORK) or self.models(BASELINE)
 
-    def layers(self, model: str) -> list[str]:
-        """Layers from shallow to deep."""
+    def pathways_of(self, model: str) -> list[str]:
+        """Names of a network's pathways; empty if it has only one."""
         own = self.rows[self.rows["model"] == model].drop_duplicates("layer")
-        return list(own.sort_values(["relative_depth", "layer_index"], kind="stable")["layer"])
+        return list(pathways_of(list(own["pathway"])))
 
-    def summary_of(self, model: str) -> pd.DataFrame:
-        """One row per place, in the order of the places; indexed by place."""
-        own = self.summary[self.summary["model"] == model].set_index("place")
+    def parts(self, model: str) -> list[str]:
+        """What depth is taken within: each pathway, or ``""`` for the whole of a network that has only one."""
+        return self.pathways_of(model) or [""]
+
+    def orders(self) -> list[tuple[str, str, pd.DataFrame]]:
+        """(network, pathway or ``""``, its depth-order contrasts)."""
+        parts = self.order[["model", "pathway"]].drop_duplicates().itertuples(index=False, name=None)
+        same = [(str(model), str(pathway)) for model, pathway in parts]
+        return [
+            (model, pathway, self.order[(self.order["model"] == model) & (self.order["pathway"] == pathway)])
+            for model, pathway in same
+        ]
+
+    def layers(self, model: str, pathway: str = "") -> list[str]:
+        """Layers from shallow to deep, pathway by pathway behind the stem; or those of one pathway with its stem."""
+        own = self.rows[self.rows["model"] == model].drop_duplicates("layer").sort_values("layer_index", kind="stable")
+        of = list(own["pathway"])
+        if pathway:
+            own = own.iloc[pathways_of(of)[pathway]]
+            of = [pathway] * len(own)
+        return [str(own["layer"].iloc[one]) for one in in_order(of, list(own["relative_depth"]))]
+
+    def summary_of(self, model: str, pathway: str = "") -> pd.DataFrame:
+        """One row per place, in the order of the places; indexed by place. Over all layers, or within a pathway."""
+        table = self.pathways[self.pathways["pathway"] == pathway] if pathway else self.summary
+        own = table[table["model"] == model].set_index("place")
         return own.loc[[place for place in self.places if place in own.index]]
 
 
@@ -121,8 +148,21 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     region = table["region"].astype(str)
     labelled = table.assign(place=region.where(whole, region + " " + compartment))
     if "objective" in table:
-        labelled["role"] = [ROLES.get(str(objective), NETWORK) for objective in table["objective"]]
+        labelled["role"] = [
+            role_of(str(name), str(objective))
+            for name, objective in zip(table["model"], table["objective"], strict=True)
+        ]
+    if "contrast" in table:
+        names = [OrderName.read(str(name)) for name in table["contrast"]]
+        labelled["is_order"] = [name is not None for name in names]
+        labelled["pair"] = [name.pair if name else "" for name in names]
+        labelled["pathway"] = [name.pathway if name else "" for name in names]
     return labelled
+
+
+def role_of(name: str, objective: str) -> str:
+    """What a model is in the report. Twins are known by their names: an untrained network of a user's own is none."""
+    return TWIN if twin_of(name) else BASELINE if objective == "baseline" else NETWORK
 
 
 def _shown(summary: pd.DataFrame) -> list[tuple[str, str]]:
@@ -136,14 +176,16 @@ def _view(analysis: AnalysisFacts, metric_name: str, group: str, subject: str, p
     here = {name: t[(t["group"] == group) & (t["subject"] == subject)] for name, t in parts.items()}
     several = bool((here["summary"]["compartment"] == ALL).any())
     whole = {name: t[t["compartment"] == ALL] if several else t for name, t in here.items()}
-    is_order = whole["contrast"]["contrast"].str.startswith(ORDER)
+    is_order = whole["contrast"]["is_order"].astype(bool)
+    in_pathway = _in_pathway(whole["summary"])
     return View(
         analysis=analysis,
         metric=metric_name,
         group=group,
         subject=subject,
         rows=whole["row"],
-        summary=whole["summary"],
+        summary=whole["summary"][~in_pathway],
+        pathways=whole["summary"][in_pathway],
         contrasts=whole["contrast"][~is_order],
         order=whole["contrast"][is_order],
         compartments=here["row"][here["row"]["compartment"] != ALL] if several else here["row"].iloc[:0],
@@ -157,4 +199,10 @@ def _single_subjects(table: pd.DataFrame, subject: str, several: bool) -> pd.Dat
         return table.iloc[:0]
     single = table[~table["subject"].isin([ALL, MEAN])]
     single = single[single["compartment"] == ALL] if several else single
-    return single[~single["contrast"].str.startswith(ORDER)] if "contrast" in single else single
+    return single[~single["is_order"].astype(bool)] if "contrast" in single else single[~_in_pathway(single)]
+
+
+def _in_pathway(summary: pd.DataFrame) -> pd.Series:
+    """Which summaries are within one of several pathways: the model has others over all of them."""
+    of_all = summary["pathway"] == WHOLE
+    return summary["model"].isin(summary.loc[of_all, "model"]) & ~of_all

@@ -17,6 +17,7 @@ CEILINGS = {
 METRICS = {
     "ridge": "encoding model (ridge)",
     "ridge-within-category": "encoding model (ridge), within categories",
+    "mapping": "encoding model (a mapping of the study's own)",
     "rsa": "similarity structure (RSA)",
 }
 

@@ -125,13 +125,13 @@ def extract_features(sound: np.ndarray, weights_folder: Path) -> tuple[float, di
 
     from pipeline.activations.options import SparseProjection
     from pipeline.activations.reduce import make_reducer
-    from pipeline.models.crepe import load
+    from pipeline.models.crepe import CREPE_TINY, load
     from pipeline.stimuli.audio_files import audio_stimulus
 
     reduce = make_reducer(SparseProjection(n_features=N_FEATURES, seed=PROJECTION_SEED))
     heard = (sound / 32768.0).astype(np.float32)
     stimulus = audio_stimulus("sounds", [heard], ["sounds"], SAMPLING_RATE_HZ)
-    network = load(weights_folder, None, "cpu")
+    network = load(CREPE_TINY, weights_folder, None, "cpu")
     _, clock_s = network.clock(stimulus)
     batches: dict[str, list[np.ndarray]] = {}
     for _, batch in network.batches(stimulus, BATCH_SIZE):

@@ -100,13 +100,13 @@ def extract_features(movie: np.ndarray, frame_rate_hz: float, weights_folder: Pa
 
     from pipeline.activations.options import SparseProjection
     from pipeline.activations.reduce import make_reducer
-    from pipeline.models.efficientnet import load
+    from pipeline.models.efficientnet import EFFICIENTNET_LITE0, load
     from pipeline.stimuli.movies import movie_stimulus
 
     reduce = make_reducer(SparseProjection(n_features=N_FEATURES, seed=PROJECTION_SEED))
     stimulus = movie_stimulus("movie", movie, frame_rate_hz)
     batches: dict[str, list[np.ndarray]] = {}
-    for _, batch in load(weights_folder, None, "cpu").batches(stimulus, BATCH_SIZE):
+    for _, batch in load(EFFICIENTNET_LITE0, weights_folder, None, "cpu").batches(stimulus, BATCH_SIZE):
         for layer, values in batch.items():
             batches.setdefault(layer, []).append(reduce(layer, values))
     return {layer: np.concatenate(values) for layer, values in batches.items()}

@@ -37,6 +37,7 @@ class Contrast:
     model: str
     reference: str
     layer: str | None = None
+    pathway: str | None = None
 
 
 def activations(path, features, items=ITEMS, model="net", objective="supervised"):

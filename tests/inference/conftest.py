@@ -28,6 +28,7 @@ class Contrast:
     model: str
     reference: str
     layer: str | None = None
+    pathway: str | None = None
 
 
 def block_dataset(
@@ -133,27 +134,27 @@ def planted(rng, strengths, fold, **options) -> xr.Dataset:
     return block_dataset(p, y, *fold, **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings():
     return Settings
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def contrast():
     return Contrast
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_blocks():
     return folds_of_blocks
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_scores():
     return block_dataset
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_planted():
     return planted
 

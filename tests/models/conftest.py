@@ -8,20 +8,26 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline.errors import FetchError
+from pipeline.errors import FetchError, LayermapError
+from pipeline.fetch.pins import source_of
 from pipeline.fetch.weights import fetch_weights
 from pipeline.models.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
+VOCABULARY = 300
+"""Of the tests' own tokenizer: 256 bytes, the start token and the commonest pairs."""
 
 
 @pytest.fixture(scope="session")
 def weights() -> Callable[[str], Path]:
-    """Name → folder of fetched weights, in the project's own cache; skips where the weight package is not installed."""
+    """Name → folder of fetched weights, in the project's own cache; skips where they can not be had."""
 
     def fetch(model: str) -> Path:
         folder = ROOT / "data" / "raw" / "weights" / model
-        source = MODELS.get(model).weights
+        try:
+            source = source_of(MODELS.get(model))
+        except LayermapError as error:
+            pytest.skip(str(error))
         assert source is not None
         try:
             fetch_weights(model, source, folder)
@@ -80,6 +86,26 @@ def words_of() -> Callable[..., xr.Dataset]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real tokenizer of sub-words, trained on a few sentences: short words whole, long ones in pieces."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["the cat sat on the mat and the dog ran to the house"] * 5, trainer)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def test_a_tone_is_loudest_in_its_band_and_10_db_are_10_db():
 
 
 def test_log_mel_hears_no_future(sounds_of, all_layers):
-    network = audio_baselines.load_log_mel(None, None, "cpu")
+    network = audio_baselines.load_log_mel(None, None, None, "cpu")
     sound = np.random.default_rng(0).standard_normal(2 * RATE_HZ).astype(np.float32)
     changed = sound.copy()
     changed[RATE_HZ:] = 0
@@ -69,10 +69,22 @@ def test_rising_and_falling_sweeps_differ():
     assert min(abs(value) for value in preference.values()) > 3
 
 
-def test_modulation_is_for_clips(sounds_of, all_layers):
-    network = audio_baselines.load_spectrogram_modulation(None, None, "cpu")
-    with pytest.raises(LayermapError, match="use log-mel"):
-        network.clock(sounds_of([TIME_S]))
+def test_modulation_of_a_recording_is_that_of_the_last_two_seconds(sounds_of, all_layers):
+    network = audio_baselines.load_spectrogram_modulation(None, None, None, "cpu")
+    sound = np.random.default_rng(0).standard_normal(7 * RATE_HZ // 2).astype(np.float32)
+    kind, time_s = network.clock(sounds_of([sound]))
+    assert kind == "time"
+    np.testing.assert_allclose(time_s, [1, 2, 3])
+    heard = all_layers(network, sounds_of([sound]))["spectrogram-modulation"]
+    pieces = [sound[: 1 * RATE_HZ], sound[: 2 * RATE_HZ], sound[1 * RATE_HZ : 3 * RATE_HZ]]
+    clips = all_layers(network, sounds_of(pieces))["spectrogram-modulation"]
+    np.testing.assert_array_equal(heard, clips)
+    with pytest.raises(LayermapError, match=r"shorter than 1 s, .* use log-mel"):
+        network.clock(sounds_of([sound[: RATE_HZ // 2]]))
+
+
+def test_modulation_of_clips_ends_with_the_clip(sounds_of, all_layers):
+    network = audio_baselines.load_spectrogram_modulation(None, None, None, "cpu")
     generator = np.random.default_rng(0)
     sounds = [generator.standard_normal(n).astype(np.float32) for n in (RATE_HZ, 2 * RATE_HZ)]
     quiet, loud = (all_layers(network, sounds_of(sounds, padding=p))["spectrogram-modulation"] for p in (0.0, 0.9))

@@ -11,7 +11,7 @@ RATE_HZ = crepe.SAMPLING_RATE_HZ
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return crepe.load(weights("crepe-tiny"), None, "cpu")
+    return crepe.load(crepe.CREPE_TINY, weights("crepe-tiny"), None, "cpu")
 
 
 def noise(duration_s, seed=0):

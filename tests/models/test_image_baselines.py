@@ -54,7 +54,7 @@ def test_small_pictures_are_taken_as_given_and_large_ones_shrunk():
 def test_networks_follow_the_stimulus(pictures_of, all_layers):
     pictures = np.random.default_rng(0).integers(0, 256, (5, 40, 40, 1)).astype(np.uint8)
     for load, layer in ((image_baselines.load_pixels, "pixels"), (image_baselines.load_gabor_energy, "energy")):
-        network = load(None, None, "cpu")
+        network = load(None, None, None, "cpu")
         small, large = (all_layers(network, pictures_of(pictures), size)[layer] for size in (2, 5))
         np.testing.assert_array_equal(small, large)
     kind, items = network.clock(pictures_of(pictures))

@@ -10,17 +10,17 @@ from pipeline.models.word_baselines import SOUND_POWER, WORD_RATE, load_sound_po
 
 def test_category_is_one_hot(sounds_of, all_layers):
     stimulus = sounds_of([np.zeros(100)] * 4).assign_coords(category=("clip", ["speech", "music", "speech", "rain"]))
-    one_hot = all_layers(load_category(None, None, "cpu"), stimulus)["category"]
+    one_hot = all_layers(load_category(None, None, None, "cpu"), stimulus)["category"]
     np.testing.assert_array_equal(one_hot, [[0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 1, 0]])
 
 
 def test_category_without_labels_is_refused(sounds_of):
     with pytest.raises(LayermapError, match="stimulus 'sounds' has none"):
-        load_category(None, None, "cpu").clock(sounds_of([np.zeros(100)] * 2))
+        load_category(None, None, None, "cpu").clock(sounds_of([np.zeros(100)] * 2))
 
 
 def test_word_rate_counts_words_at_their_middles(words_of, all_layers):
-    network = load_word_rate(None, None, "cpu")
+    network = load_word_rate(None, None, None, "cpu")
     words = ["one", "two", "three"]
     plain = words_of(words)
     np.testing.assert_array_equal(all_layers(network, plain)["rate"], np.ones((3, 1)))
@@ -39,7 +39,7 @@ def test_sound_power_is_the_datasets_regressor(words_of, all_layers):
         regressor_name=("regressor", ["motion", "sound_power"]),
         regressor_time_s=("volume", [2.0, 4.0]),
     )
-    network = load_sound_power(None, None, "cpu")
+    network = load_sound_power(None, None, None, "cpu")
     np.testing.assert_array_equal(network.clock(stimulus)[1], [2, 4])
     np.testing.assert_array_equal(all_layers(network, stimulus)["power"], [[1], [2]])
     assert SOUND_POWER.convolved

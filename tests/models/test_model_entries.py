@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pipeline.errors import BrokenArtifact, LayermapError
+from pipeline.fetch.pins import has_weights
 from pipeline.models import efficientnet
 from pipeline.models.registry import MODELS
 from pipeline.models.torch_network import choose_device
@@ -18,16 +19,21 @@ def test_entry_is_whole(name):
     entry = MODELS.get(name)
     assert entry.name == name
     assert callable(import_object(entry.factory))
-    assert [layer.index for layer in entry.layers] == list(range(len(entry.layers)))
-    depths = [layer.relative_depth for layer in entry.layers]
-    assert depths == sorted(depths)
-    assert depths[0] == 0
-    assert depths[-1] == (1 if len(depths) > 1 else 0)
+    assert len({layer.name for layer in entry.layers}) == len(entry.layers) > 0
+    assert sorted({layer.index for layer in entry.layers}) == list(range(1 + max(i.index for i in entry.layers)))
+    for pathway in {layer.pathway for layer in entry.layers}:
+        own = [layer for layer in entry.layers if layer.pathway == pathway]
+        indices, depths = [layer.index for layer in own], [layer.relative_depth for layer in own]
+        assert indices == list(range(indices[0], indices[0] + len(own)))
+        assert depths == sorted(set(depths))
+        assert depths[0] == 0
+        assert depths[-1] == (1 if len(depths) > 1 else 0)
     assert json.loads(json.dumps(entry.preprocessing)) == entry.preprocessing
-    assert (entry.objective == "baseline") == (entry.weights is None) == (not entry.has_random_twin)
+    assert (entry.objective == "baseline") == (not has_weights(entry)) == (not entry.twins)
     assert entry.title and entry.citation and entry.licence
+    assert set(entry.adjustable) <= set(entry.preprocessing)
     if entry.weights:
-        import_object(entry.weights.convert)
+        assert callable(import_object(entry.weights.convert))
 
 
 def test_listing_models_imports_nothing_heavy():
@@ -41,13 +47,13 @@ def test_listing_models_imports_nothing_heavy():
 
 def test_missing_or_foreign_weights_are_one_line(tmp_path, weights):
     with pytest.raises(BrokenArtifact, match=r"weights of efficientnet-lite0 are missing .* snakemake fetch"):
-        efficientnet.load(tmp_path, None, "cpu")
+        efficientnet.load(efficientnet.EFFICIENTNET_LITE0, tmp_path, None, "cpu")
     foreign = weights("crepe-tiny")
     with pytest.raises(BrokenArtifact, match="does not hold the tensors of efficientnet-lite0"):
-        efficientnet.load(foreign, None, "cpu")
+        efficientnet.load(efficientnet.EFFICIENTNET_LITE0, foreign, None, "cpu")
     (tmp_path / "model.safetensors").write_bytes((foreign / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(BrokenArtifact, match="cannot be read as safetensors"):
-        efficientnet.load(tmp_path, None, "cpu")
+        efficientnet.load(efficientnet.EFFICIENTNET_LITE0, tmp_path, None, "cpu")
 
 
 def test_unknown_device_is_one_line():

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.models import smollm
+from pipeline.models.hooked_network import Pass
+from pipeline.models.present_words import token_windows
 
 TEXT = (
     "the old woman opened the door of her house and saw that it was raining so she went back inside to look for "
@@ -17,7 +19,7 @@ SENTENCE = TEXT.split()
 @pytest.mark.parametrize("n_tokens", [1, 500, 1024, 1025, 1536, 5000])
 def test_windows_give_every_token_once_with_enough_past(n_tokens):
     given = []
-    for start, end, first_new in smollm.token_windows(n_tokens):
+    for start, end, first_new in token_windows(n_tokens, smollm.CONTEXT_TOKENS, smollm.STRIDE_TOKENS):
         assert 0 <= start <= first_new < end <= n_tokens
         assert end - start <= smollm.CONTEXT_TOKENS
         assert start == 0 or first_new - start >= smollm.STRIDE_TOKENS
@@ -27,34 +29,47 @@ def test_windows_give_every_token_once_with_enough_past(n_tokens):
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return smollm.load(weights("smollm2-135m"), None, "cpu")
+    return smollm.load(smollm.SMOLLM2_135M, weights("smollm2-135m"), None, "cpu")
 
 
-def perplexity(network, words):
-    tokens, _ = network.tokenize(words)
-    states = network.states(tokens, np.arange(len(tokens)))["norm"].astype(np.float64)
-    logits = states[:-1] @ network.module.embed_tokens.weight.detach().numpy().T.astype(np.float64)
+@pytest.fixture(scope="module")
+def tokenizer(weights):
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(weights("smollm2-135m") / "tokenizer.json"))
+
+
+def perplexity(network, tokenizer, words):
+    """Of all sub-tokens but the first."""
+    import torch
+
+    tokens, _ = network.presenter.tokenize(words)
+    ids = torch.tensor([[tokenizer.token_to_id(smollm.START_TOKEN), *tokens]])
+    one = Pass(0, 1, {"input_ids": ids, "use_cache": False})
+    states = network.run(one, ["norm"], lambda layer, values, n_prefix: values[0].numpy().T)["norm"][1:]
+    weights = network.module.embed_tokens.weight.detach().numpy().T.astype(np.float64)
+    logits = states[:-1].astype(np.float64) @ weights
     top = logits.max(axis=1)
     log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
     return np.exp(np.mean(log_sum - logits[np.arange(len(tokens) - 1), tokens[1:]]))
 
 
 @pytest.mark.study
-def test_english_is_likelier_than_its_words_shuffled(network):
+def test_english_is_likelier_than_its_words_shuffled(network, tokenizer):
     shuffled = SENTENCE.copy()
     random.Random(0).shuffle(shuffled)
-    assert perplexity(network, SENTENCE) < 60
-    assert perplexity(network, shuffled) > 5 * perplexity(network, SENTENCE)
+    assert perplexity(network, tokenizer, SENTENCE) < 60
+    assert perplexity(network, tokenizer, shuffled) > 5 * perplexity(network, tokenizer, SENTENCE)
 
 
 @pytest.mark.study
-def test_layers_are_those_of_the_registry_and_of_transformers(network, words_of, all_layers):
+def test_layers_are_those_of_the_registry_and_of_transformers(network, tokenizer, words_of, all_layers):
     import torch
 
     layers = all_layers(network, words_of(SENTENCE))
     assert list(layers) == [layer.name for layer in smollm.SMOLLM2_135M.layers]
-    tokens, last = network.tokenize(SENTENCE)
-    start = network.tokenizer.token_to_id(smollm.START_TOKEN)
+    tokens, last = network.presenter.tokenize(SENTENCE)
+    start = tokenizer.token_to_id(smollm.START_TOKEN)
     with torch.no_grad():
         expected = network.module(input_ids=torch.tensor([[start, *tokens]]), output_hidden_states=True)
     np.testing.assert_allclose(layers["block10"], expected.hidden_states[10][0, last + 1].numpy(), rtol=1e-4, atol=1e-4)
@@ -81,8 +96,8 @@ def test_no_word_is_an_outlier_for_standing_first(network, words_of, all_layers)
 
 
 @pytest.mark.study
-def test_a_words_last_token_stands_for_it(network):
-    tokens, last = network.tokenize(["Alice", "incomprehensibilities"])
+def test_a_words_last_token_stands_for_it(network, tokenizer):
+    tokens, last = network.presenter.tokenize(["Alice", "incomprehensibilities"])
     assert last[1] == len(tokens) - 1
     assert last[1] - last[0] > 1
-    assert network.tokenizer.decode(tokens).split() == ["Alice", "incomprehensibilities"]
+    assert tokenizer.decode(tokens).split() == ["Alice", "incomprehensibilities"]

@@ -1,5 +1,6 @@
 """Whisper-base: every weight finds its place, real speech is transcribed, padding never enters the means."""
 
+import dataclasses
 import struct
 import wave
 
@@ -11,6 +12,7 @@ from pipeline.fetch.weight_packages import find_in_package
 from pipeline.models import whisper
 from pipeline.models.audio_stimuli import resample
 from pipeline.models.convert_ctranslate2 import read_model, whisper_state
+from pipeline.models.hooked_network import Pass
 
 SPEECH = (
     "raw.githubusercontent.com/Uberi/speech_recognition/0a675d1e5232dbeae1be8d071c923fb37f0f163a/examples/english.wav"
@@ -22,7 +24,13 @@ END = 50257
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return whisper.load(weights("whisper-base"), None, "cpu")
+    return whisper.load(whisper.WHISPER_BASE, weights("whisper-base"), None, "cpu")
+
+
+def steps_of(network, features):
+    """Layer → (n, step, feature), as transformers has them."""
+    one = Pass(0, len(features), {"input_features": features})
+    return network.run(one, list(network.taps), lambda layer, values, n_prefix: values.transpose(1, 2).clone())
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +61,7 @@ def test_layers_lead_to_the_encoders_own_output(network, whole_model, speech):
 
     features = whisper.log_mel([speech])
     with torch.no_grad():
-        layers = network.forward(features)
+        layers = steps_of(network, features)
         expected = whole_model.model.encoder(features, output_hidden_states=True)
     assert list(layers) == [layer.name for layer in whisper.WHISPER_BASE.layers]
     torch.testing.assert_close(layers["norm"], expected.last_hidden_state)
@@ -68,7 +76,7 @@ def test_transcribes_real_speech(network, whole_model, speech):
 
     tokens = list(PROMPT)
     with torch.no_grad():
-        heard = network.forward(whisper.log_mel([speech]))["norm"]
+        heard = steps_of(network, whisper.log_mel([speech]))["norm"]
         while tokens[-1] != END and len(tokens) < 20:
             logits = whole_model(encoder_outputs=(heard,), decoder_input_ids=torch.tensor([tokens])).logits
             tokens.append(int(logits[0, -1].argmax()))
@@ -85,7 +93,7 @@ def test_means_are_over_the_steps_of_the_sound(network, sounds_of, all_layers):
     means = all_layers(network, sounds_of(sounds, padding=0.7))
     scaled = [whisper.RMS * sound / np.sqrt(np.mean(sound**2)) for sound in sounds]
     with torch.no_grad():
-        steps = network.forward(whisper.log_mel(scaled))
+        steps = steps_of(network, whisper.log_mel(scaled))
     for name, values in means.items():
         for index, n_steps in enumerate((100, 25)):
             expected = steps[name][index, :n_steps].mean(dim=0).numpy()
@@ -100,7 +108,25 @@ def test_loudness_does_not_matter(network, sounds_of, all_layers):
 
 def test_more_than_30_s_is_refused(network, sounds_of):
     with pytest.raises(LayermapError, match=r"clip of 31.0 s, but whisper-base hears 30 s"):
-        network.clock(sounds_of([np.zeros(31 * 16_000)]))
+        network.clock(sounds_of([np.zeros(31 * 16_000), np.zeros(16_000)]))
+
+
+def test_a_longer_recording_is_heard_in_the_30_s_before_each_sample(weights, sounds_of, all_layers):
+    shown = {**whisper.WHISPER_BASE.preprocessing, "stride_s": 16.0}
+    entry = dataclasses.replace(whisper.WHISPER_BASE, preprocessing=shown)
+    network = whisper.load(entry, weights("whisper-base"), None, "cpu")
+    sound = np.random.default_rng(0).standard_normal(33 * 16_000).astype(np.float32)
+    kind, time_s = network.clock(sounds_of([sound]))
+    assert kind == "time"
+    np.testing.assert_allclose(time_s, [16, 32])
+    heard = all_layers(network, sounds_of([sound]))
+    pieces = [sound[: 16 * 16_000], sound[2 * 16_000 : 32 * 16_000]]
+    scaled = [whisper.RMS * piece / np.sqrt(np.mean(piece**2)) for piece in pieces]
+    steps = steps_of(network, whisper.log_mel(scaled))
+    for name, values in heard.items():
+        for index, last in enumerate((799, 1499)):
+            expected = steps[name][index, last].numpy()
+            assert np.abs(values[index] - expected).max() < 1e-5 * steps[name].numpy().std(), name
 
 
 def write_model(path, variables, aliases=()):

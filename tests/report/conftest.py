@@ -28,6 +28,7 @@ class Contrast:
     model: str
     reference: str
     layer: str | None = None
+    pathway: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Inference:
 class Analysis:
     """What a synthetic analysis consists of.
 
-    ``peaks``: region → relative depth at which the network predicts best, None for noise.
+    ``peaks``: region → relative depth at which the network predicts best, None for noise; in a network of two
+    ``pathways``, (pathway, depth).
     """
 
     name: str
@@ -60,15 +62,30 @@ class Analysis:
     within: bool = False
     compartments: tuple = ("",)
     seed: int = 0
+    pathways: tuple = ()
+    n_shuffled: int = 0
+    untrained: bool = False
 
 
 def layers_of(n):
     return tuple(LayerInfo(f"block{k}", k, k / max(1, n - 1)) for k in range(n))
 
 
+def layers_of_net(spec):
+    """A chain, or a stem with pathways of ``n_layers`` layers each."""
+    if not spec.pathways:
+        return layers_of(spec.n_layers)
+    own = [
+        LayerInfo(f"{path}.{layer.name}", layer.index + 1, layer.relative_depth, path)
+        for path in spec.pathways
+        for layer in layers_of(spec.n_layers)
+    ]
+    return (LayerInfo("stem", 0, 0.0, "stem"), *own)
+
+
 def models_of(spec):
     common = {"citation": "Maker & Other 2020, A Conference", "licence": "MIT", "reduction": "", "convolved": False}
-    net = {"base": "net", "parameters": 1_234_567, "layers": layers_of(spec.n_layers), "weights_sha256": "ab" * 32}
+    net = {"base": "net", "parameters": 1_234_567, "layers": layers_of_net(spec), "weights_sha256": "ab" * 32}
     preprocessing = {"size_px": 224, "resize": "bilinear"}
     found = [
         ModelFacts(
@@ -82,19 +99,25 @@ def models_of(spec):
             **common,
         )
     ]
-    for seed in range(spec.n_twins):
+    twins = [("random", seed) for seed in range(spec.n_twins)]
+    for kind, seed in [*twins, *(("shuffled", seed) for seed in range(spec.n_shuffled))]:
         found.append(
             ModelFacts(
-                f"net@random-{seed}",
+                f"net@{kind}-{seed}",
                 role="twin",
                 objective="random",
                 title="Net, a network",
                 seed=seed,
                 preprocessing=preprocessing,
+                twin=kind,
                 **net,
                 **common,
             )
         )
+    if spec.untrained:  # its layers are known only once it is built
+        more = {**common, "preprocessing": preprocessing, "seed": None, "weights_sha256": "", "layers": ()}
+        own = {"base": "own-net", "role": "network", "objective": "random", "title": "Own, a network", "parameters": 0}
+        found.append(ModelFacts("own-net", **own, **more))
     for name in spec.baselines:
         found.append(
             ModelFacts(
@@ -116,14 +139,23 @@ def models_of(spec):
 
 def strength(spec, model, region):
     """Correlation aimed for in each layer."""
-    depth = np.array([layer.relative_depth for layer in model.layers])
+    layers = built(spec, model).layers
+    depth = np.array([layer.relative_depth for layer in layers])
     peak = spec.peaks[region]
     if peak is None:
         return np.zeros(depth.size)
+    if spec.pathways:
+        peak, inside = peak[1], np.array([layer.pathway in ("stem", "main", peak[0]) for layer in layers])
+        depth = np.where(inside, depth, 99.0)
     if model.role == "baseline":
         return np.full(depth.size, 0.25)
-    top = 0.65 if model.role == "network" else 0.15
+    top = 0.65 if model.role == "network" and model.objective != "random" else 0.15
     return top * np.exp(-((depth - peak) ** 2) / 0.06)
+
+
+def built(spec, model):
+    """A model with its layers known, as its scores have them."""
+    return model if model.layers else dataclasses.replace(model, layers=layers_of(spec.n_layers))
 
 
 def targets_of(spec):
@@ -154,7 +186,7 @@ def coordinates(spec, model, targets):
         "layer": ("layer", text(layer.name for layer in model.layers)),
         "layer_index": ("layer", np.array([layer.index for layer in model.layers])),
         "relative_depth": ("layer", np.array([layer.relative_depth for layer in model.layers])),
-        "pathway": ("layer", text("main" for _ in model.layers)),
+        "pathway": ("layer", text(layer.pathway for layer in model.layers)),
         "target": ("target", text(f"{s}-{r}-{c}" for s, r, c in targets)),
         "subject": ("target", text(s for s, _, _ in targets)),
         "region": ("target", text(r for _, r, _ in targets)),
@@ -301,7 +333,8 @@ def analysis_facts(spec, rsa):
         units="dF/F",
     )
     layers = layers_of(spec.n_layers)
-    planted = {r: layers[round(p * (spec.n_layers - 1))].name for r, p in spec.peaks.items() if p is not None}
+    peaks = {r: p for r, p in spec.peaks.items() if p is not None and spec.planted}
+    planted = {r: layers[round(p * (spec.n_layers - 1))].name for r, p in peaks.items()}
     return AnalysisFacts(
         name=spec.name,
         metric="rsa" if rsa else "ridge",
@@ -310,7 +343,7 @@ def analysis_facts(spec, rsa):
         models=models_of(spec),
         options=options.model_dump(mode="json"),
         region_order=tuple(spec.peaks),
-        planted=planted if spec.planted else {},
+        planted=planted,
         planted_model="net" if spec.planted else "",
         planted_layers=layers if spec.planted else (),
     )
@@ -320,6 +353,14 @@ def contrasts_of(spec):
     found = (
         [Contrast(name="trained over best random twin", model="net", reference="net@random")] if spec.n_twins else []
     )
+    if spec.n_shuffled:
+        found.append(Contrast(name="trained over best shuffled twin", model="net", reference="net@shuffled"))
+    found += [
+        Contrast(name=f"{path} over best random twin", model="net", reference="net@random", pathway=path)
+        for path in spec.pathways
+    ]
+    if spec.untrained:
+        found.append(Contrast(name="net over own-net", model="net", reference="own-net"))
     return tuple(found + [Contrast(name=f"net over {name}", model="net", reference=name) for name in spec.baselines])
 
 
@@ -330,6 +371,7 @@ def synthesise(folder: Path, name, specs, shuffle_seed=None, rsa=False):
         paths[spec.name] = []
         for number, model in enumerate(models_of(spec)):
             rng = np.random.default_rng([spec.seed, number + 1])
+            model = built(spec, model)
             path = folder / spec.name / f"{model.name}.nc"
             write_scores((geometry_scores if rsa else encoding_scores)(spec, model, rng), path)
             paths[spec.name].append(path)
@@ -412,6 +454,16 @@ def scenes(tmp_path_factory):
     peaks = {"VISp": 0.2, "VISam": 0.8}
     spec = Analysis("scenes", peaks, 6, ("pooled",), compartments=("L2/3", "L4"), seed=4)
     return synthesise(tmp_path_factory.mktemp("scenes"), "scenes", [spec], rsa=True)
+
+
+@pytest.fixture(scope="session")
+def pathways(tmp_path_factory):
+    """A network of two pathways with twins of both kinds, beside an untrained network of the user's own."""
+    peaks = {"VISp": ("path1", 0.2), "VISl": ("path1", 0.8), "VISpm": ("path2", 0.4), "noise": None}
+    spec = Analysis(
+        "mouse", peaks, 6, ("m1", "m2", "m3"), pathways=("path1", "path2"), n_shuffled=2, untrained=True, seed=6
+    )
+    return synthesise(tmp_path_factory.mktemp("pathways"), "pathways", [spec])
 
 
 @pytest.fixture(scope="session")

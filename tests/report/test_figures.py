@@ -8,13 +8,14 @@ import plotly.graph_objects as go
 import pytest
 
 from pipeline.report.figure import score_range
-from pipeline.report.figures_depth import depth_plot
+from pipeline.report.figures_depth import depth_plot, order_plot
 from pipeline.report.figures_models import models_side_by_side, subject_spread
+from pipeline.report.figures_pathways import pathway_profiles
 from pipeline.report.figures_profile import heat_maps, profiles
 from pipeline.report.figures_scores import score_figures
 from pipeline.report.stage import VIEW_FIGURES
 
-STUDIES = ["simulated", "listeners", "sounds", "scenes", "shuffled"]
+STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled"]
 
 
 def all_figures(study):
@@ -25,7 +26,7 @@ def all_figures(study):
 
 def test_plotly_accepts_each_kind_of_panel(request):
     kinds = {f.kind: f.panels[-1] for name in STUDIES for f in all_figures(request.getfixturevalue(name))}
-    assert len(kinds) == 13
+    assert len(kinds) == 14
     for panel in kinds.values():
         drawn = go.Figure(json.loads(panel.to_json()))
         assert len(drawn.data) == len(panel.traces)
@@ -71,6 +72,60 @@ def test_profiles_show_bands_ceilings_twins_and_baselines(simulated, sounds):
     dashes = [trace["line"].get("dash") for trace in profiles(simulated.views[0]).panels[0].traces]
     assert dashes == ["dash", "dot", None, "solid", "longdash"]
     assert "longdash" not in [trace["line"].get("dash") for trace in profiles(sounds.views[0]).panels[0].traces]
+
+
+def test_pathways_have_lines_of_their_own_from_the_shared_stem_on(pathways):
+    view = pathways.views[0]
+    panel = pathway_profiles(view).panels[view.places.index("VISpm")]
+    table = view.rows[view.rows["place"] == "VISpm"].set_index(["model", "layer"])["score"]
+    lines = {
+        trace["customdata"][1][0].partition(".")[0]: trace
+        for trace in panel.traces
+        if trace.get("name") == "net" and trace["line"]["dash"] == "solid"
+    }
+    assert list(lines) == ["path1", "path2"]
+    for path, trace in lines.items():
+        names = ["stem", *(f"{path}.block{k}" for k in range(6))]
+        assert [one[0] for one in trace["customdata"]] == names
+        assert trace["y"] == [table["net", name] for name in names]
+        assert trace["x"] == sorted(trace["x"])
+    twins = [trace["name"] for trace in panel.traces if "@" in trace.get("name", "")]
+    assert sorted(twins) == sorted(2 * [f"net@{kind}-{seed}" for kind in ("random", "shuffled") for seed in (0, 1)])
+    assert lines["path1"]["line"]["color"] != lines["path2"]["line"]["color"]
+
+
+def test_networks_of_one_pathway_stay_in_a_figure_of_their_own(pathways, simulated):
+    names = {trace.get("name") for panel in profiles(pathways.views[0]).panels for trace in panel.traces}
+    assert "own-net" in names
+    assert "net" not in names
+    assert pathway_profiles(simulated.views[0]) is None
+
+
+def test_heat_map_stands_in_the_order_of_pathway_and_depth_with_a_line_between(pathways):
+    panel = heat_maps(pathways.views[0]).panels[0]
+    order = ["stem", *(f"{path}.block{k}" for path in ("path1", "path2") for k in range(6))]
+    assert panel.traces[0]["y"] == panel.layout["yaxis"]["categoryarray"] == order
+    assert [shape["y0"] for shape in panel.layout["shapes"]] == [0.5, 6.5]
+    dots = set(zip(panel.traces[1]["x"], panel.traces[1]["y"], strict=True))
+    assert {("VISp", "path1.block1"), ("VISl", "path1.block4"), ("VISpm", "path2.block2")} <= dots
+    assert "shapes" not in heat_maps(pathways.views[0]).panels[-1].layout
+
+
+def test_twins_of_both_kinds_are_told_apart(pathways):
+    view = pathways.views[0]
+    titles = [panel.title for panel in heat_maps(view).panels]
+    assert titles[:3] == ["net", "net, random twins, mean of 2 seeds", "net, shuffled twins, mean of 2 seeds"]
+    rows = models_side_by_side(view).panels[0].layout["yaxis"]["categoryarray"][::-1]
+    assert rows == ["net", "net random twins", "net shuffled twins", "own-net", "baseline-a"]
+
+
+def test_depth_and_order_are_taken_within_each_pathway(pathways):
+    view = pathways.views[0]
+    assert [panel.title for panel in depth_plot(view).panels] == ["net, path1", "net, path2", "own-net"]
+    assert [panel.title for panel in order_plot(view).panels] == ["net, path1", "net, path2", "own-net"]
+    layers = {one[0] for one in depth_plot(view).panels[1].traces[1]["customdata"]}
+    assert "path2.block2" in layers
+    assert not any(name.startswith("path1") for name in layers)
 
 
 def test_undefined_depth_index_is_text_not_a_dot(simulated):

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pipeline.report.comparisons import contrast_findings, order_findings, planted_table
-from pipeline.report.findings import model_findings, region_sentence, shuffled_sentence, unit_sentence
+from pipeline.report.findings import model_findings, parts_of, region_sentence, shuffled_sentence, unit_sentence
 from pipeline.report.wording import NBSP
 
 LAYERS = [f"block{k}" for k in range(9)]
@@ -31,7 +31,7 @@ def row():
 
 
 def sentence(simulated, row):
-    return region_sentence(simulated.views[0], row, LAYERS).replace(NBSP, " ")
+    return region_sentence(simulated.views[0], row, {"": LAYERS}).replace(NBSP, " ")
 
 
 def test_a_region_with_a_best_layer(simulated, row):
@@ -71,6 +71,41 @@ def test_planted_regions_are_found_and_noise_is_not(simulated):
     by_region = {one.lead: one.text for one in found.regions}
     assert by_region["VISp:"].startswith("best layer block1")
     assert by_region["noise:"].startswith("not reliably above zero")
+
+
+def test_pathways_are_told_one_by_one_after_the_whole(pathways):
+    view = pathways.views[0]
+    whole, first, second = (model_findings(view, "net", name) for name in ("", "path1", "path2"))
+    assert whole.title == "Net, a network, all pathways"
+    assert second.title == "Net, a network, within path2"
+    by_region = {one.lead: one.text for one in whole.regions}
+    assert by_region["VISpm:"].startswith("best layer path2.block2")
+    assert {one.lead: one.text for one in first.regions}["VISl:"].startswith("best layer path1.block4 (depth 0.80")
+    assert {one.lead: one.text for one in second.regions}["VISpm:"].startswith("best layer path2.block2 (depth 0.40")
+    for found in (whole, first, second):
+        assert {one.lead: one.text for one in found.regions}["noise:"].startswith("not reliably above zero")
+
+
+def test_layers_of_two_pathways_are_no_neighbours(pathways, row):
+    view = pathways.views[0]
+    both = {**row, "distinguishable": 0, "best_layer_set": "stem | path1.block5 | path2.block0 | path2.block1"}
+    text = region_sentence(view, both, parts_of(view, "net"))
+    expected = "stem, path1.block5 (1 of 6) and path2.block0–path2.block1 (2 of 6) are not reliably below the best"
+    assert f"layers not distinguishable: {expected}" in text
+
+
+def test_order_within_pathways_is_named_after_them(pathways):
+    found = {one.lead: one.text for one in order_findings(pathways.views[0])}
+    assert set(found) == {"Depth order, net path1:", "Depth order, net path2:", "Depth order, own-net:"}
+    assert "VISp before VISl" in found["Depth order, net path1:"]
+
+
+def test_contrasts_say_what_they_are_read_as(pathways):
+    found = {one.lead: one.text for one in contrast_findings(pathways.views[0])}
+    read = {lead: text.partition("Read as: ")[2] for lead, text in found.items()}
+    assert read["trained over best shuffled twin:"].startswith("trained against the best of 2 shuffled twins")
+    assert read["path2 over best random twin:"].endswith("layers of both chosen within path2.")
+    assert read["net over own-net:"] == "not a test of the learning objective."
 
 
 def test_planted_table_compares_layer_by_layer(simulated):

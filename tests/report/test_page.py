@@ -16,7 +16,7 @@ from pipeline.errors import BrokenArtifact
 from pipeline.report.provenance import StageTime, downloads
 from pipeline.report.stage import build_page
 
-STUDIES = ["simulated", "listeners", "sounds", "scenes", "shuffled"]
+STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled"]
 MOST_BYTES = 10_000_000
 
 
@@ -113,6 +113,24 @@ def test_methods_follow_the_configuration(simulated, sounds, scenes):
     assert "Spearman's ρ over the pairs" in rsa
     assert "Nishimoto S, Vu AT" in time
     assert "Nishimoto S, Vu AT" not in rsa
+
+
+def test_twins_pathways_and_untrained_networks_in_words(pathways, simulated):
+    text = words(pathways.page())
+    methods = text.partition("Methods, ready to paste")[2]
+    assert "13 layers in 2 pathways (path1, path2)" in methods
+    assert "Random twins of net (seeds 0, 1) have its architecture, with weights drawn" in methods
+    assert (
+        "Shuffled twins of net (seeds 0, 1) have its architecture, with the weights of each trained tensor" in methods
+    )
+    assert "Own, a network (Maker & Other 2020, A Conference), untrained, gave 6 layers" in methods
+    assert "depth runs from 0 to 1 within each" in methods
+    assert "net@shuffled-0 and net@shuffled-1 Net, a network shuffled twin 1,234,567" in text
+    assert "own-net Own, a network untrained not counted 6" in text
+    assert "not a test of the learning objective" in text
+    alone = words(simulated.page())
+    assert "pathway" not in alone
+    assert "huffled twin" not in alone
 
 
 def test_wall_times_or_that_there_are_none(simulated):

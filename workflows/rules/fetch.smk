@@ -11,7 +11,7 @@ rule fetch_weights:
     params:
         flags=lambda w, output: flags_of(BY_MODEL[MODELS_BY_SLUG[w.weights]]),
         model=lambda w, output: f"'{MODELS_BY_SLUG[w.weights]}'",
-        key=lambda w: weights_key_of(MODELS_BY_SLUG[w.weights]),
+        key=lambda w: weights_key_of(BY_MODEL[MODELS_BY_SLUG[w.weights]].weights[MODELS_BY_SLUG[w.weights]]),
     log:
         "logs/fetch/weights-{weights}.log",
     benchmark:

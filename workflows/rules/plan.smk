@@ -69,7 +69,7 @@ for plan in PLANS:
     for analysis in plan.analyses:
         BY_KEY.setdefault(analysis.dataset.key, analysis)
         BY_PREP_KEY.setdefault(analysis.dataset.prep_key, analysis)
-        for name in (*(m.base for m in analysis.models if m.needs_weights), *analysis.dataset.simulation_models):
+        for name in analysis.weights:
             BY_MODEL.setdefault(name, analysis)
 STAGE_OF = {}
 for (study, name), analysis in ANALYSES.items():

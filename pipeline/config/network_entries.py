@@ -1,0 +1,245 @@
+"""From the section ``networks`` of a study file to entries as the registry has them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.base import file_of
+from pipeline.config.networks import NetworkSection
+from pipeline.config.study import Study
+from pipeline.errors import BadConfiguration, LayermapError
+from pipeline.fetch.source import ExtraFile, WeightSource
+from pipeline.models.entry import ModelEntry
+from pipeline.models.families import FAMILIES, family_of
+from pipeline.models.hub_models import hub_entry
+from pipeline.models.hub_network import CONFIG_FILE, PREPROCESSOR_FILE, read_json
+from pipeline.models.present_pictures import IMAGENET_MEAN, IMAGENET_SD, Optics
+from pipeline.models.registry import MODELS, resolve_model
+from pipeline.recordings.file_digests import digests_of_files
+
+OWN_FACTORY = "pipeline.models.own_network:load"
+CHECKPOINT_SUFFIXES = (".json", ".safetensors", ".txt")
+TITLES = ("title", "citation", "licence")
+
+
+def entries_of(study: Study) -> dict[str, ModelEntry]:
+    """Name → entry of a study's own networks.
+
+    Raises
+    ------
+    BadConfiguration
+        A base, hub name or family that does not exist, or a setting that does not apply; one line naming the key.
+    """
+    entries = {}
+    for name, section in study.networks.items():
+        if name in MODELS:
+            raise BadConfiguration(f"networks: '{name}' is a network of the registry already; choose another name")
+        entries[name] = _titled(_entry(name, section), section)
+    return entries
+
+
+@contextlib.contextmanager
+def _about(key: str) -> Iterator[None]:
+    """Errors name the key of the study file that they are about."""
+    try:
+        yield
+    except LayermapError as error:
+        raise BadConfiguration(f"{key}: {error}") from error
+
+
+def _entry(name: str, section: NetworkSection) -> ModelEntry:
+    if section.base is not None:
+        with _about(f"networks.{name}.base"):
+            return _adjusted(_of_base(name, section.base), section)
+    if section.hub is not None:
+        with _about(f"networks.{name}.hub"):
+            return _adjusted(_of_hub(name, section.hub), section)
+    if section.checkpoint is not None:
+        with _about(f"networks.{name}.checkpoint"):
+            return _adjusted(_of_checkpoint(name, Path(section.checkpoint)), section)
+    if section.family is not None:
+        with _about(f"networks.{name}.family"):
+            return _adjusted(_of_family(name, section.family, section.config, section.seed), section)
+    with _about(f"networks.{name}"):
+        return _of_factory(name, section)
+
+
+def _of_base(name: str, base: str) -> ModelEntry:
+    found = resolve_model(base)
+    if found.twin is not None:
+        trained = found.entry.name
+        raise BadConfiguration(f"'{base}' is a twin; take {trained} here and {name}@{found.twin.kind} among the models")
+    return dataclasses.replace(found.entry, name=name, weights_of=found.entry.weights_of or found.entry.name)
+
+
+def _of_family(name: str, family: str, given: dict[str, Any], seed: int) -> ModelEntry:
+    family_of(family, f"network '{name}'")
+    config = {**_depth_of(family), **given}
+    depth = FAMILIES[family].depth
+    n_blocks = config[depth] if isinstance(config[depth], list | tuple) else [config[depth]]
+    if not n_blocks or not all(type(n) is int and n > 0 for n in n_blocks):
+        raise BadConfiguration(f"config.{depth} is {config[depth]!r}, expected how many blocks there are")
+    return hub_entry(
+        name,
+        family,
+        config,
+        objective="random",
+        title=f"untrained {family} network",
+        citation="—",
+        licence="—",
+        arguments={"seed": seed},
+    )
+
+
+def _depth_of(family: str) -> dict[str, Any]:
+    """The library's own depth, where a configuration does not say it."""
+    import transformers
+
+    of = FAMILIES[family]
+    return {of.depth: getattr(getattr(transformers, of.config)(), of.depth)}
+
+
+def _of_hub(name: str, hub: str) -> ModelEntry:
+    for known in MODELS:
+        entry = MODELS.get(known)
+        if entry.hub == hub:
+            return dataclasses.replace(entry, name=name, weights_of=entry.name)
+    from pipeline.fetch.pins import find_pin
+
+    pin = find_pin(hub)
+    return _published(
+        name, pin.config, pin.preprocessor, f"'{hub}'", hub=hub, title=hub, page=f"https://huggingface.co/{hub}"
+    )
+
+
+def _of_checkpoint(name: str, folder: Path) -> ModelEntry:
+    """A folder that ``save_pretrained`` left; its files are kept beside the weights."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_SUFFIXES and path.is_file())
+    digests = digests_of_files(files)
+    main = folder / "model.safetensors"
+    extra = tuple(
+        ExtraFile("", path.name, digests[path], bytes=path.stat().st_size, path=str(path))
+        for path in files
+        if path != main
+    )
+    weights = WeightSource(sha256=digests[main], path=str(main), bytes=main.stat().st_size, extra_files=extra)
+    preprocessor = folder / PREPROCESSOR_FILE
+    stated = read_json(preprocessor) if preprocessor.is_file() else {}
+    entry = _published(
+        name, read_json(folder / CONFIG_FILE), stated, str(folder), hub="", title=f"{name} ({folder.name})", page="—"
+    )
+    return dataclasses.replace(entry, weights=weights, weights_of=f"{name}-{weights.sha256[:10]}")
+
+
+def _published(
+    name: str, config: dict[str, Any], preprocessor: dict[str, Any], what: str, *, hub: str, title: str, page: str
+) -> ModelEntry:
+    """The entry of a checkpoint as its own configurations describe it."""
+    family = family_of(str(config.get("model_type", "")), what)
+    shown = {
+        "mean": preprocessor.get("image_mean"),
+        "sd": preprocessor.get("image_std"),
+        "standardise": preprocessor.get("do_normalize"),
+    }
+    return hub_entry(
+        name,
+        family.model_type,
+        {family.depth: config[family.depth]} if family.depth in config else _depth_of(family.model_type),
+        hub=hub,
+        objective="supervised" if _classifies(config) else "self-supervised",
+        title=title,
+        citation=page,
+        licence="see its page on the hub" if hub else "the user's own",
+        preprocessing={key: value for key, value in shown.items() if key in family.preprocessing and value is not None},
+    )
+
+
+def _classifies(config: dict[str, Any]) -> bool:
+    """Whether a published checkpoint has a head that was trained on labels."""
+    heads = ("Classification", "ForCTC", "ConditionalGeneration")
+    return any(name.endswith(heads) for name in config.get("architectures") or ())
+
+
+def _adjusted(entry: ModelEntry, section: NetworkSection) -> ModelEntry:
+    for key in section.shown:
+        if key not in entry.adjustable:
+            raise BadConfiguration(
+                f"{key} does not apply to this network; it takes {', '.join(entry.adjustable) or 'no settings'}"
+            )
+    return dataclasses.replace(entry, preprocessing={**entry.preprocessing, **section.shown})
+
+
+def _of_factory(name: str, section: NetworkSection) -> ModelEntry:
+    factory = str(section.factory)
+    file, function = file_of(factory), factory.rpartition(":")[2]
+    if file is None:
+        _check_installed(factory.rpartition(":")[0])
+    weights = _local_weights(section.weights)
+    return ModelEntry(
+        name=name,
+        modalities=("audio",) if section.modality == "audio" else ("movie", "images"),
+        objective=section.objective or ("self-supervised" if section.weights else "random"),
+        factory=OWN_FACTORY,
+        layers=(),
+        title=f"{name} ({f'{file.name}:{function}' if file else factory})",
+        citation="the user's own network",
+        licence="the user's own",
+        preprocessing=_shown_to_own(section),
+        weights=weights,
+        weights_of=f"{name}-{weights.sha256[:10]}" if weights else "",
+        arguments={
+            "factory": f"{file.name}:{function}" if file else factory,
+            "arguments": section.arguments,
+            "seed": section.seed,
+            "layers": [one.model_dump(mode="json") for one in section.layers],
+            "input": section.input,
+        },
+        code=(file,) if file else (),
+        twins=("random", "shuffled"),
+    )
+
+
+def _check_installed(module: str) -> None:
+    try:
+        found = importlib.util.find_spec(module)
+    except ImportError:  # of the package around it
+        found = None
+    if found is None:
+        raise BadConfiguration(f"factory: module '{module}' is not installed; install it, or take FILE.py:function")
+
+
+def _shown_to_own(section: NetworkSection) -> dict[str, Any]:
+    """What is shown to a network of one's own, and which settings apply to it."""
+    given = section.shown
+    if section.modality == "audio":
+        shown: dict[str, Any] = {"sampling_rate_hz": 16_000, "window_s": 16.0, "stride_s": 1.0, "shortest_s": 0.1}
+        shown |= {"standardise": False, "look_ahead_s": 0.0}
+    else:
+        shown = {**Optics(224, IMAGENET_MEAN, IMAGENET_SD).describe(), "look_ahead_s": 0.0}
+        if section.modality == "movie":
+            shown |= {"n_frames": 16, "frame_interval_s": 0.04, "time_axis": 2}
+    for key in given:
+        if key not in shown:
+            raise BadConfiguration(f"{key} does not apply to modality {section.modality}")
+    return {**shown, **given}
+
+
+def _local_weights(path: str | None) -> WeightSource | None:
+    if path is None:
+        return None
+    file = Path(path)
+    convert = "" if file.suffix == ".safetensors" else "pipeline.models.convert_checkpoint:convert"
+    return WeightSource(sha256=digests_of_files([file])[file], path=path, bytes=file.stat().st_size, convert=convert)
+
+
+def _titled(entry: ModelEntry, section: NetworkSection) -> ModelEntry:
+    """With what the study says of it."""
+    given: dict[str, Any] = {key: getattr(section, key) for key in TITLES if getattr(section, key) is not None}
+    if section.objective is not None:
+        given["objective"] = section.objective
+    return dataclasses.replace(entry, **given)

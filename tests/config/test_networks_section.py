@@ -1,0 +1,149 @@
+"""The section networks of a study file: every mistake is one line that names the key, before any job starts."""
+
+import json
+
+import pytest
+
+from pipeline.config.load import load_study
+from pipeline.config.network_entries import entries_of
+from pipeline.config.plan import plan_study
+from pipeline.errors import LayermapError
+from tests.activations.own_study import OWN, SIDE
+
+WITHOUT = object()
+AUDIO = {**OWN, "modality": "audio", "size_px": WITHOUT}
+
+
+def section(changes, start=OWN):
+    return {name: value for name, value in {**start, **changes}.items() if value is not WITHOUT}
+
+
+def entries(lab, networks):
+    return entries_of(load_study(lab.write(networks, "pixels")))
+
+
+def refusal(lab, networks, *models):
+    with pytest.raises(LayermapError) as caught:
+        plan_study(load_study(lab.write(networks, *(models or ("pixels",)))))
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 400
+    return message
+
+
+@pytest.mark.parametrize(
+    ("network", "parts"),
+    [
+        ({"base": "efficientnet-lite9"}, ["networks.x.base", "'efficientnet-lite9'", "closest: 'efficientnet-lite0'"]),
+        ({"base": "efficientnet-lite0@random-1"}, ["networks.x.base", "is a twin", "x@random among the models"]),
+        ({"base": "pixels@random"}, ["networks.x.base", "pixels has no weights"]),
+        ({"base": "efficientnet-lite0", "window_s": 3}, ["networks.x", "window_s does not apply", "takes size_px"]),
+        ({"base": "pixels", "size_px": 3}, ["networks.x", "size_px does not apply", "no settings"]),
+        ({"base": "efficientnet-lite0", "layers": ["stem"]}, ["networks.x", "layers is for networks with factory"]),
+        ({"base": "efficientnet-lite0", "weights": "my.npy"}, ["networks.x", "weights is for networks with factory"]),
+        ({"base": "efficientnet-lite0", "input": "values"}, ["networks.x", "input is for networks with factory"]),
+        ({"base": "efficientnet-lite0", "seed": 1}, ["networks.x", "seed is for networks with family or factory"]),
+        ({"base": "efficientnet-lite0", "config": {}}, ["networks.x", "config is for networks with family only"]),
+        ({"base": "pixels", "hub": "a/b"}, ["networks.x", "give exactly one of base, hub, ", "(got base, hub)"]),
+        ({}, ["networks.x", "give exactly one of base, hub, ", "(got none)"]),
+        ({"bass": "pixels"}, ["networks.x", "bass"]),
+        ({"hub": "facebook/dinov2-tiny"}, ["networks.x.hub", "'facebook/dinov2-tiny' are not pinned", "pipeline pin"]),
+        ({"family": "vitt"}, ["networks.x.family", "'vitt'", "closest: 'vit'"]),
+        ({"family": "vit", "stride_s": 1}, ["networks.x", "stride_s does not apply", "size_px, mean, sd"]),
+        ({"family": "vit", "config": {"num_hidden_layers": "2"}}, ["networks.x.family", "config.num_hidden_layers"]),
+        ({"family": "vit", "config": {"num_hidden_layers": 0}}, ["networks.x.family", "config.num_hidden_layers is 0"]),
+        ({"family": "convnext", "config": {"depths": []}}, ["networks.x.family", "config.depths is []"]),
+        ({"family": "vit", "seed": -1}, ["networks.x.seed", "greater than or equal to 0"]),
+    ],
+)
+def test_networks_of_registry_hub_and_family(lab, network, parts):
+    message = refusal(lab, {"x": network})
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"factory": "her_net.py:build"}, ["networks.x.factory", "lab/her_net.py does not exist"]),
+        (
+            {"factory": "my_net.py"},
+            ["networks.x.factory", "'my_net.py'", "FILE.py:function", "package.module:function"],
+        ),
+        ({"factory": "my_net.py:"}, ["networks.x.factory", "'my_net.py:'"]),
+        (
+            {"factory": "no_such_package.module:build"},
+            ["networks.x", "factory", "'no_such_package.module' is not inst"],
+        ),
+        ({"factory": "no_such_package:build"}, ["networks.x", "factory", "'no_such_package' is not installed"]),
+        ({"weights": "none.pth"}, ["networks.x.weights", "lab/none.pth does not exist"]),
+        ({"layers": []}, ["networks.x", "needs layers"]),
+        ({"layers": WITHOUT, "modality": WITHOUT}, ["networks.x", "needs modality and layers"]),
+        ({"modality": "words"}, ["networks.x.modality", "words"]),
+        ({"layers": [{"module": "stem", "sied": "input"}]}, ["networks.x.layers.0", "sied"]),
+        ({"layers": [{"name": "stem"}]}, ["networks.x.layers.0", "module"]),
+        ({"layers": ["head", {"module": "stem", "name": "head"}]}, ["networks.x", "two layers are called 'head'"]),
+        ({"layers": [{"module": "blocks.*", "name": "b"}]}, ["networks.x.layers.0", "name 'b'", "'blocks.*'"]),
+        ({"stride_s": 1}, ["networks.x", "stride_s does not apply to modality images"]),
+        ({"n_frames": 4}, ["networks.x", "n_frames does not apply to modality images"]),
+        ({"size_px": 0}, ["networks.x.size_px", "greater than or equal to 1"]),
+        ({"mean": [0.5, 0.5]}, ["networks.x.mean.2", "is missing"]),
+        ({"sd": [0.2, 0.2, 0]}, ["networks.x.sd", "greater than 0"]),
+        ({"arguments": [1]}, ["networks.x.arguments", "dictionary"]),
+        ({"objective": "great"}, ["networks.x.objective", "'random'"]),
+    ],
+)
+def test_networks_of_ones_own(lab, changes, parts):
+    message = refusal(lab, {"x": section(changes)})
+    assert all(part in message for part in parts), message
+
+
+def test_settings_of_sound_and_pictures_exclude_each_other(lab):
+    assert "size_px does not apply to modality audio" in refusal(lab, {"x": section({"size_px": 3}, AUDIO)})
+    plan_study(load_study(lab.write({"x": section({"stride_s": 0.5}, AUDIO)}, "pixels")))
+
+
+@pytest.mark.parametrize("name", ["my net", "a@random-1", "../x", ".x", ""])
+def test_names_that_would_be_read_as_something_else(lab, name):
+    message = refusal(lab, {name: OWN})
+    assert f"network name '{name}' must be letters" in message and "networks" in message
+
+
+def test_a_name_that_the_registry_has(lab):
+    assert "networks: 'pixels' is a network of the registry already" in refusal(lab, {"pixels": OWN})
+
+
+def test_a_file_that_is_no_python_is_named_with_its_line(lab):
+    (lab.folder / "my_net.py").write_text("def build(:\n    pass\n")
+    study = plan_study(load_study(lab.write({"own": OWN}))).analyses[0]
+    with pytest.raises(LayermapError, match=r"my_net\.py is not valid Python .*line 1") as caught:
+        study.models[0].act_key(study.dataset, "stimulus")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_networks_and_layers_of_the_models_name_the_closest(lab):
+    assert "unknown model 'owm' (closest: 'own')" in refusal(lab, {"own": OWN}, "owm")
+    lite = {"lite": {"base": "efficientnet-lite0"}}
+    assert "unknown layer of lite 'stage44' (closest: 'stage4')" in refusal(
+        lab, lite, {"name": "lite", "layers": ["stage44"]}
+    )
+
+
+def test_a_family_that_is_not_known_is_refused_for_pinned_networks_too(lab, tmp_path, monkeypatch):
+    files = [{"name": "model.safetensors", "bytes": 5, "sha256": 64 * "a"}]
+    pin = {"revision": 40 * "a", "files": files, "config": {"model_type": "swan"}, "preprocessor": {}}
+    (tmp_path / "lock.json").write_text(json.dumps({"a/b": pin}))
+    monkeypatch.setenv("LAYERMAP_WEIGHTS_LOCK", str(tmp_path / "lock.json"))
+    message = refusal(lab, {"x": {"hub": "a/b"}})
+    assert "networks.x.hub" in message and "'swan'" in message
+
+
+def test_what_is_given_arrives_in_the_entry(lab):
+    (lab.folder / "w.pth").write_bytes(b"weights")
+    given = {"title": "Title", "citation": "Citation", "licence": "MIT", "objective": "supervised"}
+    own = {**OWN, **given, "weights": "w.pth", "arguments": {"width": 3}, "mean": [0, 0.5, 1], "input": "pictures"}
+    found = entries(lab, {"own": own, "lite": {"base": "efficientnet-lite0", "size_px": 100}})
+    assert found["own"].preprocessing["size_px"] == SIDE and found["own"].preprocessing["mean"] == [0, 0.5, 1]
+    assert {name: getattr(found["own"], name) for name in given} == given
+    assert found["own"].arguments["arguments"] == {"width": 3} and found["own"].arguments["input"] == "pictures"
+    assert found["own"].code == (lab.folder / "my_net.py",)
+    assert found["own"].weights.convert.endswith("convert_checkpoint:convert") and found["own"].weights.bytes == 7
+    assert found["lite"].preprocessing["size_px"] == 100 and found["lite"].weights_of == "efficientnet-lite0"
