@@ -401,7 +401,8 @@ def test_twins_of_a_network_that_is_no_torch_module_are_refused(lab, capsys):
     )
     lab.write({"own": {**OWN, "layers": ["all"]}}, "own@random-1")
     lab.run("catalogue", "fetch", "prepare")
-    assert "gave a Net, whose weights layermap cannot set; leave out weights and twins" in lab.refusal("activate", capsys)
+    refusal = lab.refusal("activate", capsys)
+    assert "gave a Net, whose weights layermap cannot set; leave out weights and twins" in refusal
 
 
 @pytest.mark.parametrize("text", ["import sys\nsys.exit(0)\n", "import sys\n\n\ndef build():\n    sys.exit(0)\n"])

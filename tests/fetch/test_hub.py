@@ -461,6 +461,8 @@ def test_the_command_writes_the_lock_file_that_fetch_follows(fake_hub, saved, ne
     assert lock[REPO] == {
         "revision": FIRST,
         "files": [{"name": name, "bytes": len(files[name]), "sha256": sha256(files[name])} for name in sorted(files)],
+        "config": json.loads(files["config.json"]),
+        "preprocessor": json.loads(files["preprocessor_config.json"]),
     }
     assert_loads_as(fetch(tmp_path / "weights", settings=settings), network)
     fake_hub.publish(saved("shards"), commit=SECOND, branch="v2")

@@ -64,7 +64,7 @@ def test_not_pinned_yet(lock) -> None:
 
 def entry(revision: str = FIRST, name: str = "model.safetensors", digest: str = "0" * 64) -> str:
     files = [{"name": name, "bytes": 1, "sha256": digest}]
-    return json.dumps({REPO: {"revision": revision, "files": files}})
+    return json.dumps({REPO: {"revision": revision, "files": files, "config": {"model_type": "vit"}}})
 
 
 @pytest.mark.parametrize(

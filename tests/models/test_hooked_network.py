@@ -239,6 +239,7 @@ def run_limited(size_px, batch_size, spare_mb, output, n_free=0):
     )
 
 
+@pytest.mark.study
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits memory as Linux does")
 def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path):
     """The first layer of 16 samples takes 134 MB: too much once two batches are done and 100 MB are to spare."""
@@ -258,6 +259,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path):
         assert np.abs(found[name] - expected[name]).max() < 1e-5 * expected[name].std()
 
 
+@pytest.mark.study
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits memory as Linux does")
 @pytest.mark.parametrize("size_px", [2048, 16384])
 def test_a_single_sample_beyond_memory_is_one_line(tmp_path, size_px):

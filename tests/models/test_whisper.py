@@ -111,6 +111,7 @@ def test_more_than_30_s_is_refused(network, sounds_of):
         network.clock(sounds_of([np.zeros(31 * 16_000), np.zeros(16_000)]))
 
 
+@pytest.mark.study
 def test_a_longer_recording_is_heard_in_the_30_s_before_each_sample(weights, sounds_of, all_layers):
     shown = {**whisper.WHISPER_BASE.preprocessing, "stride_s": 16.0}
     entry = dataclasses.replace(whisper.WHISPER_BASE, preprocessing=shown)
