@@ -166,6 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             log.write_text("done\n", encoding="utf-8")
     except LayermapError as error:
         return _fail(arguments.command, str(error), 1, log)
+    except BrokenPipeError:  # `layermap layers NAME | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return _fail(arguments.command, "stopped by the user; start it again to go on", 130, log)
     except OSError as error:

@@ -70,7 +70,7 @@ def _input_bytes(inputs: Any) -> int:
     return sum(int(getattr(value, "nbytes", 0)) for value in values)
 
 
-def largest_module_bytes(network: HookedNetwork, trial: Any) -> int:
+def largest_module_bytes(network: HookedNetwork, trial: Pass) -> int:
     """Bytes of the largest output of any module in one pass."""
     import torch
 

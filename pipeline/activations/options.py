@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
 
+LARGEST_UNASKED = 100_000
+"""Units of a layer that is kept whole although no reduction was asked for."""
+
 
 class NoReduction(Section):
     """Keep every unit."""

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from pipeline.activations.options import (
+    LARGEST_UNASKED,
     ClassToken,
     NoReduction,
     PrincipalComponents,
@@ -65,6 +66,25 @@ def keep_units(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
     import numpy as np
 
     return np.array(_on_cpu(values.reshape(values.shape[0], -1)), dtype=np.float32)
+
+
+def narrow_only(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
+    """Every unit, where a study says nothing of reductions; wide layers have to be asked for.
+
+    Raises
+    ------
+    LayermapError
+        The layer has more than `LARGEST_UNASKED` units.
+    """
+    from math import prod
+
+    n_units = prod(int(size) for size in values.shape[1:])
+    if n_units > LARGEST_UNASKED:
+        raise LayermapError(
+            f"layer '{layer}' has {n_units:,} units, too many to keep unasked; say how to reduce it, e.g. reduction: "
+            "{kind: spatial_mean} or {kind: sparse_projection, n_features: 1000}, or {kind: none} to keep them all"
+        )
+    return keep_units(layer, values)
 
 
 def mean_over_positions(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:

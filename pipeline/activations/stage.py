@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.activations.options import PrincipalComponents, Reduction
-from pipeline.activations.reduce import make_reducer
+from pipeline.activations.options import NoReduction, PrincipalComponents, Reduction
+from pipeline.activations.reduce import make_reducer, narrow_only
 from pipeline.artifacts.activations import ActivationWriter, open_activations
 from pipeline.artifacts.catalogue import open_receipt
 from pipeline.artifacts.stimulus import open_stimulus
@@ -41,7 +41,7 @@ def extract_activations(
     entry: ModelEntry,
     twin: Twin | None,
     layers: tuple[str, ...] | None,
-    reduction: Reduction,
+    reduction: Reduction | None,
     weights_folder: Path | None,
     device: str,
     attrs: dict[str, Any],
@@ -56,7 +56,7 @@ def extract_activations(
     entry : its registry entry
     twin : None for the trained network
     layers : names of the layers to keep; None keeps all
-    reduction : how units become features
+    reduction : how units become features; None keeps them, up to `LARGEST_UNASKED` per layer
     weights_folder : what fetch left for the entry; None for baselines
     device : ``auto``, ``cpu`` or ``cuda``
     attrs : the standard attributes, from `pipeline.artifacts.store.standard_attrs`
@@ -87,7 +87,7 @@ def extract_activations(
     extraction = Extraction(network, stimulus, tuple(info.name for info in infos), reduction, precision, batch_size)
     described = {
         **attrs,
-        **_describe(model, entry, twin, reduction, precision),
+        **_describe(model, entry, twin, reduction or NoReduction(), precision),
         **extraction.described,
         "modality": str(stimulus.attrs["modality"]),
         "sample_kind": sample_kind,
@@ -112,7 +112,7 @@ class Extraction:
         network: Network,
         stimulus: xr.Dataset,
         layers: tuple[str, ...],
-        reduction: Reduction,
+        reduction: Reduction | None,
         precision: str,
         batch_size: int | None,
     ) -> None:
@@ -130,7 +130,7 @@ class Extraction:
         self._batch_size = batch_size or BASELINE_BATCH_SIZE
         if isinstance(reduction, PrincipalComponents):
             components = self._fit(reduction)
-        self._reduce = make_reducer(reduction, components)
+        self._reduce = narrow_only if reduction is None else make_reducer(reduction, components)
 
     def _fit(self, reduction: PrincipalComponents) -> dict[str, Components]:
         from pipeline.activations.principal_components import fit_components

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ from pipeline.errors import BrokenArtifact
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+CHUNK_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,5 +120,24 @@ def write_zarr(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
     # fixed-length text has no Zarr 3 specification; text of any length has
     text = {name: variable.astype(object) for name, variable in dataset.variables.items() if variable.dtype.kind == "U"}
     dataset = dataset.assign(text)
+    encoding = {
+        name: {"chunks": chunks_of(variable.shape, variable.dtype.itemsize)}
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind in "fiu" and variable.ndim > 1
+    }
     with write_whole(path) as temporary:
-        dataset.to_zarr(temporary, mode="w", consolidated=False, zarr_format=3)
+        dataset.to_zarr(temporary, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
+
+
+def chunks_of(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
+    """Chunks of about `CHUNK_BYTES` that hold whole pictures or clips, a power of two of them.
+
+    Batches are read in order and are powers of two, so no chunk is decompressed for a part of it. A single clip
+    that is larger is cut along its length.
+    """
+    row_bytes = item_bytes * math.prod(shape[1:])
+    if row_bytes > CHUNK_BYTES:
+        step = max(1, CHUNK_BYTES // max(1, row_bytes // shape[1]))
+        return (1, min(shape[1], step), *shape[2:])
+    rows = 1 << int(math.log2(CHUNK_BYTES // max(1, row_bytes)))
+    return (max(1, min(rows, shape[0])), *shape[1:])

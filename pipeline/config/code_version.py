@@ -79,9 +79,9 @@ def code_version(*modules: str) -> str:
 
 
 def _foreign_source(module: str) -> bytes:
-    """The code behind a module of another package: its own, and what it imports from that package."""
+    """The code behind a module of another package, what it imports from that package, and the package's version."""
     package = module.split(".")[0]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_version_of(package).encode())
     waiting, found = [module], set[str]()
     while waiting:
         name = waiting.pop()
@@ -90,9 +90,20 @@ def _foreign_source(module: str) -> bytes:
             continue
         found.add(name)
         tree = _tree_of(Path(spec.origin))
-        waiting += sorted(one for one in _imported(tree) if one.split(".")[0] == package)
+        inside = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+        waiting += sorted(one for one in _imported(tree, inside) if one.split(".")[0] == package)
         digest.update(name.encode() + b"\0" + _dumped(tree))
     return digest.hexdigest().encode()
+
+
+def _version_of(package: str) -> str:
+    """The version of the distribution that a package belongs to; empty where it is not installed as one."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _spec_of(module: str) -> ModuleSpec | None:
@@ -105,7 +116,7 @@ def _spec_of(module: str) -> ModuleSpec | None:
 
 
 def code_of_file(path: Path) -> str:
-    """The syntax trees, without docstrings, of a Python file and of the files beside it that it imports, hashed (hex).
+    """The syntax trees, without docstrings, of a Python file and of what lies beside it that it imports, hashed (hex).
 
     Raises
     ------
@@ -113,18 +124,29 @@ def code_of_file(path: Path) -> str:
         A file is not Python; the message names the line.
     """
     digest = hashlib.sha256()
-    waiting, found = [path], set[Path]()
+    waiting: list[tuple[Path, str]] = [(path, "")]
+    found: set[Path] = set()
     while waiting:
-        file = waiting.pop()
+        file, inside = waiting.pop()
         if file in found:
             continue
         found.add(file)
         tree = _tree_of(file)
-        beside = sorted({path.parent / f"{name.split('.')[0]}.py" for name in _imported(tree)})
-        waiting += [other for other in beside if other.is_file()]
-        # the file itself may have any name; those beside it are known by theirs
-        digest.update((b"" if file == path else file.name.encode()) + b"\0" + _dumped(tree))
+        waiting += [beside for name in sorted(_imported(tree, inside)) for beside in _beside(path.parent, name)]
+        # the file itself may have any name; others are known by theirs
+        known_by = "" if file == path else str(file.relative_to(path.parent))
+        digest.update(known_by.encode() + b"\0" + _dumped(tree))
     return digest.hexdigest()
+
+
+def _beside(folder: Path, module: str) -> list[tuple[Path, str]]:
+    """The files of a module within a folder, its packages' ``__init__.py`` included, each with its package."""
+    parts = module.split(".")
+    files: list[tuple[Path, str]] = []
+    for depth in range(1, len(parts) + 1):
+        place, package = folder.joinpath(*parts[:depth]), ".".join(parts[:depth])
+        files += [(place / "__init__.py", package), (place.with_suffix(".py"), package.rpartition(".")[0])]
+    return [(file, package) for file, package in files if file.is_file()]
 
 
 def _tree_of(path: Path) -> ast.Module:
@@ -139,13 +161,21 @@ def _dumped(tree: ast.Module) -> bytes:
     return ast.dump(tree).encode() + b"\0"
 
 
-def _imported(tree: ast.AST) -> set[str]:
-    """Modules that a tree imports, also those of which only parts are named."""
+def _imported(tree: ast.AST, inside: str = "") -> set[str]:
+    """Modules that a tree imports, also those of which only parts are named.
+
+    Parameters
+    ----------
+    inside : the package that the tree's relative imports start from
+    """
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = inside.split(".")[: len(inside.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*package, *([node.module] if node.module else [])])
+            if module:
+                names.add(module)
+                names.update(f"{module}.{alias.name}" for alias in node.names)
     return names

@@ -12,10 +12,10 @@ from typing import Any
 from pipeline.config.base import file_of
 from pipeline.config.networks import NetworkSection
 from pipeline.config.study import Study
-from pipeline.errors import BadConfiguration, LayermapError
+from pipeline.errors import BadConfiguration, LayermapError, UnknownName
 from pipeline.fetch.source import ExtraFile, WeightSource
 from pipeline.models.entry import ModelEntry
-from pipeline.models.families import FAMILIES, family_of
+from pipeline.models.families import FAMILIES, STABLE, family_of
 from pipeline.models.hub_models import hub_entry
 from pipeline.models.hub_network import CONFIG_FILE, PREPROCESSOR_FILE, read_json
 from pipeline.models.present_pictures import IMAGENET_MEAN, IMAGENET_SD, Optics
@@ -78,7 +78,11 @@ def _of_base(name: str, base: str) -> ModelEntry:
 
 
 def _of_family(name: str, family: str, given: dict[str, Any], seed: int) -> ModelEntry:
-    family_of(family, f"network '{name}'")
+    if "words" in family_of(family, f"network '{name}'").modalities:
+        raise BadConfiguration(
+            f"an untrained {family} network has no tokenizer to read words with; take hub or checkpoint"
+        )
+    _check_settings(family, given)
     config = {**_depth_of(family), **given}
     depth = FAMILIES[family].depth
     n_blocks = config[depth] if isinstance(config[depth], list | tuple) else [config[depth]]
@@ -94,6 +98,16 @@ def _of_family(name: str, family: str, given: dict[str, Any], seed: int) -> Mode
         licence="—",
         arguments={"seed": seed},
     )
+
+
+def _check_settings(family: str, given: dict[str, Any]) -> None:
+    """Refuse settings that the family's configuration does not have: the library would take them in silence."""
+    import transformers
+
+    known = getattr(transformers, FAMILIES[family].config)().to_dict()
+    for key in given:
+        if key not in known:
+            raise UnknownName(f"setting of {family}", key, known)
 
 
 def _depth_of(family: str) -> dict[str, Any]:
@@ -149,9 +163,9 @@ def _published(
     return hub_entry(
         name,
         family.model_type,
-        {family.depth: config[family.depth]} if family.depth in config else _depth_of(family.model_type),
+        {**_depth_of(family.model_type), **{key: config[key] for key in (family.depth, STABLE) if key in config}},
         hub=hub,
-        objective="supervised" if _classifies(config) else "self-supervised",
+        objective=_objective_of(config),
         title=title,
         citation=page,
         licence="see its page on the hub" if hub else "the user's own",
@@ -159,10 +173,14 @@ def _published(
     )
 
 
-def _classifies(config: dict[str, Any]) -> bool:
-    """Whether a published checkpoint has a head that was trained on labels."""
-    heads = ("Classification", "ForCTC", "ConditionalGeneration")
-    return any(name.endswith(heads) for name in config.get("architectures") or ())
+def _objective_of(config: dict[str, Any]) -> str:
+    """How a published checkpoint was trained, as far as its head says; empty where it has none."""
+    for name in config.get("architectures") or ():
+        if name.endswith(("Classification", "ForCTC", "ConditionalGeneration", "XVector")):
+            return "supervised"
+        if name.endswith(("PreTraining", "MaskedImageModeling", "CausalLM", "LMHeadModel")):
+            return "self-supervised"
+    return ""
 
 
 def _adjusted(entry: ModelEntry, section: NetworkSection) -> ModelEntry:
@@ -183,7 +201,7 @@ def _of_factory(name: str, section: NetworkSection) -> ModelEntry:
     return ModelEntry(
         name=name,
         modalities=("audio",) if section.modality == "audio" else ("movie", "images"),
-        objective=section.objective or ("self-supervised" if section.weights else "random"),
+        objective="" if section.weights else "random",
         factory=OWN_FACTORY,
         layers=(),
         title=f"{name} ({f'{file.name}:{function}' if file else factory})",
@@ -242,4 +260,8 @@ def _titled(entry: ModelEntry, section: NetworkSection) -> ModelEntry:
     given: dict[str, Any] = {key: getattr(section, key) for key in TITLES if getattr(section, key) is not None}
     if section.objective is not None:
         given["objective"] = section.objective
+    elif not entry.objective:
+        raise BadConfiguration(
+            f"networks.{entry.name}: nothing says how it was trained; add objective: self-supervised or supervised"
+        )
     return dataclasses.replace(entry, **given)

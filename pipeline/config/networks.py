@@ -18,7 +18,11 @@ class LayerSpec(Section):
     """One layer of a network of one's own."""
 
     module: str = Field(description="name of a module, or a pattern: blocks.* is every block; '' is the whole network")
-    name: str = Field("", description="what the layer is called; by default the module's name, or output")
+    name: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="what the layer is called; by default the module's name, or output",
+    )
     side: Literal["output", "input"] = Field("output", description="of the module")
     select: str | None = Field(None, description="which part of a tuple or dict, as a dotted path: 0, features.1")
     tokens: bool = Field(False, description="values are (n, position, feature), not (n, feature, position …)")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.activations.options import NoReduction, Reduction
+from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
 from pipeline.config.base import MetricSection, Section
 from pipeline.config.metrics import METRICS
 from pipeline.config.networks import NetworkSection
@@ -44,7 +44,11 @@ class ModelChoice(Section):
         "NAME@shuffled-3 the one with shuffled weights"
     )
     layers: tuple[str, ...] | None = Field(None, description="layers to take; None takes all that the registry lists")
-    reduction: Reduction = Field(default_factory=NoReduction, description="how units are reduced during extraction")
+    reduction: Reduction | None = Field(
+        None,
+        description="how units are reduced during extraction; None keeps all units, and refuses layers of more than "
+        f"{LARGEST_UNASKED:,} (kind: none keeps those too)",
+    )
     precision: Literal["float32", "float16", "bfloat16"] = Field(
         "float32",
         description="of the network's forward passes; half precision is refused where it changes a layer by more than "
@@ -52,6 +56,11 @@ class ModelChoice(Section):
     )
     random_twins: int = Field(0, ge=0, description="also run this many random twins, seeds 0, 1, …")
     shuffled_twins: int = Field(0, ge=0, description="also run this many twins with shuffled weights, seeds 0, 1, …")
+
+    @property
+    def reduce_by(self) -> Reduction:
+        """The reduction, whether asked for or not."""
+        return self.reduction or NoReduction()
 
 
 class Contrast(Section):

@@ -23,6 +23,10 @@ ADJUSTABLE_SPECTROGRAM = ("stride_s", "rms")
 ADJUSTABLE_WORDS = ("window_tokens", "stride_tokens")
 
 
+STABLE = "do_stable_layer_norm"
+SPEECH_NORM = "encoder.layer_norm"
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """One architecture of the library.
@@ -72,7 +76,11 @@ class Family:
 
     def layers(self, settings: Mapping[str, Any]) -> tuple[LayerInfo, ...]:
         """The layers of a network with this configuration."""
-        return transformer_layers(len(self.block_names(settings)), norm=self.norm is not None)
+        return transformer_layers(len(self.block_names(settings)), norm=self.norm_of(settings) is not None)
+
+    def norm_of(self, settings: Mapping[str, Any]) -> str | None:
+        """Module name of the norm behind the last block: large speech networks have theirs there, small ones before."""
+        return SPEECH_NORM if settings.get(STABLE) else self.norm
 
 
 def _pictures(mean: tuple[float, ...], sd: tuple[float, ...], size_px: int = 224) -> dict[str, Any]:

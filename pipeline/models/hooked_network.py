@@ -110,14 +110,13 @@ class HookedNetwork:
         """
         from pipeline.models.prefetch import prefetched
 
-        first, checked = 0, self.precision == "float32"
+        first = 0
+        if self.precision != "float32":
+            self._check_precision(next(iter(self.presenter.passes(stimulus, 1))), layers)
         while True:
             try:
                 with contextlib.closing(prefetched(self.presenter.passes(stimulus, batch_size, first))) as passes:
                     for one in passes:
-                        if not checked:
-                            self._check_precision(one, layers)
-                            checked = True
                         features = self.run(one, layers, reduce)
                         first = one.first + one.n_samples
                         yield one.first, features
@@ -153,6 +152,12 @@ class HookedNetwork:
                     "pass; name a module that runs once, such as the block around it"
                 )
             tap = self.taps[layer]
+            n_rows = _n_rows(one.inputs)
+            if values.ndim < 2 + tap.tokens or values.shape[0] != n_rows:
+                raise LayermapError(
+                    f"layer '{layer}' of {self.name} has values of shape {tuple(values.shape)} for {n_rows} inputs, "
+                    f"expected ({n_rows}, {'position, feature' if tap.tokens else 'feature, …'}); choose another module"
+                )
             values = values.transpose(1, 2) if tap.tokens else values
             values = values if one.select is None else one.select(values)
             found[layer] = reduce(layer, values.float(), tap.n_prefix)
@@ -194,7 +199,7 @@ class HookedNetwork:
                 )
         except (LayermapError, MemoryError):
             raise
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as error:
+        except Exception as error:  # a module may be anybody's code
             if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -238,6 +243,14 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return "not enough memory" in str(error) or "can't allocate memory" in str(error)
+
+
+def _n_rows(inputs: Any) -> int:
+    """Length of the inputs' first axis."""
+    import torch
+
+    values = [inputs] if isinstance(inputs, torch.Tensor) else list(inputs.values())
+    return int(next(value for value in values if isinstance(value, torch.Tensor)).shape[0])
 
 
 def _shapes(inputs: Any) -> str:

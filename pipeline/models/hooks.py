@@ -52,16 +52,21 @@ def transformer_taps(blocks: Sequence[str], norm: str | None = None, n_prefix: i
 
 
 def match_modules(module: torch.nn.Module, patterns: Sequence[str], network: str) -> tuple[str, ...]:
-    """Names of the modules that any of the patterns fits, in the network's own order.
+    """Names of the modules that any of the patterns fits, in the network's own order, parts before their whole.
 
     ``*`` stands for one part of a dotted name (``blocks.*`` is every block, not their insides), ``**`` for any number.
+    Lists and dicts of modules never run and are left out.
 
     Raises
     ------
     UnknownName
         A pattern that fits nothing; the message names the closest module.
     """
-    names = [name for name, _ in module.named_modules() if name]
+    import torch
+
+    names = _parts_first(module)
+    containers = (torch.nn.ModuleList, torch.nn.ModuleDict)
+    names = [name for name in names if not isinstance(module.get_submodule(name), containers)]
     found: set[str] = set()
     for pattern in patterns:
         parts = [".+" if part == "**" else re.escape(part).replace(r"\*", "[^.]*") for part in pattern.split(".")]
@@ -71,6 +76,14 @@ def match_modules(module: torch.nn.Module, patterns: Sequence[str], network: str
             raise UnknownName(f"module of {network}", pattern, names, "a pattern such as blocks.* takes several")
         found |= matched
     return tuple(name for name in names if name in found)
+
+
+def _parts_first(module: torch.nn.Module, prefix: str = "") -> list[str]:
+    """Names of all modules within a module: what is inside a block runs before the block is done."""
+    names = []
+    for name, child in module.named_children():
+        names += [*_parts_first(child, f"{prefix}{name}."), f"{prefix}{name}"]
+    return names
 
 
 @contextlib.contextmanager

@@ -28,7 +28,8 @@ TOKENIZER_FILE = "tokenizer.json"
 def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> HookedNetwork:
     """The network with its fetched weights; untrained, from the entry's configuration, where it has none.
 
-    ``entry.arguments`` holds ``family`` and ``config``, and ``seed`` for networks that are never trained.
+    ``entry.arguments`` holds ``family`` and ``config``; for networks that are never trained also ``seed`` and, where
+    they read words, ``tokenizer``, the folder of their ``tokenizer.json``.
 
     Raises
     ------
@@ -158,7 +159,7 @@ def taps_of(family: Family, settings: Mapping[str, Any]) -> dict[str, Tap]:
     """Where the family's layers are, for a network with these settings."""
     blocks = family.block_names(settings)
     if family.tokens:
-        return transformer_taps(blocks, family.norm, family.n_prefix)
+        return transformer_taps(blocks, family.norm_of(settings), family.n_prefix)
     return {"embedding": Tap(blocks[0], "input"), **{f"block{i + 1}": Tap(name) for i, name in enumerate(blocks)}}
 
 
@@ -217,11 +218,15 @@ def unshuffled(entry: ModelEntry, settings: Mapping[str, Any]) -> Any:
 def _words(entry: ModelEntry, folder: Path | None) -> Presenter:
     from tokenizers import Tokenizer
 
-    path = (folder or Path(entry.arguments.get("tokenizer", "."))) / TOKENIZER_FILE
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing: {entry.name} cannot read words without its tokenizer")
+    place = folder or entry.arguments.get("tokenizer")
+    path = None if place is None else Path(place) / TOKENIZER_FILE
+    if path is None or not path.is_file():
+        raise BrokenArtifact(f"{entry.name} cannot read words: no {TOKENIZER_FILE} is beside its weights ({path})")
     tokenizer = Tokenizer.from_file(str(path))
-    return word_windows(tokenizer, str(entry.preprocessing["start_token"]), entry.preprocessing)
+    try:
+        return word_windows(tokenizer, str(entry.preprocessing["start_token"]), entry.preprocessing)
+    except LayermapError as error:
+        raise LayermapError(f"{entry.name}: {error}") from error
 
 
 def _log_mel(n_bands: int) -> Any:

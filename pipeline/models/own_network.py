@@ -52,10 +52,14 @@ def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, devi
             "expected a torch.nn.Module"
         )
     module = made.eval()
+    # frozen by its author's code it was trained all the same: a twin has to replace its weights, too
+    module.requires_grad_(True)
     if entry.weights is not None:
         load_weights(module, weights_folder, entry.name)
     taps = taps_of(entry, module)
-    network = assemble(entry, module, taps, _presenter(entry), twin=twin, device=device)
+    presenter = _presenter(entry)
+    shown = "movie" if isinstance(presenter, Clips) else entry.modalities[-1]
+    network = assemble(entry, module, taps, presenter, twin=twin, device=device, calibration=shown)
     network.layers = evenly_deep(list(taps))
     return network
 

@@ -106,6 +106,16 @@ def word_windows(tokenizer: Tokenizer, start_token: str, preprocessing: Mapping[
     def encode(word: str) -> list[int]:
         return list(tokenizer.encode(word, add_special_tokens=False).ids)
 
+    if tokenizer.token_to_id(start_token) is None:
+        raise LayermapError(
+            f"its tokenizer knows no token '{start_token}', which has to stand before every window; layermap reads "
+            "words with byte-level tokenizers such as GPT-2's and SmolLM2's"
+        )
+    if encode(" one") + encode(" word") != encode(" one word"):
+        raise LayermapError(
+            "its tokenizer does not read a text word by word (it sets marks of its own before a word); layermap reads "
+            "words with byte-level tokenizers such as GPT-2's and SmolLM2's"
+        )
     window, stride = int(preprocessing["window_tokens"]), int(preprocessing["stride_tokens"])
     return WordWindows(encode, tokenizer.token_to_id(start_token), window, stride)
 

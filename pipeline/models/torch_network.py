@@ -80,6 +80,7 @@ def assemble(
     twin: Twin | None,
     device: str,
     calibration_batch: int = 64,
+    calibration: str | None = None,
 ) -> HookedNetwork:
     """A network ready to be shown stimuli; a twin gets other weights and its normalisation statistics anew.
 
@@ -87,6 +88,7 @@ def assemble(
     ----------
     module : with its trained weights, on the CPU
     calibration_batch : samples per pass while batch statistics are recomputed
+    calibration : modality of the stimuli for that; None: images for networks that take them
     """
     from pipeline.models.calibration import calibration_stimulus
     from pipeline.models.twins import has_batch_statistics, recompute_normalisation, replace_weights
@@ -99,7 +101,7 @@ def assemble(
 
             shown = HookedNetwork(entry.name, module, {}, presenter, torch.device("cpu"))
             modality = "images" if "images" in entry.modalities else entry.modalities[0]
-            stimulus = calibration_stimulus(modality)
+            stimulus = calibration_stimulus(calibration or modality)
             recompute_normalisation(module, lambda: shown.show(stimulus, calibration_batch))
     return HookedNetwork(entry.name, module, taps, presenter, chosen)
 

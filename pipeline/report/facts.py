@@ -277,7 +277,7 @@ def model_facts(plan: ModelPlan) -> ModelFacts:
         layers=tuple(layer for layer in entry.layers if plan.layers is None or layer.name in plan.layers),
         preprocessing=dict(entry.preprocessing),
         weights_sha256=weights.sha256 if weights else "",
-        reduction=reduction_in_words(plan.choice.reduction),
+        reduction=reduction_in_words(plan.choice.reduce_by),
         convolved=entry.convolved,
         seed=twin.seed if twin else None,
         twin=twin.kind if twin else "",

@@ -158,6 +158,7 @@ def resnet(lab, mirror, tmp_path):
 
     def write(weights):
         own = {**OWN, "factory": "resnet.py:build", "layers": ["layer*.*", "linear"], "size_px": 32, "weights": weights}
+        own["objective"] = "supervised"
         lab.write({"own": own})
         return activations(lab)
 
@@ -182,7 +183,7 @@ def test_a_published_checkpoint_in_every_form_gives_the_same(lab, mirror, resnet
     assert [layer.name for layer in found.layers][-2:] == ["layer3.2", "linear"] and len(found.layers) == 10
     with torch.no_grad():
         assert_equal(found.read("linear"), module(shown(lab, 32)))
-    assert found.attrs["objective"] == "self-supervised" and len(found.attrs["weights_sha256"]) == 64
+    assert found.attrs["objective"] == "supervised" and len(found.attrs["weights_sha256"]) == 64
     (folder,) = (lab.work / "data" / "raw" / "weights").iterdir()
     assert folder.name == f"own-{found.attrs['weights_sha256'][:10]}"
     kept = load_file(folder / "model.safetensors")
@@ -193,7 +194,13 @@ def test_the_twins_of_a_trained_network_share_its_weights_and_have_none_of_its_a
     _, write = resnet
     trained = write(str(mirror / RESNET_WEIGHTS)).read("linear")
     networks = {
-        "own": {**OWN, "factory": "resnet.py:build", "layers": ["linear"], "weights": str(mirror / RESNET_WEIGHTS)}
+        "own": {
+            **OWN,
+            "factory": "resnet.py:build",
+            "layers": ["linear"],
+            "objective": "supervised",
+            "weights": str(mirror / RESNET_WEIGHTS),
+        }
     }
     lab.write(networks, "own@random-1", "own@shuffled-1")
     lab.run("fetch", "activate")
@@ -218,7 +225,7 @@ FACTORIES = [
     (NETWORK, {"arguments": {"breadth": 3}}, ["my_net.py:build failed", "unexpected keyword argument 'breadth'"]),
     (NETWORK, {"layers": ["stem", "block.*"]}, ["unknown module of own 'block.*'", "closest: 'blocks"]),
     (NETWORK, {"layers": ["stem", "bloks.0"]}, ["unknown module of own 'bloks.0'", "closest: 'blocks.0'"]),
-    (NETWORK, {"layers": ["blocks"]}, ["layer 'blocks' of own", "did not run"]),
+    (NETWORK, {"layers": ["blocks"]}, ["unknown module of own 'blocks'", "closest: 'blocks.1'"]),
     (NETWORK, {"layers": [{"module": "stem", "select": "1"}]}, ["layer 'stem' of own", "no part '1'"]),
     (NETWORK, {"input": "sounds"}, ["own refuses input of shape", "unexpected keyword argument 'sounds'"]),
     (ODD, {"arguments": {"width": 2}, "input": "shown", "size_px": 20, "layers": ["last"]}, ["refuses input of shape"]),
@@ -241,7 +248,7 @@ def trained(lab) -> Lab:
     """A study with local weights, prepared and fetched."""
     module = built(NETWORK, lab.folder)
     save_file({name: one + 1 for name, one in module.state_dict().items()}, lab.folder / "w.safetensors")
-    lab.write({"own": {**OWN, "weights": "w.safetensors"}})
+    lab.write({"own": {**OWN, "weights": "w.safetensors", "objective": "supervised"}})
     lab.run("catalogue", "fetch", "prepare")
     return lab
 
@@ -306,7 +313,7 @@ def test_local_files_that_are_no_checkpoints_are_refused_by_fetch(lab, capsys, c
         path.write_bytes(path.read_bytes()[:300])
     else:
         path = path.rename(path.with_suffix(".safetensors"))
-    lab.write({"own": {**OWN, "weights": path.name}})
+    lab.write({"own": {**OWN, "weights": path.name, "objective": "supervised"}})
     lab.run("catalogue")
     message = lab.refusal("fetch", capsys)
     assert path.name in message
@@ -419,7 +426,7 @@ def test_a_folder_that_save_pretrained_left_is_a_network(lab):
     torch.manual_seed(0)
     saved = ViTForImageClassification(ViTConfig(image_size=SIDE, patch_size=8, **sizes))
     saved.save_pretrained(lab.folder / "my_vit")
-    lab.write({"own": {"checkpoint": "my_vit/", "size_px": SIDE}})
+    lab.write({"own": {"checkpoint": "my_vit/", "size_px": SIDE, "objective": "supervised"}})
     lab.run("catalogue", "fetch", "prepare", "activate")
     stimulus = open_stimulus(next((lab.work / "data" / "prepared").rglob("*.zarr")))
     half = (0.5, 0.5, 0.5)
@@ -438,3 +445,63 @@ def test_a_folder_that_save_pretrained_left_is_a_network(lab):
     lab.run("fetch", "activate")
     assert key not in {path.name for path in lab.stores() if path.stat().st_mtime > store.path.stat().st_mtime}
     assert len(lab.stores()) == 2
+
+
+FROZEN = NETWORK.replace("return Net(width, depth)", "return Net(width, depth).requires_grad_(False)")
+
+
+@pytest.mark.parametrize("kind", ["random", "shuffled"])
+def test_a_network_that_its_author_froze_has_twins_all_the_same(lab, kind):
+    (lab.folder / "my_net.py").write_text(FROZEN)
+    lab.write({"own": {**OWN, "layers": ["stem"]}}, "own", f"own@{kind}-1")
+    lab.run("catalogue", "fetch", "prepare", "activate")
+    stores = {open_activations(path).attrs["twin"]: open_activations(path) for path in lab.stores()}
+    trained, twin = stores[""].read("stem"), stores[kind].read("stem")
+    assert abs(np.corrcoef(trained.ravel(), twin.ravel())[0, 1]) < 0.9
+
+
+def test_how_a_network_with_weights_was_trained_has_to_be_said(lab, capsys):
+    torch.save({}, lab.folder / "w.pth")
+    lab.write({"own": {**OWN, "weights": "w.pth"}})
+    assert "nothing says how it was trained; add objective: self-supervised or supervised" in lab.refusal(
+        "catalogue", capsys
+    )
+
+
+BATCH_SECOND = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.steps = nn.LSTM(3, 4)
+
+    def forward(self, pictures):
+        return self.steps(pictures.flatten(2).permute(2, 0, 1))
+
+
+def build():
+    return Net()
+"""
+
+
+def test_values_that_are_not_one_row_per_input_are_refused(lab, capsys):
+    (lab.folder / "my_net.py").write_text(BATCH_SECOND)
+    lab.write({"own": {**OWN, "layers": ["steps"]}})
+    lab.run("catalogue", "fetch", "prepare")
+    message = lab.refusal("activate", capsys)
+    assert "layer 'steps' of own has values of shape (256, " in message and "choose another module" in message
+
+
+def test_wide_layers_are_kept_only_if_asked_for(lab, capsys):
+    wide = {**OWN, "layers": ["stem"], "size_px": 512, "arguments": {"width": 4}}
+    lab.write({"own": wide})
+    lab.run("catalogue", "fetch", "prepare")
+    assert "layer 'stem' has 262,144 units, too many to keep unasked; say how to reduce it" in lab.refusal(
+        "activate", capsys
+    )
+    lab.write({"own": wide}, {"name": "own", "reduction": {"kind": "none"}})
+    lab.run("activate")
+    assert open_activations(lab.stores()[0]).read("stem").shape[1] == 262_144

@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -148,7 +149,7 @@ def test_options_of_a_dataset(lab):
 
 
 def test_local_weights(lab, before):
-    networks = {**NETWORKS, "own": {**OWN, "weights": "w.safetensors"}}
+    networks = {**NETWORKS, "own": {**OWN, "weights": "w.safetensors", "objective": "supervised"}}
     (lab.folder / "w.safetensors").write_bytes(b"one")
     first = keys(lab, networks)
     (lab.folder / "w.safetensors").write_bytes(b"other")
@@ -271,12 +272,16 @@ def test_code_of_files_that_the_users_own_file_imports(lab, before):
     assert own_key(lab) != importing
 
 
-def test_code_of_the_package_behind_a_factory(lab, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "line", ["from their_nets.parts import WIDTH", "from .parts import WIDTH"], ids=["absolute", "relative"]
+)
+def test_code_of_the_package_behind_a_factory(lab, tmp_path, monkeypatch, line):
+    monkeypatch.delitem(sys.modules, "their_nets", raising=False)
     package = tmp_path / "site" / "their_nets"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "parts.py").write_text("WIDTH = 3\n")
-    (package / "net.py").write_text("from their_nets.parts import WIDTH\n\ndef build():\n    return WIDTH\n")
+    (package / "net.py").write_text(f"{line}\n\ndef build():\n    return WIDTH\n")
     monkeypatch.syspath_prepend(str(package.parent))
     networks = {"own": {**OWN, "factory": "their_nets.net:build"}}
     code_version.code_version.cache_clear()
@@ -284,3 +289,15 @@ def test_code_of_the_package_behind_a_factory(lab, tmp_path, monkeypatch):
     (package / "parts.py").write_text("WIDTH = 4\n")
     code_version.code_version.cache_clear()
     assert keys(lab, networks)["own"] != with_three
+
+
+def test_code_of_a_folder_beside_the_users_own_file(lab):
+    file = lab.folder / "my_net.py"
+    file.write_text("from models.backbone import WIDTH\n" + file.read_text())
+    (lab.folder / "models").mkdir()
+    (lab.folder / "models" / "__init__.py").write_text("")
+    (lab.folder / "models" / "backbone.py").write_text("from .sizes import WIDTH\n")
+    (lab.folder / "models" / "sizes.py").write_text("WIDTH = 3\n")
+    importing = own_key(lab)
+    (lab.folder / "models" / "sizes.py").write_text("WIDTH = 4\n")
+    assert own_key(lab) != importing

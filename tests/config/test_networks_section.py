@@ -52,6 +52,8 @@ def refusal(lab, networks, *models):
         ({"family": "vit", "config": {"num_hidden_layers": "2"}}, ["networks.x.family", "config.num_hidden_layers"]),
         ({"family": "vit", "config": {"num_hidden_layers": 0}}, ["networks.x.family", "config.num_hidden_layers is 0"]),
         ({"family": "convnext", "config": {"depths": []}}, ["networks.x.family", "config.depths is []"]),
+        ({"family": "vit", "config": {"hidden_sizze": 3}}, ["networks.x.family", "'hidden_sizze'", "'hidden_size'"]),
+        ({"family": "gpt2"}, ["networks.x.family", "an untrained gpt2 network has no tokenizer"]),
         ({"family": "vit", "seed": -1}, ["networks.x.seed", "greater than or equal to 0"]),
     ],
 )
@@ -139,7 +141,14 @@ def test_a_family_that_is_not_known_is_refused_for_pinned_networks_too(lab, tmp_
 def test_what_is_given_arrives_in_the_entry(lab):
     (lab.folder / "w.pth").write_bytes(b"weights")
     given = {"title": "Title", "citation": "Citation", "licence": "MIT", "objective": "supervised"}
-    own = {**OWN, **given, "weights": "w.pth", "arguments": {"width": 3}, "mean": [0, 0.5, 1], "input": "pictures"}
+    own = {
+        **OWN,
+        **given,
+        "weights": "w.pth",
+        "arguments": {"width": 3},
+        "mean": [0, 0.5, 1],
+        "input": "pictures",
+    }
     found = entries(lab, {"own": own, "lite": {"base": "efficientnet-lite0", "size_px": 100}})
     assert found["own"].preprocessing["size_px"] == SIDE and found["own"].preprocessing["mean"] == [0, 0.5, 1]
     assert {name: getattr(found["own"], name) for name in given} == given

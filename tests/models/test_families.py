@@ -373,7 +373,7 @@ def test_positions_of_dinov2_are_stretched_to_other_sizes(all_layers):
 
 
 def test_a_language_model_without_its_tokenizer_is_one_line(tmp_path):
-    with pytest.raises(BrokenArtifact, match=r"tokenizer\.json is missing: small-gpt2 cannot read words"):
+    with pytest.raises(BrokenArtifact, match=r"small-gpt2 cannot read words: no tokenizer\.json is beside its weights"):
         hub_network.load(entry_of("gpt2", tokenizer=tmp_path), None, None, "cpu")
 
 
@@ -408,3 +408,23 @@ def test_parameters_are_those_of_the_published_architecture(name):
     for module_name in family.block_names(module.config.to_dict()):
         module.get_submodule(module_name)
     assert family.layers(module.config.to_dict()) == entry.layers
+
+
+@pytest.mark.parametrize("model_type", ["wav2vec2", "hubert", "wavlm"])
+def test_large_speech_networks_have_a_norm_of_their_own(model_type):
+    family = FAMILIES[model_type]
+    assert [layer.name for layer in family.layers({"num_hidden_layers": 2})] == ["embedding", "block1", "block2"]
+    large = {"num_hidden_layers": 2, "do_stable_layer_norm": True}
+    assert [layer.name for layer in family.layers(large)][-1] == "norm"
+    assert hub_network.taps_of(family, large)["norm"].module == "encoder.layer_norm"
+
+
+def test_tokenizers_that_mark_words_themselves_are_refused(tmp_path):
+    from tokenizers import Tokenizer, models, normalizers
+
+    tokenizer = Tokenizer(models.BPE({"▁": 0, "▁one": 1, "<|endoftext|>": 2}, [], unk_token="▁"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.add_special_tokens(["<|endoftext|>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(LayermapError, match="small-llama: its tokenizer does not read a text word by word"):
+        hub_network.load(entry_of("llama", tokenizer=tmp_path), None, None, "cpu")
