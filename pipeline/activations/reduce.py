@@ -149,7 +149,7 @@ class Projector:
             matrix = projection_matrix(layer, units.shape[1], self._n_features, self._seed)
             parts = (matrix.indices, matrix.indptr[:-1], matrix.data)
             columns, starts, weights = (torch.from_numpy(part).to(units.device) for part in parts)
-            self._bags[layer] = columns.long(), starts.long(), weights
+            self._bags[layer] = columns.int(), starts.int(), weights
         columns, starts, weights = self._bags[layer]
         # a feature is a weighted bag of units; the batch lies innermost, so that each unit is read as one line
         table = units.T.contiguous()
