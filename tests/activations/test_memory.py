@@ -11,7 +11,7 @@ from tests.activations.own_study import OWN, ROOT, Lab, picture_set, random_pict
 
 pytestmark = pytest.mark.study
 EXTRACT = """
-import resource, sys
+import sys
 from pathlib import Path
 from pipeline.activations.stage import extract_activations
 from pipeline.artifacts.store import standard_attrs
@@ -25,7 +25,9 @@ extract_activations(
     reduction=model.choice.reduction, weights_folder=None, device="cpu", batch_size=32,
     attrs=standard_attrs("activations", "test", "c", "i"),
 )
-print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# not ru_maxrss, which a process inherits from the one that started it
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+print(1024 * int(peak.split()[1]))
 """
 # Free memory goes back to the system at once: what is measured is in use, and not what the allocator keeps.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
