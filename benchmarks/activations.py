@@ -209,6 +209,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, help="of all loops; by default as extraction itself chooses it")
     parser.add_argument("--thingsvision", type=Path, metavar="PYTHON", help="an interpreter that has thingsvision")
     parser.add_argument("--folder", type=Path, help="for stores while it runs (default: the system's temporary folder)")
+    parser.add_argument("--rounds", type=int, help="of each comparison (default: 5)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help=f"also into {RESULTS.name}")
     return parser.parse_args(arguments)
@@ -216,7 +217,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    lines = report(options, options.sizes)
+    sizes = options.sizes if options.rounds is None else dataclasses.replace(options.sizes, rounds=options.rounds)
+    lines = report(options, sizes)
     sys.stdout.write("\n".join(lines) + "\n")
     if options.write:
         text = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else "# Results\n"
