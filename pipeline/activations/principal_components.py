@@ -52,12 +52,9 @@ class OntoComponents:
 
 def narrow(project: Projector, layer: str, values: Any) -> np.ndarray:
     """Units (n, n_units) as they are, or projected where there are more than `LARGEST_FITTED`."""
-    from pipeline.activations.reduce import keep_units
+    from pipeline.activations.reduce import keep_units, n_units_of
 
-    n_units = 1
-    for size in values.shape[1:]:
-        n_units *= int(size)
-    return project(layer, values) if n_units > LARGEST_FITTED else keep_units(layer, values)
+    return project(layer, values) if n_units_of(values) > LARGEST_FITTED else keep_units(layer, values)
 
 
 def fit_components(

@@ -68,6 +68,13 @@ def keep_units(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
     return np.array(_on_cpu(values.reshape(values.shape[0], -1)), dtype=np.float32)
 
 
+def n_units_of(values: Any) -> int:
+    """Units of a layer's values (n, …)."""
+    from math import prod
+
+    return prod(int(size) for size in values.shape[1:])
+
+
 def narrow_only(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
     """Every unit, where a study says nothing of reductions; wide layers have to be asked for.
 
@@ -76,9 +83,7 @@ def narrow_only(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
     LayermapError
         The layer has more than `LARGEST_UNASKED` units.
     """
-    from math import prod
-
-    n_units = prod(int(size) for size in values.shape[1:])
+    n_units = n_units_of(values)
     if n_units > LARGEST_UNASKED:
         raise LayermapError(
             f"layer '{layer}' has {n_units:,} units, too many to keep unasked; say how to reduce it, e.g. reduction: "

@@ -12,6 +12,13 @@ SOURCES = ("base", "hub", "checkpoint", "family", "factory")
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
 OF_FACTORIES = ("layers", "weights", "arguments", "modality", "input")
 OF_FAMILIES = ("config",)
+SHOWN = {
+    *("size_px", "mean", "sd"),
+    *("n_frames", "frame_interval_s", "time_axis"),
+    *("sampling_rate_hz", "window_s", "stride_s", "standardise", "rms"),
+    *("window_tokens", "stride_tokens"),
+}
+"""The fields that say how stimuli are shown."""
 
 
 class LayerSpec(Section):
@@ -127,7 +134,4 @@ class NetworkSection(Section):
     @property
     def shown(self) -> dict[str, Any]:
         """What the study says of how stimuli are shown."""
-        names = ("size_px", "mean", "sd", "n_frames", "frame_interval_s", "time_axis", "sampling_rate_hz", "window_s")
-        names += ("stride_s", "standardise", "rms", "window_tokens", "stride_tokens")  # type: ignore[assignment]
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+        return self.model_dump(mode="json", include=SHOWN, exclude_none=True)

@@ -1,15 +1,5 @@
-"""A user's folder with pictures, cells and a network of their own."""
+"""A user's folder with pictures, cells and a network of their own, as the tests of extraction have it."""
 
-from pathlib import Path
+from tests.activations.conftest import lab
 
-import pytest
-
-from tests.activations.own_study import OWN, Lab
-
-
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    made = Lab(tmp_path)
-    made.write({"own": OWN})
-    monkeypatch.chdir(made.work)
-    return made
+__all__ = ["lab"]
