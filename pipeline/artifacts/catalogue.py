@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class RawFile(_Strict):
-    """One file to fetch. At least one digest is given for pinned files."""
+    """One file to fetch. At least one digest is given for pinned files; the digest of any other is recorded beside it."""
 
     path: str = Field(description="where it goes, relative to data/raw/<dataset>/")
     url: str = Field(description="public address; also HOST/PATH in a mirror")
@@ -30,6 +30,14 @@ class RawFile(_Strict):
     sha256: str | None = Field(None, description="SHA-256 of the contents, hex")
     md5: str | None = Field(None, description="MD5 of the contents, hex")
     git_sha1: str | None = Field(None, description="git blob SHA-1 of the contents, hex")
+    holds: tuple[str, ...] = Field(
+        (), description="datasets that the HDF5 or npz file must hold; it is opened for that"
+    )
+    contents: str | None = Field(None, description="the text itself, where the catalogue brings it")
+    part: int | None = Field(
+        None,
+        description="number of the subject or experiment that needs it, in the order in which `limit` takes them, from 1",
+    )
 
 
 class Run(_Strict):

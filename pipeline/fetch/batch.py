@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path, PurePosixPath
 
-from pipeline.artifacts.catalogue import FetchedFile, RawFile, Receipt, open_receipt, write_json
-from pipeline.errors import BrokenArtifact, FetchError
+from pipeline.artifacts.catalogue import FetchedFile, RawFile, Receipt, write_json
+from pipeline.errors import FetchError
 from pipeline.fetch.connections import Connections
 from pipeline.fetch.download import download
 from pipeline.fetch.failures import Stopped
-from pipeline.fetch.local_files import needs_no_space
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.part_file import PartFile
-from pipeline.fetch.progress import Progress, human_bytes
+from pipeline.fetch.progress import Progress
 from pipeline.fetch.settings import FetchSettings
+from pipeline.fetch.space import check_disk_space
 
 
 def fetch_files(
@@ -48,9 +46,9 @@ def fetch_files(
     """
     settings = settings or FetchSettings()
     files = _distinct(files)
-    check_disk_space(files, folder, what)
-    earlier = _earlier_digests(receipt_path)
+    plan = check_disk_space(files, folder, what)
     progress = Progress(f"fetch {what}", sum(file.bytes or 0 for file in files))
+    progress.say(plan)
     connections = Connections(settings)
 
     def one(file: RawFile) -> FetchedFile:
@@ -62,7 +60,6 @@ def fetch_files(
             settings=settings,
             progress=progress,
             connections=connections,
-            earlier_sha256=earlier.get((file.path, file.url)),
         )
 
     pool = ThreadPoolExecutor(settings.connections, thread_name_prefix="fetch")
@@ -92,34 +89,3 @@ def _distinct(files: Sequence[RawFile]) -> list[RawFile]:
         if by_path.setdefault(str(path), file) != file:
             raise FetchError(f"{path} stands in the catalogue twice, as {by_path[str(path)].url} and {file.url}")
     return [by_path[path] for path in sorted(by_path)]
-
-
-def _earlier_digests(receipt_path: Path) -> dict[tuple[str, str], str]:
-    try:
-        return {(file.path, file.url): file.sha256 for file in open_receipt(receipt_path).files}
-    except BrokenArtifact:
-        return {}
-
-
-def check_disk_space(files: Sequence[RawFile], folder: Path, what: str) -> None:
-    """Refuse to start what cannot end.
-
-    Raises
-    ------
-    FetchError
-        The known sizes of missing files exceed the free space; the message names both.
-    """
-    missing = 0
-    for file in files:
-        destination = folder / file.path
-        if not destination.exists() and not needs_no_space(file.url, folder):
-            missing += max(0, (file.bytes or 0) - PartFile(destination).size())
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    free = shutil.disk_usage(existing).free
-    if missing > free:
-        raise FetchError(
-            f"{what} needs {human_bytes(missing)} more in {folder}, where {human_bytes(free)} are free: "
-            "free some space, or run in another folder with --directory"
-        )

@@ -18,10 +18,12 @@ from pipeline.fetch.digests import check_contents, is_pinned
 from pipeline.fetch.failures import Unavailable, WrongContents
 from pipeline.fetch.http_transfer import HttpTransfer
 from pipeline.fetch.hub_files import at_endpoint
+from pipeline.fetch.inner_checks import check_inside
 from pipeline.fetch.local_files import local_path, take_local
 from pipeline.fetch.mirror import Mirror, split_address
 from pipeline.fetch.part_file import PartFile
 from pipeline.fetch.progress import Progress
+from pipeline.fetch.recorded_digests import digest_file, read_digest, record_digest
 from pipeline.fetch.settings import FetchSettings
 
 
@@ -33,17 +35,16 @@ def download(
     settings: FetchSettings | None = None,
     progress: Progress | None = None,
     connections: Connections | None = None,
-    earlier_sha256: str | None = None,
 ) -> FetchedFile:
     """Make ``destination`` the file that was asked for; what is right already is only checked.
 
-    The mirror is asked first; what it does not hold comes from the public address.
+    The mirror is asked first; what it does not hold comes from the public address. A file without a published digest
+    has its own recorded beside it when it first comes, and is held to that ever after.
 
     Parameters
     ----------
     destination : final path; ``NAME.part`` beside it is resumed and left after an interruption
     connections : shared by the files of a batch
-    earlier_sha256 : what an earlier receipt says of the file; finds changed bytes of files without a pinned digest
 
     Raises
     ------
@@ -65,9 +66,12 @@ def download(
                 # data that somebody else keeps: nothing can be mended, so no lock is needed
                 return _fetched(file, destination, check_contents(destination, file, str(destination)))
             with lock_or_wait(destination, settings, progress):
-                sha256 = _intact(file, destination, earlier_sha256, progress)
+                known = None if is_pinned(file) else read_digest(destination)
+                expected = file if known is None else file.model_copy(update={"sha256": known})
+                sha256 = _intact(expected, destination, progress)
                 if sha256 is None:
-                    sha256 = _fetch(file, destination, mirror, settings, progress, connections)
+                    with _recorded(destination, known):
+                        sha256 = _fetch(expected, destination, mirror, settings, progress, connections)
                 else:
                     _count(file, destination.stat().st_size, progress)
                 return _fetched(file, destination, sha256)
@@ -83,13 +87,29 @@ def _fetched(file: RawFile, destination: Path, sha256: str) -> FetchedFile:
     return FetchedFile(path=file.path, url=file.url, bytes=destination.stat().st_size, sha256=sha256)
 
 
-def _intact(file: RawFile, destination: Path, earlier_sha256: str | None, progress: Progress) -> str | None:
+@contextlib.contextmanager
+def _recorded(destination: Path, known: str | None) -> Iterator[None]:
+    """Say where the digest that a file was held to comes from."""
+    try:
+        yield
+    except WrongContents as error:
+        if known is None:
+            raise
+        raise WrongContents(
+            f"{error} (recorded when it was first fetched; if it was published anew, delete {digest_file(destination)} "
+            "and what was prepared from it)"
+        ) from error
+
+
+def _intact(file: RawFile, destination: Path, progress: Progress) -> str | None:
     """SHA-256 of a finished file that is right; None, after a line that says why, otherwise."""
     if not destination.exists():
         return None
-    expected = file if is_pinned(file) else file.model_copy(update={"sha256": earlier_sha256})
     try:
-        sha256 = check_contents(destination, expected, str(destination))
+        sha256 = check_contents(destination, file, str(destination))
+        if not is_pinned(file):
+            check_inside(destination, file.path, file.holds, str(destination))
+            record_digest(destination, sha256)
     except WrongContents as error:
         progress.say(f"warning: {str(error).partition(': ')[0]}; it is fetched again")
         return None
@@ -105,6 +125,11 @@ def _fetch(
     progress: Progress,
     connections: Connections,
 ) -> str:
+    if file.contents is not None:
+        part = PartFile(destination)
+        with part.start(file.url, None) as stream:
+            stream.write(file.contents.encode())
+        return _settle(part, destination, file, "the catalogue")
     local = local_path(file.url)
     if local is not None:
         sha256 = take_local(local, file, destination)
@@ -150,12 +175,11 @@ def _transfer(
     try:
         try:
             transfer.run()
-            sha256 = check_contents(part.path, file, url)
+            return _settle(part, destination, file, url)
         except WrongContents:
             part.discard()
             transfer.run()
-            sha256 = check_contents(part.path, file, url)
-        part.finish(destination)
+            return _settle(part, destination, file, url)
     except WrongContents:
         part.discard()
         raise
@@ -163,6 +187,18 @@ def _transfer(
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             part.discard()  # a disk filled to the brim helps nobody
         raise
+
+
+def _settle(part: PartFile, destination: Path, file: RawFile, origin: str) -> str:
+    """Give the bytes that came their name, once size, digests and what they must hold are right; their SHA-256.
+
+    The digest is recorded first: a run killed in between fetches the file again, and the same bytes of it.
+    """
+    sha256 = check_contents(part.path, file, origin)
+    check_inside(part.path, file.path, file.holds, origin)
+    if not is_pinned(file):
+        record_digest(destination, sha256)
+    part.finish(destination)
     return sha256
 
 
@@ -176,8 +212,7 @@ def _copy(source: Path, file: RawFile, destination: Path, settings: FetchSetting
             part.path.symlink_to(source)
         else:
             shutil.copyfile(source, part.path)
-        sha256 = check_contents(part.path, file, str(source))
-        part.finish(destination)
+        sha256 = _settle(part, destination, file, str(source))
     except BaseException:
         part.discard()
         raise

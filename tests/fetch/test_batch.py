@@ -59,7 +59,7 @@ def test_the_first_failure_ends_the_batch_without_receipt(server, settings, nois
             assert path.read_bytes() == server.files[f"data.example.invalid/{path.name}"].body
 
 
-def test_an_earlier_receipt_finds_changed_bytes_of_files_without_a_digest(tmp_path: Path, settings, capsys) -> None:
+def test_a_recorded_digest_finds_changed_bytes_of_unpinned_files(tmp_path: Path, settings, capsys) -> None:
     source = tmp_path / "mirror/a.org/b.txt"
     source.parent.mkdir(parents=True)
     source.write_text("as published")

@@ -14,9 +14,9 @@ import pytest
 
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.errors import LayermapError
-from pipeline.fetch.batch import check_disk_space
 from pipeline.fetch.download import download
 from pipeline.fetch.mirror import Mirror
+from pipeline.fetch.space import check_disk_space
 
 SIZE = 2_000_000
 

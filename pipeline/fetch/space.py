@@ -1,0 +1,80 @@
+"""Before the first byte: how many files, how much, how long, and whether it fits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.artifacts.catalogue import RawFile
+from pipeline.errors import FetchError
+from pipeline.fetch.local_files import needs_no_space
+from pipeline.fetch.part_file import PartFile
+from pipeline.fetch.progress import human_bytes, human_time
+
+ASSUMED_BYTES_PER_S = 10e6
+"""A usual line (80 Mbit/s), for the estimate before anything has come."""
+
+
+def missing_bytes(file: RawFile, folder: Path) -> int:
+    """What has still to come of a file; 0 where its size is not known."""
+    destination = folder / file.path
+    if destination.exists() or needs_no_space(file.url, folder):
+        return 0
+    return max(0, (file.bytes or 0) - PartFile(destination).size())
+
+
+def check_disk_space(files: Sequence[RawFile], folder: Path, what: str) -> str:
+    """Say what has to be fetched, and refuse to start what cannot end.
+
+    Returns
+    -------
+    str
+        One line: files and bytes to fetch, what is there, free space, time on a usual line.
+
+    Raises
+    ------
+    FetchError
+        The known sizes of missing files exceed the free space; the message names both, and which ``limit`` would fit.
+    """
+    needed = {file.path: missing_bytes(file, folder) for file in files}
+    free = shutil.disk_usage(_existing(folder)).free
+    total = sum(needed.values())
+    if total > free:
+        raise FetchError(
+            f"{what} needs {human_bytes(total)} more in {folder}, where {human_bytes(free)} are free: "
+            f"free some space, or run in another folder with --directory{_smaller(files, needed, free)}"
+        )
+    there = sum((folder / file.path).exists() for file in files)
+    unknown = sum(file.bytes is None and not (folder / file.path).exists() for file in files)
+    parts = [f"{len(files) - there} files to fetch, {human_bytes(total)}"]
+    parts += [f"{unknown} of unknown size"] if unknown else []
+    parts += [f"{there} there already"] if there else []
+    parts += [f"{human_bytes(free)} free in {_existing(folder)}"]
+    if total:
+        parts.append(f"about {human_time(total / ASSUMED_BYTES_PER_S)} at {human_bytes(ASSUMED_BYTES_PER_S)}/s")
+    return f"fetch {what}: {', '.join(parts)}"
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _smaller(files: Sequence[RawFile], needed: dict[str, int], free: int) -> str:
+    """The largest ``limit`` that fits, for datasets that say which of their files each part needs."""
+    if all(file.part is None for file in files):
+        return ""
+    fits, so_far = None, 0
+    parts = sorted({file.part or 0 for file in files})
+    for part in parts:
+        so_far += sum(needed[file.path] for file in files if (file.part or 0) == part)
+        if so_far > free:
+            break
+        fits = part, so_far
+    if fits is None or fits[0] == 0:
+        first = sum(needed[file.path] for file in files if (file.part or 0) <= next(p for p in parts if p))
+        return f"; even limit=1 needs {human_bytes(first)}"
+    return f", or take less: --config limit={fits[0]} needs {human_bytes(fits[1])}"
