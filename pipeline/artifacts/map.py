@@ -73,6 +73,9 @@ SUMMARY_COLUMNS = {
     "depth_index": "f",
     "depth_ci_low": "f",
     "depth_ci_high": "f",
+    "hierarchy_index": "f",  # (place of the best layer from shallow, 1 for the first) / number of layers
+    "hierarchy_ci_low": "f",
+    "hierarchy_ci_high": "f",
     "ceiling": "f",
     "ceiling_kind": "s",
     "score_normalised": "f",

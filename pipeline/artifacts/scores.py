@@ -16,15 +16,24 @@ variable                   dims                         meaning
 ``ceiling_kind``           (target,)                    how the ceiling was estimated
 ``constant``               (target,)                    1 where the responses do not vary: score 0, flagged
 ``predicted, measured``    (example, sample)            held-out predictions of the best targets
+``nuisance_share``         (regressor, target)          optional: share of single-trial variance, see below
 =========================  ===========================  =====================================
 
 Coordinates: ``layer, layer_index, relative_depth, pathway (layer)``; ``target, region, compartment,
 subject (target)``; ``block_start (block)`` in s or item number; ``block_item (block)`` and ``block_category
 (block)`` (empty strings where they do not apply); ``sample_time (sample)`` (s, or item number);
-``example_target, example_layer (example)``.
+``example_target, example_layer (example)``; ``member (target)`` where recordings name theirs.
+
+``nuisance_share`` is there where nuisance regressors were taken out of the responses, which ``nuisance`` in attr
+``split`` lists. Coordinate ``regressor`` is ``all`` (jointly), then each (its unique share). Not bounded by 0; NaN
+where a regressor was not measured or does not vary from repeat to repeat.
 
 **Geometry scores** hold what a bootstrap over items needs: ``model_similarity (layer, item, item2)``,
-the measured ``similarity (item, item2, target)``, ``reliability, ceiling (target)``.
+the measured ``similarity (item, item2, target)``, ``reliability, ceiling (target)``, and beside them
+``reference_similarity (target, target2)``, how alike two targets' matrices are. Those of recordings, whose targets
+are one animal's region each, also hold ``stretch (item)``: items, or blocks of time, with one number are drawn
+together (without it, each by itself), and ``leave_one_out (target)``: agreement of an animal's matrix with the mean
+of the others', NaN for an animal alone.
 
 Both carry attrs ``study, analysis, group, model, objective, metric, n_subjects, split`` (JSON: how the
 samples were divided), ``seed``, ``ci_unit`` (``block`` or ``item``), ``weights_sha256``.

@@ -10,7 +10,7 @@ from pipeline.config.base import MetricSection
 
 
 class RsaOptions(MetricSection):
-    """Compare a layer's item × item similarities with measured ones."""
+    """Compare a layer's item × item similarities with measured ones, or with those of recorded cells."""
 
     kind: Literal["rsa"] = "rsa"
     similarity: Literal["pearson"] = Field(
@@ -18,6 +18,28 @@ class RsaOptions(MetricSection):
     )
     comparison: Literal["spearman", "kendall", "pearson"] = Field(
         "spearman", description="how two upper triangles are compared"
+    )
+    block_s: float | None = Field(
+        None,
+        gt=0,
+        description="recordings in time: length of the blocks whose mean responses are compared, in s, a whole "
+        "multiple of the sample interval; needed for time, refused for items",
+    )
+    stretch_s: float = Field(
+        3.0,
+        gt=0,
+        description="recordings in time: neighbouring blocks are drawn and halved together, in stretches of at least "
+        "this length, in s",
+    )
+    centred: bool = Field(
+        False,
+        description="recordings: remove each cell's and each feature's mean over blocks or items before correlating",
+    )
+    min_cells: int = Field(
+        5, ge=2, description="recordings: a region in which an animal has fewer cells is left out for that animal"
+    )
+    nuisance: tuple[Literal["running_speed", "pupil_area"], ...] = Field(
+        (), description="recordings: what is regressed out of single repeats before they are averaged"
     )
     n_splits: int = Field(20, ge=2, description="random halvings of the items for the nested choice of the layer")
     seed: int = Field(0, ge=0, description="seed of the halvings")

@@ -78,9 +78,26 @@ class DatasetPlan:
 
     @property
     def prep_key(self) -> str:
-        """Key of what is prepared: all options and the code that reads them."""
-        options = self.options.model_dump(mode="json") | self.contents
-        return key_of({"catalogue": self.key, "options": options, "code": code_version(self.module)})
+        """Key of recordings: the options that decide what they hold, and the code that reads them."""
+        return self._key_of_options(self.entry.recorded)
+
+    @property
+    def stimulus_key(self) -> str:
+        """Key of stimuli: the options that decide what they look like, and the code that makes them."""
+        return self._key_of_options(self.entry.recorded if self.entry.shown is None else self.entry.shown)
+
+    def _key_of_options(self, names: tuple[str, ...] | None) -> str:
+        """All options and the catalogue, or only the options of these names."""
+        options = self.options.model_dump(mode="json")
+        code = code_version(self.module)
+        if names is not None:
+            return key_of({"dataset": self.kind, "options": {name: options[name] for name in names}, "code": code})
+        return key_of({"catalogue": self.key, "options": options | self.contents, "code": code})
+
+    @property
+    def shares_stimuli(self) -> bool:
+        """Whether selections that differ share their stimuli: the key then holds all that a stimulus is made of."""
+        return self.entry.shown is not None
 
     @property
     def simulation_models(self) -> tuple[str, ...]:
@@ -99,7 +116,7 @@ class DatasetPlan:
         return paths.raw_folder(self.kind, self.key, self.entry.simulated or self.entry.contents is not None)
 
     def stimulus_path(self, name: str) -> Path:
-        return paths.stimulus(self.kind, self.prep_key, name)
+        return paths.stimulus(self.kind, self.stimulus_key, name)
 
     def recording_path(self, name: str) -> Path:
         return paths.recording(self.kind, self.prep_key, name)
@@ -158,7 +175,7 @@ class ModelPlan:
                 "rate": [entry.rate, entry.convolved],
                 "reduction": self.choice.reduce_by.model_dump(mode="json"),
                 "precision": self.choice.precision,
-                "stimulus": [dataset.prep_key, stimulus],
+                "stimulus": [dataset.stimulus_key, stimulus],
                 "code": code_version("pipeline.activations.stage", *_modules_of(entry)),
                 "own_code": [code_of_file(path) for path in entry.code],
             }
@@ -270,12 +287,13 @@ class StudyPlan:
         return paths.report(self.name)
 
     def map_key(self) -> str:
-        """What decides the map besides the scores: inference settings, contrasts, order of regions, code."""
+        """What decides the map besides the scores: inference settings, contrasts, order of regions, streams, code."""
         return key_of(
             {
                 "inference": self.study.inference.model_dump(mode="json"),
                 "contrasts": {p.name: [c.model_dump(mode="json") for c in p.analysis.contrasts] for p in self.analyses},
                 "region_order": {p.name: p.analysis.region_order for p in self.analyses},
+                "streams": {p.name: [s.model_dump(mode="json") for s in p.analysis.streams] for p in self.analyses},
                 "within_category": {p.name: getattr(p.options, "within_category", False) for p in self.analyses},
                 "models": {p.name: [m.name for m in p.models] for p in self.analyses},
                 "code": code_version("pipeline.inference.stage"),

@@ -83,6 +83,22 @@ class Contrast(Section):
         return self
 
 
+class StreamAssignment(Section):
+    """Which regions count as ventral and which as dorsal; a region may be in neither."""
+
+    name: str = Field(pattern=r"^[^():]+$", description="what the report calls it: no brackets, no colon")
+    ventral: tuple[str, ...] = Field(min_length=1, description="regions of the ventral stream")
+    dorsal: tuple[str, ...] = Field(min_length=1, description="regions of the dorsal stream")
+
+    @model_validator(mode="after")
+    def _regions_differ(self) -> StreamAssignment:
+        regions = [*self.ventral, *self.dorsal]
+        for region in regions:
+            if regions.count(region) > 1:
+                raise ValueError(f"streams '{self.name}': region '{region}' is listed twice; keep it in one stream")
+        return self
+
+
 class Analysis(Section):
     """One dataset scored with one metric for several models."""
 
@@ -91,12 +107,24 @@ class Analysis(Section):
     metric: MetricOptions = Field(description="the metric and its options")
     contrasts: tuple[Contrast, ...] = Field((), description="model − reference comparisons")
     region_order: tuple[str, ...] = Field((), description="regions in the order shown; others follow")
+    streams: tuple[StreamAssignment, ...] = Field(
+        (), description="assignments of regions to the ventral and the dorsal stream; each is reported"
+    )
 
     @field_validator("models", mode="before")
     @classmethod
     def _names_are_models(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("streams")
+    @classmethod
+    def _names_of_streams_differ(cls, value: tuple[StreamAssignment, ...]) -> tuple[StreamAssignment, ...]:
+        names = [assignment.name for assignment in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"streams '{name}' are listed twice; give each assignment its own name")
         return value
 
     @property

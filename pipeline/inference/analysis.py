@@ -41,6 +41,17 @@ class ContrastSpec(Protocol):
     def pathway(self) -> str | None: ...
 
 
+class StreamSpec(Protocol):
+    """Which regions count as ventral and which as dorsal; `pipeline.config.study.StreamAssignment` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def ventral(self) -> Sequence[str]: ...
+    @property
+    def dorsal(self) -> Sequence[str]: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class AnalysisScores:
     """One analysis of a study.
@@ -54,6 +65,7 @@ class AnalysisScores:
     region_order : regions in the order shown and tested; others follow
     models : in the order shown, twins spelled out
     paths : one scores file per (group, model)
+    streams : assignments of regions to the ventral and the dorsal stream, each compared in turn
     """
 
     name: str
@@ -63,3 +75,4 @@ class AnalysisScores:
     region_order: Sequence[str]
     models: Sequence[str]
     paths: Sequence[Path]
+    streams: Sequence[StreamSpec] = ()

@@ -9,7 +9,7 @@ the twins as well, but not for a reference of another architecture, whose layer 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from pipeline.errors import UnknownName
 from pipeline.inference.analysis import ContrastSpec
 from pipeline.inference.bootstrap import interval, share_above_zero
 from pipeline.inference.estimates import Estimate
-from pipeline.inference.places import Place
+from pipeline.inference.places import ALL, MEAN, Place
 from pipeline.inference.twin_names import twin_of, twins_of
 
 if TYPE_CHECKING:
@@ -113,6 +113,17 @@ def outcome_of(estimate: Estimate, fixed_layers: Sequence[str], confidence: floa
     )
 
 
+def regions_by_subject(outcomes: Sequence[Outcome]) -> list[dict[str, Outcome]]:
+    """Region → whole-region outcome, of ``all`` and ``mean`` where they exist, else of each subject."""
+    averages = [outcome for outcome in outcomes if outcome.place.subject in (ALL, MEAN)]
+    found: dict[tuple[str, str], dict[str, Outcome]] = {}
+    for outcome in averages or outcomes:
+        place = outcome.place
+        by_region = found.setdefault((place.group, place.subject), {})
+        by_region.setdefault(place.region, outcome)  # the mean over compartments comes first
+    return list(found.values())
+
+
 def contrast_rows(
     where: dict[str, Any],
     contrasts: Sequence[ContrastSpec],
@@ -158,6 +169,17 @@ def contrast_rows(
                 }
             )
     return rows
+
+
+def difference_of(first: tuple[float, NDArray[Any]], second: tuple[float, NDArray[Any]]) -> tuple[float, NDArray[Any]]:
+    """First − second, each a score with its draws: paired where the same units were drawn, else by their number."""
+    n_draws = min(first[1].size, second[1].size)
+    return first[0] - second[0], first[1][:n_draws] - second[1][:n_draws]
+
+
+def fewest_units(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome that an interval over several of them goes by: the fewer the units, the wider it is made."""
+    return min(outcomes, key=lambda outcome: outcome.n_units)
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:

@@ -1,8 +1,15 @@
-"""Depth index: where along a network's depth the scores of a region are gathered.
+"""Where along a network's depth a region lies: depth index and hierarchy index.
 
 Layers weigh by how far they exceed the lowest layer, ``w = max(0, score − lowest)``, and the index is
 ``Σ w·relative_depth / Σ w``. A flat profile would give about .5 whatever the region does, so the index is
 undefined where the profile is flat within its error.
+
+The hierarchy index is the place of the best layer among all layers, divided by their number. The best layer is the one
+chosen most often on data other than those it is scored on.
+
+References
+----------
+Bakhtiari et al. 2021, NeurIPS 34:25164–25178 (hierarchy index, there of the layer that is best on all data).
 """
 
 from __future__ import annotations
@@ -12,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.inference.bootstrap import interval
+from pipeline.inference.layer_choice import by_depth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +32,19 @@ def depth_index(score: NDArray[Any], relative_depth: NDArray[Any]) -> NDArray[An
     varies = np.isfinite(total) & (total > 0)
     index: NDArray[Any] = (weight * relative_depth).sum(axis=1) / np.where(varies, total, 1)
     return np.where(varies, index, np.nan)
+
+
+def hierarchy_index(best: NDArray[np.intp], relative_depth: NDArray[Any]) -> NDArray[np.float64]:
+    """Place of the best layer from shallow (1) to deep, divided by the number of layers; NaN where there is none.
+
+    Parameters
+    ----------
+    best : (draw,) number of the layer, −1 for none
+    relative_depth : (layer,) within one pathway
+    """
+    place = np.empty(relative_depth.size)
+    place[by_depth(relative_depth)] = np.arange(1, relative_depth.size + 1)
+    return np.asarray(np.append(place / relative_depth.size, np.nan)[best])  # index −1 takes the NaN
 
 
 def is_flat(nested_draws: NDArray[Any], spread_draws: NDArray[Any], confidence: float, n_units: int) -> bool:

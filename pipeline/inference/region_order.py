@@ -16,9 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.inference.bootstrap import interval, share_above_zero
-from pipeline.inference.contrasts import ModelOutcomes, Outcome, row_of
+from pipeline.inference.contrasts import (
+    ModelOutcomes,
+    Outcome,
+    difference_of,
+    fewest_units,
+    regions_by_subject,
+    row_of,
+)
 from pipeline.inference.pathways import pathways_of
-from pipeline.inference.places import ALL, MEAN
 from pipeline.inference.twin_names import twin_of
 
 if TYPE_CHECKING:
@@ -80,7 +86,7 @@ def order_rows(
         for pathway, places in (outcome.pathways or {"": outcome.places}).items():
             if _n_depths(outcome.layers, pathway) < FEWEST_LAYERS:
                 continue
-            for by_region in _subjects(places):
+            for by_region in regions_by_subject(places):
                 for first, second in region_pairs(region_order):
                     if first in by_region and second in by_region:
                         row = _row(model, pathway, by_region[first], by_region[second], confidence)
@@ -94,32 +100,22 @@ def _n_depths(layers: LayerAxis, pathway: str) -> int:
     return np.unique(depths[pathways_of(layers.pathway)[pathway]] if pathway else depths).size
 
 
-def _subjects(outcomes: Sequence[Outcome]) -> list[dict[str, Outcome]]:
-    """Region → whole-region outcome, for each subject that the order is tested in."""
-    averages = [outcome for outcome in outcomes if outcome.place.subject in (ALL, MEAN)]
-    found: dict[tuple[str, str], dict[str, Outcome]] = {}
-    for outcome in averages or outcomes:
-        place = outcome.place
-        by_region = found.setdefault((place.group, place.subject), {})
-        by_region.setdefault(place.region, outcome)  # the mean over compartments comes first
-    return list(found.values())
-
-
 def _row(model: str, pathway: str, first: Outcome, second: Outcome, confidence: float) -> dict[str, Any]:
-    draws = second.depth_draws - first.depth_draws
-    low, high = interval(draws, confidence, first.n_units)
+    difference, draws = difference_of((second.depth, second.depth_draws), (first.depth, first.depth_draws))
+    basis = fewest_units((first, second))
+    low, high = interval(draws, confidence, basis.n_units)
     name = OrderName(first.place.region, second.place.region, pathway)
     unpredicted = [one.place.region for one in (first, second) if not one.predicted]
     caution = f"; {' and '.join(unpredicted)} not predicted above 0" if unpredicted else ""
     return {
-        **row_of(first),
+        **row_of(basis),
         "contrast": str(name),
         "region": name.pair,
         "model": model,
         "reference": model,
         "model_score": second.depth,
         "reference_score": first.depth,
-        "difference": second.depth - first.depth,
+        "difference": difference,
         "ci_low": float(low),
         "ci_high": float(high),
         "probability_above_zero": share_above_zero(draws),

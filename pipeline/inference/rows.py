@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.inference.analysis import InferenceSettings
 from pipeline.inference.batch import Batch, ModelScores
 from pipeline.inference.bootstrap import interval
-from pipeline.inference.depth_index import is_flat
+from pipeline.inference.depth_index import hierarchy_index, is_flat
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.layer_choice import best_layer_set, distinguishable
 from pipeline.inference.pathways import WHOLE, in_one_pathway, in_order
@@ -176,6 +176,14 @@ def depth_bounds(
     )
 
 
+def _hierarchy(estimate: Estimate, confidence: float) -> tuple[float, tuple[float, float]]:
+    """Hierarchy index of the nested best layer with its percentile interval, which holds it."""
+    depth = estimate.layers.relative_depth
+    index = float(hierarchy_index(estimate.point.best, depth)[0])
+    low, high = interval(hierarchy_index(estimate.draws.best, depth), confidence, estimate.n_units)
+    return index, (float(np.minimum(index, low)), float(np.maximum(index, high)))
+
+
 def _summary(
     common: dict[str, Any],
     estimate: Estimate,
@@ -190,6 +198,7 @@ def _summary(
     if has_depth and not is_flat(estimate.draws.nested, estimate.draws.spread, settings.confidence, estimate.n_units):
         depth = float(estimate.point.depth[0])
         depth_interval = depth_bounds(depth, estimate, layers.relative_depth, settings.confidence)
+    hierarchy, hierarchy_interval = _hierarchy(estimate, settings.confidence) if has_depth else (NAN, (NAN, NAN))
     return {
         **common,
         "pathway": estimate.pathway or _name(layers.pathway, best),
@@ -204,6 +213,9 @@ def _summary(
         "depth_index": depth,
         "depth_ci_low": depth_interval[0],
         "depth_ci_high": depth_interval[1],
+        "hierarchy_index": hierarchy,
+        "hierarchy_ci_low": hierarchy_interval[0],
+        "hierarchy_ci_high": hierarchy_interval[1],
         "score_normalised": float(ceiling.normalise(estimate.held_r)),
         "n_constant": estimate.place.n_constant,
     }

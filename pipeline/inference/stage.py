@@ -18,6 +18,7 @@ from pipeline.inference.geometry_batches import geometry_batches
 from pipeline.inference.places import list_places
 from pipeline.inference.region_order import order_rows
 from pipeline.inference.rows import rows_of, summary_of
+from pipeline.inference.streams import stream_rows
 
 __all__ = ["AnalysisScores", "InferenceSettings", "build_map"]
 
@@ -81,3 +82,4 @@ def _add_batch(
     where = {**where, "metric": batch.metric}
     rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference.confidence))
     rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference.confidence))
+    rows["contrast"].extend(stream_rows(where, analysis.streams, outcomes, inference.confidence))

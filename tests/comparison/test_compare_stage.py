@@ -9,13 +9,12 @@ import xarray as xr
 
 from pipeline.artifacts.activations import ActivationWriter, LayerInfo
 from pipeline.artifacts.geometry import write_geometry
-from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.artifacts.store import standard_attrs
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
 from pipeline.comparison.stage import compare_group
-from pipeline.errors import LayermapError, SampleMismatch
+from pipeline.errors import BadConfiguration, BrokenArtifact, LayermapError, SampleMismatch
 from pipeline.inference.stage import AnalysisScores, build_map
 
 ITEMS = [f"scene{i:03d}" for i in range(40)]
@@ -141,31 +140,26 @@ def test_missing_item_is_named(tmp_path, layers):
         compare_group(runs=runs, options=RsaOptions(), layers=["layer0"], attrs=ATTRS, shuffle_seed=None)
 
 
-def test_responses_are_refused_in_one_line(tmp_path, layers):
-    recording = xr.Dataset(
-        {"responses": (("repeat", "sample", "target"), np.zeros((1, 40, 1), np.float32))},
-        coords={
-            "run": ("sample", np.array(["r"] * 40, object)),
-            "stimulus": ("sample", np.array(["s"] * 40, object)),
-            "item": ("sample", np.array(ITEMS, object)),
-            "target": ("target", np.array(["t"], object)),
-            "region": ("target", np.array(["V"], object)),
-            "subject": ("target", np.array(["m"], object)),
-            "n_repeats": (("sample", "target"), np.ones((40, 1), int)),
-        },
-        attrs={
-            **standard_attrs("recording", "test", "c", "i"),
-            "units": "dF/F",
-            "sample_kind": "item",
-            "high_pass_s": 0,
-            "z_scored": 0,
-            "n_subjects": 1,
-        },
-    )
-    write_recording(recording, tmp_path / "r.nc")
-    runs = [(tmp_path / "r.nc", activations(tmp_path / "a.zarr", layers))]
-    with pytest.raises(LayermapError, match="holds responses, but rsa needs a dataset of similarities"):
-        compare_group(runs=runs, options=RsaOptions(), layers=list(layers), attrs=ATTRS, shuffle_seed=None)
+@pytest.mark.parametrize(("name", "value"), [("block_s", 0.5), ("centred", True), ("nuisance", ("running_speed",))])
+def test_what_needs_responses_is_refused_for_similarities(tmp_path, layers, name, value):
+    matrices = {("V1", "4"): measured(layers["layer1"], 0.5, 1)}
+    with pytest.raises(
+        BadConfiguration, match=f"^{name} needs a recording of responses, but .*g.nc holds similarities"
+    ):
+        scores_of(tmp_path, layers, matrices, RsaOptions(**{name: value}))
+
+
+def test_several_sets_of_similarities_and_a_broken_file_are_one_line(tmp_path, layers):
+    runs = [(geometry(tmp_path / "g.nc", {("V1", ""): np.eye(40)}), activations(tmp_path / "a.zarr", layers))]
+    with pytest.raises(LayermapError, match="group 'g' has 2 runs"):
+        compare_group(runs=runs * 2, options=RsaOptions(), layers=None, attrs=ATTRS, shuffle_seed=None)
+    (tmp_path / "g.nc").write_bytes(b"nothing")
+    with pytest.raises(BrokenArtifact, match=r"g\.nc cannot be read"):
+        compare_group(runs=runs, options=RsaOptions(), layers=None, attrs=ATTRS, shuffle_seed=None)
+
+
+def test_similarities_are_drawn_item_by_item(tmp_path, layers):
+    assert "stretch" not in scores_of(tmp_path, layers, {("V1", "4"): measured(layers["layer1"], 0.5, 1)}).variables
 
 
 def test_map_finds_the_planted_layer_and_the_shuffled_one_finds_nothing(tmp_path, layers):

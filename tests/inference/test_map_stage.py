@@ -59,8 +59,11 @@ def test_planted_depths_come_back_for_all_mean_and_each_subject(make_planted, ma
             assert row["depth_index"] == pytest.approx(depth, abs=0.12)
             assert row["ci_low"] < row["best_layer_score"] < row["ci_high"]
             assert row["distinguishable"] == 1
+            assert row["hierarchy_index"] == (1 + int(layer[-1])) / 7
+            assert row["hierarchy_ci_low"] <= row["hierarchy_index"] <= row["hierarchy_ci_high"]
     noise = pick(summary, subject="all", region="noise").iloc[0]
     assert noise["ci_low"] < 0 < noise["ci_high"] and np.isnan(noise["depth_index"])
+    assert noise["hierarchy_ci_high"] - noise["hierarchy_ci_low"] > 0.5  # chosen by chance, and shown to be
     assert pick(summary, subject="all")["ci_unit"].unique().tolist() == ["subject"]
     assert pick(summary, subject="all")["n_subjects"].tolist() == [10] * 3
     assert pick(summary, subject="mean")["n_subjects"].tolist() == [10] * 3
@@ -162,6 +165,7 @@ def test_region_of_constant_targets_only_is_undefined_but_there(make_scores, mak
     )
     row = pick(tables["summary"], region="B").iloc[0]
     assert (row["n_targets"], row["n_constant"], row["best_layer"], row["distinguishable"]) == (0, 1, "", 0)
+    assert np.isnan([row["hierarchy_index"], row["hierarchy_ci_low"], row["hierarchy_ci_high"]]).all()
     assert np.isnan(row["best_layer_score"])
     write_map(tables, {**standard_attrs("map", "test", "c", "i"), "study": "s"}, tmp_path / "s.nc")
     assert len(open_map(tmp_path / "s.nc")[0]["row"]) == 8

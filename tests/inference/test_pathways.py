@@ -81,6 +81,8 @@ def test_planted_layers_are_found_again_in_each_pathway(found):
         assert whole["best_layer"] == own["best_layer"] == f"{path}.res{layer}"
         assert own["depth_index"] == pytest.approx(layer / (N - 1), abs=0.12)
         assert own["depth_ci_low"] <= own["depth_index"] <= own["depth_ci_high"]
+        assert own["hierarchy_index"] == (layer + 2) / (N + 1)  # the stem is the first of each pathway
+        assert own["hierarchy_ci_low"] <= own["hierarchy_index"] <= own["hierarchy_ci_high"]
         assert whole["distinguishable"] == own["distinguishable"] == 1
         other = summary.loc[region, "path2" if path == "path1" else "path1"]
         assert other["best_layer_score"] < own["best_layer_score"] - 0.3
@@ -89,7 +91,8 @@ def test_planted_layers_are_found_again_in_each_pathway(found):
 
 
 def test_depths_of_different_pathways_are_not_averaged(found):
-    assert pick(found["summary"], pathway="all")["depth_index"].isna().all()
+    columns = ["depth_index", "hierarchy_index", "hierarchy_ci_low", "hierarchy_ci_high"]
+    assert pick(found["summary"], pathway="all")[columns].isna().all(axis=None)
 
 
 def test_noise_is_found_in_no_pathway(found):

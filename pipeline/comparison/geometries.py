@@ -1,0 +1,89 @@
+"""Matrices of data that exist only as similarities, beside those of a network's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.artifacts.activations import Activations, open_activations
+from pipeline.artifacts.geometry import open_geometry
+from pipeline.comparison.measured import Compared
+from pipeline.comparison.options import RsaOptions
+from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
+from pipeline.errors import BadConfiguration, SampleMismatch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def compare_geometry(
+    geometry_path: Path,
+    activations_path: Path,
+    options: RsaOptions,
+    layers: Sequence[str] | None,
+    shuffle_seed: int | None,
+) -> Compared:
+    """Measured matrices as they are, and every layer's over the same items.
+
+    Raises
+    ------
+    SampleMismatch
+        An item of the geometry has no activations; the message names it and both files.
+    BadConfiguration
+        An option that needs recorded responses.
+    """
+    geometry = open_geometry(geometry_path)
+    _check_options(options, geometry_path)
+    activations = open_activations(activations_path)
+    rows = _rows_of_items(geometry["item"].values, activations, geometry_path)
+    layers = layers or activations.attrs["layer_order"]
+    order = np.arange(rows.size) if shuffle_seed is None else np.random.default_rng(shuffle_seed).permutation(rows.size)
+    measured = geometry["similarity"].values[np.ix_(order, order)].astype(np.float64)
+    model = np.stack([item_similarity(activations.read(layer)[rows]) for layer in layers])
+    info = {layer.name: layer for layer in activations.layers}
+    reliability = geometry["ceiling"].values.astype(np.float64)
+    pairs = upper_triangle(np.moveaxis(measured, 2, 0))
+    return Compared(
+        similarity=measured,
+        model_similarity=model,
+        reference=np.array([[compare(a, b, options.comparison) for b in pairs] for a in pairs]),
+        layers=[info[name] for name in layers],
+        item=geometry["item"].values,
+        targets={name: geometry[name].values for name in ("target", "region", "compartment", "subject")},
+        reliability=reliability,
+        ceiling=np.sqrt(np.where(reliability > 0, reliability, np.nan)),
+        ceiling_kind=np.array([f"√({geometry.attrs['ceiling_kind']})"] * reliability.size, dtype=object),
+        n_subjects=int(geometry.attrs["n_subjects"]),
+        ci_unit="item",
+        model_attrs=activations.attrs,
+        split={"kind": "random_halves", "n_splits": options.n_splits, "seed": options.seed},
+    )
+
+
+def _check_options(options: RsaOptions, source: Path) -> None:
+    """Refuse what cannot be done to similarities."""
+    asked = {"block_s": options.block_s is not None, "centred": options.centred, "nuisance": bool(options.nuisance)}
+    for name, given in asked.items():
+        if given:
+            raise BadConfiguration(
+                f"{name} needs a recording of responses, but {source} holds similarities; leave {name} out"
+            )
+
+
+def _rows_of_items(items: NDArray[np.str_], activations: Activations, source: Path) -> NDArray[np.intp]:
+    """The row of each item in the activations, matched by name."""
+    if activations.sample_kind != "item":
+        raise SampleMismatch(
+            f"{activations.path} is sampled in time, but {source} lists items; use a stimulus of images or clips"
+        )
+    row_of = {str(item): row for row, item in enumerate(activations.clock())}
+    missing = [str(item) for item in items if str(item) not in row_of]
+    if missing:
+        raise SampleMismatch(
+            f"item '{missing[0]}' of {source} ({len(missing)} of {len(items)} items) is not in {activations.path}; "
+            "prepare and activate the same stimulus again"
+        )
+    return np.array([row_of[str(item)] for item in items])
