@@ -31,7 +31,7 @@ def _analyses(arguments: argparse.Namespace, stage: str | None = None) -> list[A
 
 def _datasets(arguments: argparse.Namespace) -> list[DatasetPlan]:
     """The datasets of a study, each once."""
-    return list({plan.dataset.prep_key: plan.dataset for plan in _analyses(arguments)}.values())
+    return list({(plan.dataset.key, plan.dataset.prep_key): plan.dataset for plan in _analyses(arguments)}.values())
 
 
 def _only(what: str, wanted: str | None, known: list[str]) -> list[str]:
@@ -60,10 +60,12 @@ def _sha_of_inputs(paths: list[Path]) -> str:
 
 def run_catalogue(arguments: argparse.Namespace) -> None:
     from pipeline.artifacts.catalogue import write_json
+    from pipeline.fetch.mirror import parse_mirror
 
+    mirror = parse_mirror(arguments.mirror)
     for analysis in _analyses(arguments):
         dataset = analysis.dataset
-        catalogue = dataset.entry.catalogue(dataset.options, dataset.key)
+        catalogue = dataset.entry.catalogue(dataset.options, dataset.key, mirror.prefix if mirror else None)
         check_modalities(analysis, catalogue)
         write_json(catalogue, dataset.catalogue_path)
 
@@ -166,7 +168,9 @@ def _prepare_stimulus(dataset: DatasetPlan, name: str, inputs_sha: str) -> None:
     from pipeline.artifacts.stimulus import write_stimulus
 
     stimulus = dataset.entry.prepare_stimulus(name, dataset.raw_folder, dataset.options)
-    attrs = standard_attrs("stimulus", "layermap prepare", dataset.prep_key, inputs_sha)
+    # what several selections share is made from its own files alone
+    inputs_sha = stimulus.attrs.pop("inputs_sha", inputs_sha)
+    attrs = standard_attrs("stimulus", "layermap prepare", dataset.stimulus_key, inputs_sha)
     write_stimulus(stimulus.assign_attrs({**stimulus.attrs, **attrs}), dataset.stimulus_path(name))
 
 
@@ -176,6 +180,7 @@ def _prepare_recording(dataset: DatasetPlan, name: str, inputs_sha: str) -> None
 
     recording = dataset.entry.prepare_recording(name, dataset.raw_folder, dataset.options)
     kind = "geometry" if "item2" in recording.dims else "recording"
+    inputs_sha = recording.attrs.pop("inputs_sha", inputs_sha)
     recording = recording.assign_attrs(
         {**recording.attrs, **standard_attrs(kind, "layermap prepare", dataset.prep_key, inputs_sha)}
     )
@@ -275,6 +280,7 @@ def run_map(arguments: argparse.Namespace) -> None:
             region_order=analysis.analysis.region_order,
             models=tuple(model.name for model in analysis.models),
             paths=tuple(_score_paths(analysis)),
+            streams=analysis.analysis.streams,
         )
         for analysis in plan.analyses
     ]

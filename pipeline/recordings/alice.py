@@ -93,7 +93,7 @@ def _chosen(options: AliceOptions) -> list[str]:
     return chosen
 
 
-def catalogue(options: AliceOptions, key: str) -> Catalogue:
+def catalogue(options: AliceOptions, key: str, mirror: str | None = None) -> Catalogue:
     """All listeners in one group, as they share the story; only the chosen listeners' files."""
     chosen = _chosen(options)
     files = tuple(file for file in pinned_files(KIND) if _listener_of(file) in (None, *chosen))

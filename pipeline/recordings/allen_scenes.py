@@ -44,7 +44,7 @@ class AllenScenesOptions(DatasetOptions):
     kind: Literal["allen_scenes"] = Field("allen_scenes", description="118 natural scenes, mouse visual areas × layers")
 
 
-def catalogue(options: AllenScenesOptions, key: str) -> Catalogue:
+def catalogue(options: AllenScenesOptions, key: str, mirror: str | None = None) -> Catalogue:
     """One group, one geometry, one stimulus; files from the pinned list."""
     return Catalogue(
         dataset=KIND,

@@ -33,11 +33,15 @@ class DatasetEntry:
     ----------
     kind : the name by which a study asks for it; also the folder under ``data/raw/``
     options : its pydantic options, with ``kind: Literal[kind]``
-    catalogue : (options, key) → Catalogue; may query the network, fetches nothing
+    catalogue : (options, key, mirror) → Catalogue; may query the network, fetches nothing. ``mirror`` is an http(s)
+        prefix that stands before HOST/PATH of public addresses, or None
     prepare_stimulus : (name, raw_folder, options) → stimulus Dataset
     prepare_recording : (name, raw_folder, options) → recording or geometry Dataset
     title, citation, licence : for the report
     selection : names of the options that decide which files are needed (they make the catalogue's key)
+    shown : names of the options that decide what stimuli look like; None where all options and files do. A stimulus
+        that depends on few options is stored, and shown to networks, once for all studies that share them
+    recorded : names of the options that decide what a recording holds, likewise
     lists : files of the package that the catalogue is made from; a changed list changes every key
     simulate : (raw_folder, options, weights_folders) writes raw files; only simulated datasets have it
     simulation_models : (options) → names of the networks whose weights ``simulate`` reads
@@ -47,13 +51,15 @@ class DatasetEntry:
 
     kind: str
     options: type[DatasetOptions]
-    catalogue: Callable[[Any, str], Catalogue]
+    catalogue: Callable[[Any, str, str | None], Catalogue]
     prepare_stimulus: Callable[[str, Path, Any], xr.Dataset]
     prepare_recording: Callable[[str, Path, Any], xr.Dataset]
     title: str
     citation: str
     licence: str
     selection: tuple[str, ...] = ("kind", "limit")
+    shown: tuple[str, ...] | None = None
+    recorded: tuple[str, ...] | None = None
     lists: tuple[Path, ...] = ()
     simulate: Callable[[Path, Any, dict[str, Path]], None] | None = None
     simulation_models: Callable[[Any], tuple[str, ...]] | None = None

@@ -22,7 +22,7 @@ KIND = "files"
 GROUP = "targets"
 
 
-def catalogue(options: FilesOptions, key: str) -> Catalogue:
+def catalogue(options: FilesOptions, key: str, mirror: str | None = None) -> Catalogue:
     """All targets in one group; a recording per run, and each distinct stimulus once.
 
     Raises

@@ -39,7 +39,7 @@ class NatSoundOptions(DatasetOptions):
     kind: Literal["natsound165"] = Field("natsound165", description="165 natural sounds, six fMRI components")
 
 
-def catalogue(options: NatSoundOptions, key: str) -> Catalogue:
+def catalogue(options: NatSoundOptions, key: str, mirror: str | None = None) -> Catalogue:
     """One group, one recording, one stimulus; files from the pinned list."""
     return Catalogue(
         dataset=KIND,

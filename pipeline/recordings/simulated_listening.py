@@ -105,7 +105,7 @@ class SimulatedListeningOptions(DatasetOptions):
         )
 
 
-def catalogue(options: SimulatedListeningOptions, key: str) -> Catalogue:
+def catalogue(options: SimulatedListeningOptions, key: str, mirror: str | None = None) -> Catalogue:
     """One group: all listeners heard the same sounds and are targets of one recording; nothing is fetched."""
     from pipeline.simulation.listening import listener_name
 

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from pipeline.artifacts.catalogue import Catalogue, Group, Run, StimulusEntry
-from pipeline.errors import SampleMismatch
+from pipeline.errors import BrokenArtifact, SampleMismatch
 from pipeline.recordings.entry import DatasetEntry, DatasetOptions
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
+    from pipeline.recordings.allen.two_photon_nwb import Session
     from pipeline.simulation.mouse import MouseDesign
 
 KIND = "simulated_mouse"
 STIMULUS = "movie"
 MOVIE = "natural_movie_one"  # the Allen name under which the simulated movie is stored
 MODEL = "efficientnet-lite0"
+REMEDY = "delete its folder and run: snakemake fetch --forcerun fetch_simulated"
 
 Area = Literal["VISp", "VISl", "VISal", "VISpm", "VISam"]
 Planted = Literal["stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "head", "noise"]
@@ -92,7 +95,7 @@ class SimulatedMouseOptions(DatasetOptions):
         )
 
 
-def catalogue(options: SimulatedMouseOptions, key: str) -> Catalogue:
+def catalogue(options: SimulatedMouseOptions, key: str, mirror: str | None = None) -> Catalogue:
     """One group and one recording per mouse; nothing to fetch."""
     from pipeline.simulation.mouse import mouse_name
 
@@ -117,12 +120,12 @@ def simulate(raw_folder: Path, options: SimulatedMouseOptions, weights_folders: 
 
 def prepare_stimulus(name: str, raw_folder: Path, options: SimulatedMouseOptions) -> xr.Dataset:
     """The movie, from the template stored in the first experiment."""
-    from pipeline.recordings.allen_nwb import read_movie_frames
+    from pipeline.recordings.allen.two_photon_nwb import TwoPhotonFile
     from pipeline.simulation.mouse import experiment_path, mouse_name
     from pipeline.stimuli.movies import movie_stimulus
 
     path = experiment_path(raw_folder, mouse_name(0), next(iter(options.planted)))
-    stimulus = movie_stimulus(name, read_movie_frames(path, MOVIE), options.frame_rate_hz)
+    stimulus = movie_stimulus(name, TwoPhotonFile(path, REMEDY).template(MOVIE), options.frame_rate_hz)
     stimulus.attrs["simulated"] = 1
     return stimulus
 
@@ -133,30 +136,19 @@ def prepare_recording(name: str, raw_folder: Path, options: SimulatedMouseOption
     Raises
     ------
     BrokenArtifact, SampleMismatch
-        As in `pipeline.recordings.allen_nwb.read_movie_responses`, or areas differ in repeats or frames.
+        As in `pipeline.recordings.allen.two_photon_nwb`, or areas differ in repeats or frames.
     """
     import numpy as np
     import xarray as xr
 
-    from pipeline.recordings.allen_nwb import read_movie_responses
     from pipeline.simulation.mouse import experiment_path
 
-    experiments = {}
-    for area in options.planted:
-        path = experiment_path(raw_folder, name, area)
-        experiments[path] = read_movie_responses(path, MOVIE)
-    shapes = {path: experiment.dff.shape[:2] for path, experiment in experiments.items()}
-    expected = (options.n_repeats, options.n_frames)
-    for path, shape in shapes.items():
-        if shape != expected:
-            raise SampleMismatch(
-                f"{path} has {shape[0]} repeats of {shape[1]} frames, expected {expected[0]} of {expected[1]}; "
-                "delete its folder and run: snakemake fetch --forcerun fetch_simulated"
-            )
-    responses = np.concatenate([experiment.dff for experiment in experiments.values()], axis=2)
-    counts = [experiment.cell_ids.size for experiment in experiments.values()]
-    cell_id = np.concatenate([experiment.cell_ids for experiment in experiments.values()])
-    region = np.repeat([experiment.region for experiment in experiments.values()], counts)
+    read = [read_movie_responses(experiment_path(raw_folder, name, area), options) for area in options.planted]
+    responses = np.concatenate([dff for _, dff in read], axis=2)
+    sessions = [session for session, _ in read]
+    counts = [session.cell_ids.size for session in sessions]
+    cell_id = np.concatenate([session.cell_ids for session in sessions])
+    region = np.repeat([session.region for session in sessions], counts)
     n_samples, n_cells = responses.shape[1:]
     return xr.Dataset(
         {
@@ -171,7 +163,7 @@ def prepare_recording(name: str, raw_folder: Path, options: SimulatedMouseOption
             "region": ("target", region),
             "subject": ("target", np.full(n_cells, name)),
             "cell_id": ("target", cell_id),
-            "depth_um": ("target", np.repeat([e.depth_um for e in experiments.values()], counts), {"units": "um"}),
+            "depth_um": ("target", np.repeat([session.depth_um for session in sessions], counts), {"units": "um"}),
         },
         attrs={
             "units": "dF/F",
@@ -183,6 +175,39 @@ def prepare_recording(name: str, raw_folder: Path, options: SimulatedMouseOption
             "simulated": 1,
         },
     )
+
+
+def read_movie_responses(path: Path, options: SimulatedMouseOptions) -> tuple[Session, np.ndarray]:
+    """dF/F of one experiment per frame of the movie, mean over the 2-photon samples of each presentation.
+
+    Returns
+    -------
+    the experiment, and responses (n_repeats, n_frames, n_cells) float32
+
+    Raises
+    ------
+    BrokenArtifact, SampleMismatch
+        The file is broken, or does not hold the movie as often and as long as it was simulated.
+    """
+    import numpy as np
+
+    from pipeline.recordings.allen.responses import mean_responses, window_weights
+    from pipeline.recordings.allen.two_photon_nwb import TwoPhotonFile
+
+    file = TwoPhotonFile(path, REMEDY)
+    times_s, traces = file.dff()
+    shown = file.presentations(MOVIE, 1, times_s)
+    if (shown.n_repeats, shown.n_samples) != (options.n_repeats, options.n_frames):
+        raise SampleMismatch(
+            f"{path} has {shown.n_repeats} repeats of {shown.n_samples} frames, expected {options.n_repeats} of "
+            f"{options.n_frames}; {REMEDY}"
+        )
+    weights = window_weights(shown, (0.0, 1 / options.frame_rate_hz), times_s, path)
+    dff = mean_responses(traces, weights, shown)
+    if not np.isfinite(dff).all():
+        cell = file.session().cell_ids[~np.isfinite(dff).all(axis=(0, 1))][0]
+        raise BrokenArtifact(f"{path}: dF/F of cell {cell} is not finite during {MOVIE}; {REMEDY}")
+    return file.session(), dff
 
 
 DATASET = DatasetEntry(

@@ -103,14 +103,15 @@ def _benchmarks(plan: AnalysisPlan) -> dict[str, list[Path]]:
     """Benchmark files of an analysis' jobs, as the rules name them."""
     dataset, catalogue = plan.dataset, plan.dataset.open_catalogue()
     named = f"{dataset.kind}-{dataset.key}"
-    prepared = [*(stimulus.name for stimulus in catalogue.stimuli), *catalogue.recordings]
+    prepared = [(dataset.stimulus_key, stimulus.name) for stimulus in catalogue.stimuli]
+    prepared += [(dataset.prep_key, name) for name in catalogue.recordings]
     return {
         "catalogue": [paths.benchmark("catalogue", named)],
         "fetch": [
             paths.benchmark("fetch", named),
             *(paths.benchmark("fetch", f"weights-{slug(name)}") for name in plan.weights),
         ],
-        "prepare": [paths.benchmark("prepare", f"{dataset.kind}-{dataset.prep_key}", name) for name in prepared],
+        "prepare": [paths.benchmark("prepare", f"{dataset.kind}-{key}", name) for key, name in prepared],
         "activate": [
             paths.benchmark(
                 "activate", f"{dataset.kind}-{stimulus.name}", f"{model.slug}-{model.act_key(dataset, stimulus.name)}"

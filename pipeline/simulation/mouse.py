@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.simulation.calcium import binned_response, calcium_response, noise
 from pipeline.simulation.movie import render_movie
-from pipeline.simulation.nwb_writer import Experiment, write_experiment
+from pipeline.simulation.nwb_writer import Experiment, Shown, write_experiment
 from pipeline.simulation.readouts import choose_readouts, layer_smoothers
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MODEL = "efficientnet-lite0"
 NOISE = "noise"
+MOVIE = "natural_movie_one"
+"""The Allen name under which the simulated movie is stored."""
 N_FEATURES = 1000
 PROJECTION_SEED = 0
 BATCH_SIZE = 30
@@ -163,7 +165,8 @@ def make_experiment(number: int, area: str, drive: np.ndarray, movie: np.ndarray
     return Experiment(
         experiment_id=experiment_id,
         container_id=experiment_id,
-        mouse=mouse_name(number),
+        session_type="three_session_A",
+        specimen=f"{mouse_name(number)} (simulated)",
         area=area,
         depth_um=design.depth_um[area],
         genotype="none (simulated)",
@@ -171,9 +174,7 @@ def make_experiment(number: int, area: str, drive: np.ndarray, movie: np.ndarray
         cell_ids=experiment_id * 100 + np.arange(drive.shape[1]),
         timestamps_s=timestamps_s,
         dff=DFF_MEAN + DFF_SD * noisy,
-        movie=movie,
-        shown=shown,
-        presentations=np.stack([edges[:-1], edges[1:]], axis=1),
+        stimuli={MOVIE: Shown(shown, np.stack([edges[:-1], edges[1:]], axis=1), movie)},
         spontaneous=[(0, int(edges[0])), (int(edges[-1]), timestamps_s.size)],
     )
 

@@ -16,33 +16,52 @@ if TYPE_CHECKING:
 
 PIPELINE = "processing/brain_observatory_pipeline"
 PIPELINE_VERSION = "3.0"  # the newest layout that allensdk's reader knows
-STIMULUS = "natural_movie_one"
 MASK_PX = 64
 RESOLUTION = 2.0**-12
 """dF/F is stored in steps of 1/4096, far below its noise: the zero bits compress."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Experiment:
-    """One imaging plane of one simulated mouse.
+class Shown:
+    """One stimulus of an experiment.
 
     Parameters
     ----------
-    experiment_id, container_id : numbers that no Allen experiment has
-    mouse, area, depth_um : where it was "recorded"
+    data : (n_shown,) the frame or picture of each presentation, in order, −1 for grey; (n_shown, n_features) for gratings
+    samples : (n_shown, 2), first 2-photon sample of a presentation and first sample after it
+    template : (n, y, x) uint8, the pictures; None for gratings
+    features : what the columns of ``data`` are, for gratings
+    """
+
+    data: np.ndarray
+    samples: np.ndarray
+    template: np.ndarray | None = None
+    features: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One session of one imaging plane of one simulated mouse.
+
+    Parameters
+    ----------
+    experiment_id, container_id : numbers
+    session_type : e.g. ``three_session_A``
+    specimen, area, depth_um : where it was "recorded"
     genotype, note : say that it is a simulation
     cell_ids : (n_cells,)
     timestamps_s : (n_samples,), the 2-photon clock
     dff : (n_cells, n_samples)
-    movie : (n_frames, y, x) uint8
-    shown : (n_shown,), the movie frame of each presentation, in order
-    presentations : (n_shown, 2), first 2-photon sample of a presentation and first sample after it
+    stimuli : allensdk's name → when it was shown
     spontaneous : first sample and first sample after each stretch without stimulus
+    running_cm_s : (n_samples,) running speed; None for a mouse that sits still
+    pupil : times in s and area in px; None without eye tracking
     """
 
     experiment_id: int
     container_id: int
-    mouse: str
+    session_type: str
+    specimen: str
     area: str
     depth_um: int
     genotype: str
@@ -50,10 +69,10 @@ class Experiment:
     cell_ids: np.ndarray
     timestamps_s: np.ndarray
     dff: np.ndarray
-    movie: np.ndarray
-    shown: np.ndarray
-    presentations: np.ndarray
+    stimuli: dict[str, Shown]
     spontaneous: list[tuple[int, int]]
+    running_cm_s: np.ndarray | None = None
+    pupil: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
@@ -78,8 +97,8 @@ def _write_metadata(file: h5py.File, experiment: Experiment) -> None:
         "session_start_time": "2000-01-01T00:00:00",
         "general/session_id": str(experiment.experiment_id),
         "general/experiment_container_id": str(experiment.container_id),
-        "general/session_type": "three_session_A",
-        "general/specimen_name": f"{experiment.mouse} (simulated)",
+        "general/session_type": experiment.session_type,
+        "general/specimen_name": experiment.specimen,
         "general/fov": "400x400 microns (400 x 400 pixels)",
         "general/devices/2-photon microscope": "Simulated. layermap Please note: nothing was imaged.",
         "general/subject/age": "100 days",
@@ -110,8 +129,13 @@ def _write_traces(file: h5py.File, experiment: Experiment) -> None:
     # allensdk takes the clock of running speed and epochs from here; the very same dataset under a second name
     file.create_group(f"{PIPELINE}/Fluorescence/imaging_plane_1")["timestamps"] = dff["timestamps"]
     running = file.create_group(f"{PIPELINE}/BehavioralTimeSeries/running_speed")
-    _compressed(running, "data", np.zeros(experiment.timestamps_s.size, np.float32))
+    speed = np.zeros(experiment.timestamps_s.size) if experiment.running_cm_s is None else experiment.running_cm_s
+    _compressed(running, "data", speed.astype(np.float32))
     running["timestamps"] = dff["timestamps"]
+    if experiment.pupil is not None:
+        pupil = file.create_group(f"{PIPELINE}/PupilTracking/pupil_size")
+        _compressed(pupil, "timestamps", experiment.pupil[0].astype(np.float64))
+        _compressed(pupil, "data", experiment.pupil[1].astype(np.float32))
 
 
 def _write_segmentation(file: h5py.File, experiment: Experiment) -> None:
@@ -142,12 +166,18 @@ def _write_segmentation(file: h5py.File, experiment: Experiment) -> None:
 def _write_stimulus(file: h5py.File, experiment: Experiment) -> None:
     import numpy as np
 
-    movie = file.create_group(f"stimulus/presentation/{STIMULUS}_stimulus")
-    _compressed(movie, "data", experiment.shown.astype(np.int32))
-    _compressed(movie, "frame_duration", experiment.presentations.astype(np.int64))
+    for name, shown in experiment.stimuli.items():
+        group = file.create_group(f"stimulus/presentation/{name}_stimulus")
+        if shown.features:
+            _compressed(group, "data", shown.data.astype(np.float64))
+            group.create_dataset("features", data=np.array([feature.encode() for feature in shown.features]))
+        else:
+            _compressed(group, "data", shown.data.astype(np.int32))
+        _compressed(group, "frame_duration", shown.samples.astype(np.int64))
+        if shown.template is not None:
+            template = file.create_group(f"stimulus/templates/{name}_image_stack")
+            _compressed(template, "data", shown.template.astype(np.uint8))
     spontaneous = file.create_group("stimulus/presentation/spontaneous_stimulus")
     edges = np.array([sample for stretch in experiment.spontaneous for sample in stretch])
     spontaneous.create_dataset("data", data=np.tile([1, -1], len(experiment.spontaneous)).astype(np.int8))
     spontaneous.create_dataset("frame_duration", data=np.stack([edges, edges], axis=1).astype(np.int64))
-    template = file.create_group(f"stimulus/templates/{STIMULUS}_image_stack")
-    _compressed(template, "data", experiment.movie.astype(np.uint8))

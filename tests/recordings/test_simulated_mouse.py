@@ -17,9 +17,9 @@ from pipeline.encoding.splits import Samples, make_splits
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.weights import fetch_weights
 from pipeline.models.efficientnet import EFFICIENTNET_LITE0
-from pipeline.recordings.allen_nwb import bin_traces, explained, read_movie_frames, read_movie_responses
-from pipeline.recordings.allensdk_compat import nwb_data_set_class
-from pipeline.recordings.simulated_mouse import DATASET, MODEL, MOVIE, SimulatedMouseOptions
+from pipeline.recordings.allen.sdk import nwb_data_set_class
+from pipeline.recordings.allen.two_photon_nwb import TwoPhotonFile
+from pipeline.recordings.simulated_mouse import DATASET, MODEL, MOVIE, SimulatedMouseOptions, read_movie_responses
 from pipeline.simulation.mouse import (
     experiment_path,
     extract_features,
@@ -84,24 +84,15 @@ def test_the_stimulus_table_shows_every_frame_of_every_repeat_at_its_time(raw):
     assert np.abs(drift_s).max() < 1.2 / 30
 
 
-def test_bins_are_exact_on_a_ramp():
-    starts = np.array([[3, 10], [20, 40]])
-    ends = np.array([[10, 20], [40, 41]])
-    binned = bin_traces(np.stack([np.arange(50.0), 100 - 2 * np.arange(50.0)]), starts, ends)
-    np.testing.assert_allclose(binned[..., 0], [[6.0, 14.5], [29.5, 40.0]])
-    np.testing.assert_allclose(binned[..., 1], 100 - 2 * binned[..., 0])
-
-
 def test_a_ramp_in_time_is_binned_to_the_middle_of_each_frame(copied):
     with h5py.File(copied, "r+") as file:
         plane = file["processing/brain_observatory_pipeline/DfOverF/imaging_plane_1"]
         presentations = file[f"stimulus/presentation/{MOVIE}_stimulus/frame_duration"][:]
         ramp = plane["timestamps"][:] - plane["timestamps"][presentations[0, 0]]
         plane["data"][:] = np.tile(ramp, (N_CELLS, 1)).astype(np.float32)
-    responses = read_movie_responses(copied, MOVIE)
+    _, dff = read_movie_responses(copied, OPTIONS)
     middle_s = 0.5 + np.arange(3000).reshape(10, 300)
-    np.testing.assert_allclose(responses.dff[..., 0], middle_s, atol=0.04)
-    assert abs(responses.frame_s - 1.0) < 0.01
+    np.testing.assert_allclose(dff[..., 0], middle_s, atol=0.04)
 
 
 def test_the_recording_keeps_its_contract(raw, tmp_path):
@@ -121,15 +112,15 @@ def test_the_movie_comes_from_the_template(raw, tmp_path):
     stimulus.attrs.update(standard_attrs("stimulus", "test", "0", "0"))
     write_stimulus(stimulus, tmp_path / "movie.zarr")
     opened = open_stimulus(tmp_path / "movie.zarr")
-    frames = read_movie_frames(experiment_path(raw, "mouse-1", "VISp"), MOVIE)
+    frames = TwoPhotonFile(experiment_path(raw, "mouse-1", "VISp"), "").template(MOVIE)
     np.testing.assert_array_equal(opened["frames"].values[..., 0], frames)
     assert opened.attrs["frame_rate_hz"] == 1.0
 
 
 def test_a_truncated_file_is_one_line(copied):
     copied.write_bytes(copied.read_bytes()[:-5000])
-    with pytest.raises(BrokenArtifact, match=r"VISp\.nwb cannot be read .*delete it and run: snakemake fetch") as error:
-        read_movie_responses(copied, MOVIE)
+    with pytest.raises(BrokenArtifact, match=r"VISp\.nwb cannot be read .*delete its folder and run") as error:
+        read_movie_responses(copied, OPTIONS)
     assert "\n" not in str(error.value)
 
 
@@ -141,26 +132,27 @@ def test_altered_bytes_are_found(copied):
     altered[offset + 100] ^= 0xFF
     copied.write_bytes(altered)
     with pytest.raises(BrokenArtifact, match=r"VISp\.nwb cannot be read"):
-        read_movie_responses(copied, MOVIE)
+        read_movie_responses(copied, OPTIONS)
 
 
 def test_what_is_missing_or_does_not_fit_is_named(copied, tmp_path):
     with pytest.raises(BrokenArtifact, match=r"absent\.nwb is missing"):
-        read_movie_responses(tmp_path / "absent.nwb", MOVIE)
+        read_movie_responses(tmp_path / "absent.nwb", OPTIONS)
     with pytest.raises(BrokenArtifact, match="Unable to locate stimulus: natural_movie_three"):
-        read_movie_responses(copied, "natural_movie_three")
+        TwoPhotonFile(copied, "").stimulus_table("natural_movie_three")
     with h5py.File(copied, "r+") as file:
         file[f"stimulus/presentation/{MOVIE}_stimulus/frame_duration"][-1] = [10**6, 10**6 + 30]
-    with pytest.raises(LayermapError, match="presentations cover samples"):
-        read_movie_responses(copied, MOVIE)
+    with pytest.raises(LayermapError, match="was shown at 2-photon samples"):
+        read_movie_responses(copied, OPTIONS)
     with h5py.File(copied, "r+") as file:
         del file["processing/brain_observatory_pipeline/DfOverF"]
     with pytest.raises(BrokenArtifact, match="cannot be read"):
-        read_movie_responses(copied, MOVIE)
+        read_movie_responses(copied, OPTIONS)
 
 
 def test_only_what_a_broken_file_raises_is_blamed_on_the_file(copied):
-    with pytest.raises(MemoryError), explained(copied):
+    file = TwoPhotonFile(copied, "")
+    with pytest.raises(MemoryError), file._explained():
         raise MemoryError
 
 

@@ -43,7 +43,7 @@ def made(tmp_path_factory, write_synthetic_scores):
         plan = plan_study(load_study("tiny.yaml"))
         analysis = plan.analyses[0]
         dataset = analysis.dataset
-        write_json(dataset.entry.catalogue(dataset.options, dataset.key), dataset.catalogue_path)
+        write_json(dataset.entry.catalogue(dataset.options, dataset.key, None), dataset.catalogue_path)
         file = FetchedFile(path="a.wav", url="https://example.org/a.wav", bytes=2_000_000, sha256="0" * 64)
         write_json(Receipt(what=dataset.kind, key=dataset.key, files=(file,)), dataset.receipt_path)
         for model in study_facts(plan, "").analyses[0].models:

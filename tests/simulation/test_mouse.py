@@ -9,7 +9,7 @@ import pytest
 from pipeline.encoding.options import PenaltyGrid, Splits
 from pipeline.encoding.ridge import fisher_z, fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
-from pipeline.recordings.allen_nwb import bin_traces
+from pipeline.simulation.mouse import MOVIE as MOVIE_NAME
 from pipeline.simulation.mouse import MouseDesign, make_experiment, planted_drives
 from pipeline.simulation.nwb_writer import write_experiment
 
@@ -49,8 +49,8 @@ def responses(drives: dict[str, np.ndarray], area: str, mouse: int) -> np.ndarra
     """(repeat, frame, cell)."""
     cells = slice(mouse * DESIGN.n_cells, (mouse + 1) * DESIGN.n_cells)
     experiment = make_experiment(mouse, area, drives[area][:, cells], MOVIE, DESIGN)
-    starts, ends = experiment.presentations.T.reshape(2, DESIGN.n_repeats, DESIGN.n_frames)
-    return bin_traces(experiment.dff, starts, ends)
+    means = [experiment.dff[:, start:end].mean(axis=1) for start, end in experiment.stimuli[MOVIE_NAME].samples]
+    return np.stack(means).reshape(DESIGN.n_repeats, DESIGN.n_frames, -1)
 
 
 def split_half_reliability(trials: np.ndarray) -> np.ndarray:

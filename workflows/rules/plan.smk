@@ -64,11 +64,10 @@ except OSError as error:
 
 ANALYSES = {(plan.name, analysis.name): analysis for plan in PLANS for analysis in plan.analyses}
 # a dataset that several analyses or studies share is made once, for the first of them
-BY_KEY, BY_PREP_KEY, BY_MODEL = {}, {}, {}
+BY_KEY, BY_MODEL = {}, {}
 for plan in PLANS:
     for analysis in plan.analyses:
         BY_KEY.setdefault(analysis.dataset.key, analysis)
-        BY_PREP_KEY.setdefault(analysis.dataset.prep_key, analysis)
         for name in analysis.weights:
             BY_MODEL.setdefault(name, analysis)
 STAGE_OF = {}
@@ -92,6 +91,7 @@ wildcard_constraints:
     dataset=one_of(SIMULATED + FETCHED),
     key="[0-9a-f]{10}",
     prep_key="[0-9a-f]{10}",
+    stimulus_key="[0-9a-f]{10}",
     study=one_of(plan.name for plan in PLANS),
     analysis=one_of(name for _, name in ANALYSES),
     weights=one_of(MODELS_BY_SLUG),
@@ -121,6 +121,26 @@ def catalogue_of(analysis):
         return dataset.open_catalogue()
     except LayermapError as error:
         sys.exit(f"layermap: {error}")
+
+
+# path of a stimulus or recording → the first analysis whose catalogue has it, filled once the catalogues are known
+BY_PREPARED = {}
+
+
+def prepares(path):
+    if path not in BY_PREPARED:
+        for analysis in ANALYSES.values():
+            for prepared in prepared_of(analysis):
+                BY_PREPARED.setdefault(str(prepared), analysis)
+    return BY_PREPARED[path]
+
+
+def prepares_stimulus(wildcards):
+    return prepares(f"data/prepared/{wildcards.dataset}/{wildcards.stimulus_key}/stimuli/{wildcards.stimulus}.zarr")
+
+
+def prepares_recording(wildcards):
+    return prepares(f"data/prepared/{wildcards.dataset}/{wildcards.prep_key}/recordings/{wildcards.recording}.nc")
 
 
 def prepared_of(analysis):
@@ -178,7 +198,9 @@ def asked(wildcards):
 def activation_inputs(wildcards):
     analysis, model, stimulus = asked(wildcards)
     weights = [paths.weights_receipt(model.base)] if model.needs_weights else []
-    return [analysis.dataset.stimulus_path(stimulus), *weights]
+    shown = analysis.dataset.stimulus_path(stimulus)
+    # where selections share stimuli, one more experiment writes the same stimulus anew: no reason to show it again
+    return [ancient(shown) if analysis.dataset.shares_stimuli else shown, *weights]
 
 
 def activation_flags(wildcards):

@@ -6,15 +6,15 @@ rule prepare:
 
 rule prepare_stimulus:
     input:
-        lambda w: BY_PREP_KEY[w.prep_key].dataset.receipt_path,
+        lambda w: prepares_stimulus(w).dataset.receipt_path,
     output:
-        directory("data/prepared/{dataset}/{prep_key}/stimuli/{stimulus}.zarr"),
+        directory("data/prepared/{dataset}/{stimulus_key}/stimuli/{stimulus}.zarr"),
     params:
-        flags=lambda w, output: flags_of(BY_PREP_KEY[w.prep_key]),
+        flags=lambda w, output: flags_of(prepares_stimulus(w)),
     log:
-        "logs/prepare/{dataset}-{prep_key}.{stimulus}.log",
+        "logs/prepare/{dataset}-{stimulus_key}.{stimulus}.log",
     benchmark:
-        "logs/prepare/{dataset}-{prep_key}.{stimulus}.benchmark.tsv"
+        "logs/prepare/{dataset}-{stimulus_key}.{stimulus}.benchmark.tsv"
     threads: 1
     resources:
         mem_mb=4000,
@@ -27,11 +27,11 @@ rule prepare_stimulus:
 
 rule prepare_recording:
     input:
-        lambda w: BY_PREP_KEY[w.prep_key].dataset.receipt_path,
+        lambda w: prepares_recording(w).dataset.receipt_path,
     output:
         "data/prepared/{dataset}/{prep_key}/recordings/{recording}.nc",
     params:
-        flags=lambda w, output: flags_of(BY_PREP_KEY[w.prep_key]),
+        flags=lambda w, output: flags_of(prepares_recording(w)),
     log:
         "logs/prepare/{dataset}-{prep_key}.{recording}.log",
     benchmark:

@@ -39,7 +39,7 @@ def contents(options: LabOptions) -> dict[str, Any]:
     return {"file": sha256_of_file(options.file)}
 
 
-def catalogue(options: LabOptions, key: str) -> Catalogue:
+def catalogue(options: LabOptions, key: str, mirror: str | None) -> Catalogue:
     file = options.file
     raw = RawFile(path=RAW_FILE, url=file.as_uri(), bytes=file.stat().st_size, sha256=sha256_of_file(file))
     return Catalogue(

@@ -1,0 +1,56 @@
+"""A server of 2-photon experiments with planted layers: real metadata where the mirror is, made-up ones elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pipeline.recordings.allen.two_photon_catalogue import find_experiments, take_in_turn
+from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+from tests.http_server import Served, running
+from tests.observatory.metadata import link_of, made_up_containers, observatory_rows, real_containers
+from tests.observatory.planted import Design, experiment_files, make_drives
+from tests.observatory.server import API, ObservatoryServer
+
+
+@dataclasses.dataclass(frozen=True)
+class Observatory:
+    """What a server needs to answer for the experiments of some options.
+
+    Parameters
+    ----------
+    rows : model → rows of the whole warehouse
+    files : path on the public host → contents, of the experiments that were simulated
+    """
+
+    rows: dict[str, list[dict[str, Any]]]
+    files: dict[str, bytes]
+
+    def server(self, **behaviour: Any) -> ObservatoryServer:
+        return ObservatoryServer(self.rows, self.files, **behaviour)
+
+
+def simulate_observatory(
+    options: Allen2pOptions, design: Design, weights_folder: Path, mirror: Path | None = None
+) -> Observatory:
+    """Simulate the experiments that the options select."""
+    containers = made_up_containers(options.areas) if mirror is None else real_containers(mirror)
+    rows = observatory_rows(containers)
+    with running(ObservatoryServer(rows, {})) as server:
+        taken = take_in_turn(find_experiments(options, server.prefix), options)
+    sessions = [session for container in taken for session in container["sessions"]]
+    counts = Counter(str(container["targeted_structure"]) for container in taken)
+    files = experiment_files(sessions, make_drives(design, weights_folder, counts), design)
+    return Observatory(
+        rows, {link_of(experiment, kind): body for experiment, both in files.items() for kind, body in both.items()}
+    )
+
+
+def broken_off(server: ObservatoryServer, link: str, **behaviour: Any) -> Served:
+    """The file behind a download link, made to misbehave."""
+    served = server.files[f"{API}{link}"]
+    for name, value in behaviour.items():
+        setattr(served, name, value)
+    return served
