@@ -16,6 +16,7 @@ from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.similarity import item_similarity, upper_triangle
 from pipeline.encoding.align import high_pass_within
 from pipeline.encoding.group import GroupData, open_group
+from pipeline.encoding.nuisance import take_out
 from pipeline.encoding.reliability import scored_responses
 from pipeline.errors import BadConfiguration
 
@@ -52,6 +53,9 @@ def compare_recordings(
         Blocks that the recordings do not have, or no region with enough cells.
     """
     group = open_group(runs, _Opened(options.nuisance))
+    if group.nuisance is not None:
+        # one β for all samples: nothing is predicted from some of them for others
+        take_out(group.responses, group.nuisance, np.zeros(group.samples.n, int))
     source = str(runs[0][0])
     entries = entries_of(group.samples, options.block_s, options.stretch_s, source)
     responses = scored_responses(group.responses, group.samples.run, z_scored=group.z_scored)

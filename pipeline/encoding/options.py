@@ -45,6 +45,9 @@ class PenaltyGrid(Section):
         return [float(v) for v in np.geomspace(self.lowest, self.highest, self.n)]
 
 
+Regressor = Literal["running_speed", "pupil_area"]
+
+
 class EncodingOptions(MetricSection):
     """What every encoding model has: held-out blocks, delays, and what is reported; a metric adds its own fields."""
 
@@ -53,6 +56,11 @@ class EncodingOptions(MetricSection):
         None,
         description="first and last delay of the response behind the stimulus, in s; None for no delays (items). "
         "fMRI: ceil(2/TR)·TR to floor(8/TR)·TR",
+    )
+    nuisance: tuple[Regressor, ...] = Field(
+        (),
+        description="what the animal did, taken out of its single-trial responses before they are averaged and scored: "
+        "running_speed, pupil_area; the scores hold the share of variance that is theirs. Needs repeats",
     )
     within_category: bool = Field(
         False, description="also score within categories of items (category means removed per fold)"
@@ -65,6 +73,13 @@ class EncodingOptions(MetricSection):
     def _ordered_delays(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and not 0 <= value[0] <= value[1]:
             raise ValueError(f"first ({value[0]:g}) and last ({value[1]:g}) delay must be in order, and not negative")
+        return value
+
+    @field_validator("nuisance")
+    @classmethod
+    def _each_once(cls, value: tuple[Regressor, ...]) -> tuple[Regressor, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"names a regressor twice: {', '.join(value)}")
         return value
 
 

@@ -7,14 +7,19 @@ Pearson r cannot exceed its square root, the ceiling.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pipeline.encoding.ridge import correlate, is_constant
+from pipeline.encoding.ridge import correlate, is_constant, target_batches
 
 MEAN_SUBJECT = "mean"
 MAX_HALVES = 50
+MEMORY_BUDGET_MB = 256.0
+ARRAYS_AT_ONCE = 4  # of (repeat, sample, target) float64, while a batch of targets is worked on
+
+Filter = Callable[[np.ndarray], np.ndarray]
+"""Takes and gives ``(n_repeats, n_samples, n_targets)``, each target by itself, so that batches of them can follow."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +63,14 @@ def spearman_brown(r: np.ndarray, factor: np.ndarray | float) -> np.ndarray:
     return np.asarray(factor * r / (1 + (factor - 1) * r))
 
 
-def split_half(responses: np.ndarray, runs: np.ndarray, *, seed: int) -> np.ndarray:
+def split_half(
+    responses: np.ndarray,
+    runs: np.ndarray,
+    *,
+    seed: int,
+    filtered: Filter | None = None,
+    memory_budget_mb: float = MEMORY_BUDGET_MB,
+) -> np.ndarray:
     """Reliability of the mean over repeats.
 
     The repeats of each sample are dealt into two equal random halves (an odd one is left out); the halves' means
@@ -70,6 +82,8 @@ def split_half(responses: np.ndarray, runs: np.ndarray, *, seed: int) -> np.ndar
     responses : array of shape (n_repeats, n_samples, n_targets); missing repeats are NaN
     runs : array of shape (n_samples,)
     seed : of the halves
+    filtered : applied to the responses first
+    memory_budget_mb : no array that grows with the number of targets exceeds it while it is worked on
 
     Returns
     -------
@@ -82,25 +96,45 @@ def split_half(responses: np.ndarray, runs: np.ndarray, *, seed: int) -> np.ndar
     """
     generator = np.random.default_rng(seed)
     n_repeats = responses.shape[0]
+    orders = [generator.permutation(n_repeats) for _ in range(1 if n_repeats == 2 else MAX_HALVES)]
+    reliability = np.empty(responses.shape[2])
+    for batch, part in _batches(responses, filtered, memory_budget_mb):
+        reliability[batch] = _split_half(part, runs, orders)
+    return reliability
+
+
+def _split_half(responses: np.ndarray, runs: np.ndarray, orders: Sequence[np.ndarray]) -> np.ndarray:
+    """`split_half` of a batch of targets; ``orders`` are those in which the repeats are dealt."""
     present = np.isfinite(responses)
+    if (present == present[:, :, :1]).all():
+        present = present[:, :, :1]  # the repeats of all targets are dealt alike
     count = present.sum(axis=0)
     usable = count >= 2
     total_r = np.zeros(responses.shape[2])
-    n_halvings = 1 if n_repeats == 2 else MAX_HALVES
-    for _ in range(n_halvings):
-        order = generator.permutation(n_repeats)
-        rank = np.cumsum(present[order], axis=0) - 1
+    for order in orders:
+        rank = np.cumsum(present[order], axis=0, dtype=np.int16) - 1
         dealt = present[order] & (rank < count - count % 2)
         halves = []
         for parity in (0, 1):
             half = dealt & (rank % 2 == parity)
-            total = np.where(half, responses[order], 0.0).sum(axis=0, dtype=np.float64)
+            some = half.any(axis=(1, 2))
+            total = np.where(half[some], responses[order[some]], 0.0).sum(axis=0, dtype=np.float64)
             halves.append(np.where(usable, total / np.maximum(half.sum(axis=0), 1), np.nan))
         first, second = (np.where(usable, z_score_runs(half, runs), 0.0) for half in halves)
         total_r += correlate(first, second)
     n_usable = usable.sum(axis=0)
     factor = np.where(usable, count / np.maximum(count // 2, 1), 0.0).sum(axis=0) / np.maximum(n_usable, 1)
-    return np.where(n_usable > 2, spearman_brown(total_r / n_halvings, factor), np.nan)
+    return np.where(n_usable > 2, spearman_brown(total_r / len(orders), factor), np.nan)
+
+
+def _batches(
+    responses: np.ndarray, filtered: Filter | None, memory_budget_mb: float
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Batches of targets and their responses, filtered."""
+    n_repeats, n_samples, n_targets = responses.shape
+    for batch in target_batches(n_targets, ARRAYS_AT_ONCE * n_repeats * n_samples, memory_budget_mb):
+        part = responses[:, :, batch]
+        yield batch, part if filtered is None else filtered(part)
 
 
 def mean_pairwise_r(series: np.ndarray) -> float:
@@ -116,6 +150,9 @@ def estimate_reliability(
     subjects: np.ndarray,
     units: Sequence[tuple[str, ...]] | None,
     seed: int,
+    members: np.ndarray | None = None,
+    filtered: Filter | None = None,
+    memory_budget_mb: float = MEMORY_BUDGET_MB,
 ) -> Reliability:
     """Reliability and ceiling of each target's mean over repeats.
 
@@ -130,6 +167,10 @@ def estimate_reliability(
     subjects : array of shape (n_targets,), str
     units : what each target is called in every subject (voxel, region); None if targets cannot be matched
     seed : of the random halves
+    members : array of shape (n_targets,), which targets were recorded together; the repeats of each member are dealt by
+        themselves, so that stacking members changes nothing. None: all together
+    filtered : applied to the responses first
+    memory_budget_mb : no array that grows with the number of repeats exceeds it while it is worked on
 
     References
     ----------
@@ -138,10 +179,14 @@ def estimate_reliability(
     n_targets = responses.shape[2]
     reliability = np.full(n_targets, np.nan)
     kind = np.full(n_targets, "none", dtype=object)
-    if responses.shape[0] > 1:
-        reliability = split_half(responses, runs, seed=seed)
-        kind[np.isfinite(reliability)] = "split_half_spearman_brown"
-    mean = _mean_over_repeats(responses)
+    for stretch in _stretches(members, n_targets):
+        part = responses[: _n_repeats(responses[:, :, stretch]), :, stretch]
+        if part.shape[0] > 1:
+            reliability[stretch] = split_half(
+                part, runs, seed=seed, filtered=filtered, memory_budget_mb=memory_budget_mb
+            )
+    kind[np.isfinite(reliability)] = "split_half_spearman_brown"
+    mean = _mean_over_repeats(responses, filtered, memory_budget_mb)
     constant = is_constant(mean)
     scored = z_score_runs(mean, runs)
     for unit in dict.fromkeys(units or ()):
@@ -175,14 +220,38 @@ def match_units(
     return names if len(set(keys)) == len(keys) else None
 
 
-def _mean_over_repeats(responses: np.ndarray) -> np.ndarray:
-    """Mean over the repeats present, ``(n_samples, n_targets)`` float64; each sample has at least one."""
-    present = np.isfinite(responses)
-    total = np.where(present, responses, 0.0).sum(axis=0, dtype=np.float64)
-    return np.asarray(total / np.maximum(present.sum(axis=0), 1))
+def scored_responses(
+    responses: np.ndarray,
+    runs: np.ndarray,
+    *,
+    z_scored: bool,
+    filtered: Filter | None = None,
+    memory_budget_mb: float = MEMORY_BUDGET_MB,
+) -> np.ndarray:
+    """What is predicted and scored: the mean over repeats, z-scored within runs unless it already was.
 
-
-def scored_responses(responses: np.ndarray, runs: np.ndarray, *, z_scored: bool) -> np.ndarray:
-    """What is predicted and scored: the mean over repeats, z-scored within runs unless it already was."""
-    mean = _mean_over_repeats(responses)
+    ``filtered`` is applied to each repeat first.
+    """
+    mean = _mean_over_repeats(responses, filtered, memory_budget_mb)
     return mean if z_scored else z_score_runs(mean, runs)
+
+
+def _mean_over_repeats(responses: np.ndarray, filtered: Filter | None, memory_budget_mb: float) -> np.ndarray:
+    """Mean over the repeats present, ``(n_samples, n_targets)`` float64; each sample has at least one."""
+    mean = np.empty(responses.shape[1:])
+    for batch, part in _batches(responses, filtered, memory_budget_mb):
+        present = np.isfinite(part)
+        total = np.where(present, part, 0.0).sum(axis=0, dtype=np.float64)
+        mean[:, batch] = total / np.maximum(present.sum(axis=0), 1)
+    return mean
+
+
+def _stretches(members: np.ndarray | None, n_targets: int) -> list[slice]:
+    """Neighbouring targets of one member."""
+    bounds = [] if members is None else (np.flatnonzero(members[1:] != members[:-1]) + 1).tolist()
+    return [slice(start, stop) for start, stop in zip([0, *bounds], [*bounds, n_targets], strict=True)]
+
+
+def _n_repeats(responses: np.ndarray) -> int:
+    """Repeats up to the last that holds anything; a member with fewer than others is filled up with NaN."""
+    return next((n for n in range(len(responses), 0, -1) if np.isfinite(responses[n - 1]).any()), 0)

@@ -140,7 +140,7 @@ def fit_ridge(
     for number, fold in enumerate(splits):
         inner = [(part, _decompose(design[part.train], design[part.test])) for part in fold.inner]
         outer = _decompose(design[fold.train], design[fold.test])
-        for batch in _batches(n_targets, n_samples, memory_budget_mb):
+        for batch in target_batches(n_targets, n_samples, memory_budget_mb):
             chosen, inner_r = _choose_penalty(inner, responses[:, batch], grid)
             predicted = _predict(outer, fold, responses[:, batch], grid[chosen])
             fit.predictions[fold.test, batch] = predicted
@@ -233,7 +233,7 @@ def _decompose(train: np.ndarray, test: np.ndarray) -> _Decomposition:
     return _Decomposition(values, project, evaluate, float(np.trace(gram)) / n_train)
 
 
-def _batches(n_targets: int, n_samples: int, memory_budget_mb: float) -> Iterator[slice]:
+def target_batches(n_targets: int, n_samples: int, memory_budget_mb: float) -> Iterator[slice]:
     """Slices of the targets, so that a float64 array of all their samples stays within the budget."""
     size = max(1, int(memory_budget_mb * 2**20 / (8 * n_samples)))
     for start in range(0, n_targets, size):

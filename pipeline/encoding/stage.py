@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.artifacts.store import standard_attrs
 from pipeline.encoding.blocks import BlockSums
 from pipeline.encoding.group import GroupData, open_group
+from pipeline.encoding.nuisance import nuisance_shares, take_out
 from pipeline.encoding.options import EncodingOptions, RidgeOptions
 from pipeline.encoding.reliability import Reliability, estimate_reliability, match_units, scored_responses
 from pipeline.encoding.ridge import HighPass, RidgeFit, fisher_z, fit_ridge, is_constant
@@ -71,7 +72,8 @@ def score_group(
 
     Parameters
     ----------
-    runs : (recording, activations) of each run of the group, in order; all share targets and model
+    runs : (recording, activations) of each run of the group, in order; those of one member share targets, and
+        all share the model; see `pipeline.encoding.members`
     options : splits, delays, and what the fit needs
     layers : to score, in order of depth; None scores all that the activations hold
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``
@@ -96,15 +98,22 @@ def score_group(
     for layer in layers:
         if layer not in group.runs[0].activations.attrs["layer_order"]:
             raise UnknownName(f"layer of {group.model_attrs['model']}", layer, group.model_attrs["layer_order"])
+    folds = make_splits(options.splits, group.samples, seed=options.seed)
+    shares = None
+    if group.nuisance is not None:
+        # before they are shuffled: behaviour goes with the responses
+        shares = nuisance_shares(
+            group.responses, group.nuisance, group.samples.run, [(fold.train, fold.test) for fold in folds]
+        )
+        take_out(group.responses, group.nuisance, _fold_of(folds, group.samples.n))
     if shuffle_seed is not None:
         group = dataclasses.replace(group, responses=group.responses[:, shuffled_rows(group.samples, shuffle_seed)])
-    folds = make_splits(options.splits, group.samples, seed=options.seed)
-    high_pass = None
+    high_pass, filtered = None, None
     if group.high_pass is not None:
         high_pass = HighPass(held_out_stretches(folds, group.samples.run), *group.high_pass)
-        filtered = np.stack([np.where(np.isnan(repeat), np.nan, high_pass.apply(repeat)) for repeat in group.responses])
-        group = dataclasses.replace(group, responses=filtered, z_scored=False)
-    responses = scored_responses(group.responses, group.samples.run, z_scored=group.z_scored)
+        filtered = functools.partial(_filter_repeats, high_pass)
+        group = dataclasses.replace(group, z_scored=False)
+    responses = scored_responses(group.responses, group.samples.run, z_scored=group.z_scored, filtered=filtered)
     tables = _LayerTables(folds, responses, len(layers))
     _fit_layers(group, responses, folds, high_pass, layers, tables, fit)
     reliability = estimate_reliability(
@@ -115,8 +124,28 @@ def score_group(
             group.targets["subject"], group.targets["region"], group.targets["compartment"], group.targets.get("unit")
         ),
         seed=options.seed,
+        members=group.targets.get("member"),
+        filtered=filtered,
     )
-    return _dataset(group, folds, layers, tables, reliability, options, attrs, shuffle_seed)
+    scores = _dataset(group, folds, layers, tables, reliability, options, attrs, shuffle_seed)
+    if group.nuisance is None:
+        return scores
+    return scores.assign(nuisance_share=(("regressor", "target"), shares)).assign_coords(
+        regressor=_text(group.nuisance.share_names)
+    )
+
+
+def _fold_of(folds: list[Fold], n_samples: int) -> np.ndarray:
+    """The outer fold that holds each sample out, ``(n_samples,)``."""
+    fold_of = np.empty(n_samples, int)
+    for number, fold in enumerate(folds):
+        fold_of[fold.test] = number
+    return fold_of
+
+
+def _filter_repeats(high_pass: HighPass, responses: np.ndarray) -> np.ndarray:
+    """Filter each repeat of ``(n_repeats, n_samples, n_targets)``; missing ones stay missing."""
+    return np.stack([np.where(np.isnan(repeat), np.nan, high_pass.apply(repeat)) for repeat in responses])
 
 
 def _fit_layers(
@@ -200,7 +229,10 @@ def _dataset(
     shown = tables.examples(group.targets["region"], constant, options.n_examples)
     variables = _variables(tables, constant, shown)
     coordinates = _coordinates(group, layers, tables, reliability, shown)
-    split = {**describe(options.splits, folds), "shuffle_seed": shuffle_seed, "delays": group.delays}
+    split = {
+        **describe(options.splits, folds),
+        **{"shuffle_seed": shuffle_seed, "delays": group.delays, "nuisance": list(options.nuisance)},
+    }
     names = ("study", "analysis", "group")
     return xr.Dataset(variables, coordinates).assign_attrs(
         {

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from pipeline.encoding.reliability import estimate_reliability, match_units, spearman_brown, split_half, z_score_runs
+from pipeline.encoding.reliability import (
+    estimate_reliability,
+    match_units,
+    scored_responses,
+    spearman_brown,
+    split_half,
+    z_score_runs,
+)
 
 RUNS = np.repeat(["a", "b"], 1500)
 
@@ -102,3 +109,43 @@ def test_z_scores_are_within_runs() -> None:
     for run in ("a", "b"):
         np.testing.assert_allclose(scored[run == RUNS].mean(axis=0), 0, atol=1e-12)
         np.testing.assert_allclose(scored[run == RUNS].std(axis=0), 1)
+
+
+def test_batches_of_targets_change_nothing() -> None:
+    """Three of eleven targets lack repeats; a filter is applied batch by batch."""
+    responses = repeats(5, np.full(11, 0.5))
+    responses[3:, ::2, 4] = np.nan
+    responses[4, 7] = np.nan
+    responses[2, 9, 8:10] = np.nan
+
+    def filtered(part: np.ndarray) -> np.ndarray:
+        return np.asarray(part - np.nanmean(part, axis=1, keepdims=True))
+
+    for kept in (None, filtered):
+        small, whole = (
+            split_half(responses, RUNS, seed=0, filtered=kept, memory_budget_mb=budget_mb) for budget_mb in (1.5, 256)
+        )
+        np.testing.assert_allclose(small, whole, atol=1e-12)
+        small, whole = (
+            scored_responses(responses, RUNS, z_scored=False, filtered=kept, memory_budget_mb=budget_mb)
+            for budget_mb in (1.5, 256)
+        )
+        np.testing.assert_allclose(small, whole, atol=1e-12)
+
+
+def test_members_keep_their_reliability_beside_others_with_more_repeats() -> None:
+    few, many = repeats(3, np.array([0.5, 0.7])), repeats(7, np.array([0.6]), seed=1)
+    joined = np.full((7, RUNS.size, 3), np.nan, np.float32)
+    joined[:3, :, :2], joined[:, :, 2:] = few, many
+    members = np.array(["a", "a", "b"])
+    result = estimate_reliability(joined, RUNS, subjects=members, units=None, seed=0, members=members)
+    expected = [*split_half(few, RUNS, seed=0), *split_half(many, RUNS, seed=0)]
+    np.testing.assert_array_equal(result.reliability, expected)
+
+
+def test_repeats_of_a_member_recorded_once_have_no_reliability() -> None:
+    joined = np.concatenate([repeats(2, np.array([0.5])), repeats(2, np.array([0.5]), seed=1)], axis=2)
+    joined[1:, :, 1] = np.nan
+    members = np.array(["a", "b"])
+    result = estimate_reliability(joined, RUNS, subjects=members, units=None, seed=0, members=members)
+    assert list(result.kind) == ["split_half_spearman_brown", "none"] and np.isnan(result.reliability[1])
