@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class RawFile(_Strict):
-    """One file to fetch. At least one digest is given for pinned files; the digest of any other is recorded beside it."""
+    """One file to fetch. Pinned files have a digest; that of any other is recorded beside it when it first comes."""
 
     path: str = Field(description="where it goes, relative to data/raw/<dataset>/")
     url: str = Field(description="public address; also HOST/PATH in a mirror")
@@ -36,7 +36,7 @@ class RawFile(_Strict):
     contents: str | None = Field(None, description="the text itself, where the catalogue brings it")
     part: int | None = Field(
         None,
-        description="number of the subject or experiment that needs it, in the order in which `limit` takes them, from 1",
+        description="number, from 1, of the experiment that needs it, in the order in which `limit` takes them",
     )
 
 

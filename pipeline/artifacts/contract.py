@@ -28,12 +28,14 @@ class Contract:
     stage : the stage that makes it, named in the remedy
     variables : name → dims, in order; coordinates count as variables
     attrs : names of the attributes beyond the standard ones
+    compressed : whether numbers are deflated when they are written as NetCDF; noisy responses hardly shrink
     """
 
     kind: str
     stage: str
     variables: dict[str, tuple[str, ...]]
     attrs: tuple[str, ...] = ()
+    compressed: bool = True
 
     def check(self, dataset: xr.Dataset, source: Path | str) -> xr.Dataset:
         """Return the dataset unchanged, or raise `BrokenArtifact` naming file, variable and remedy."""
@@ -88,7 +90,7 @@ def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
     encoding = {
         name: {"zlib": True, "complevel": 1}
         for name, variable in dataset.variables.items()
-        if variable.dtype.kind in "fiu" and variable.size > 1000
+        if contract.compressed and variable.dtype.kind in "fiu" and variable.size > 1000
     }
     # Made in memory: HDF5 prints tracebacks of its own when the disk is full beneath it.
     contents = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)

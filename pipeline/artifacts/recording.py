@@ -10,13 +10,14 @@ missing ones are NaN, the only legal NaN.
 
 Where known, a recording also carries
 
-* ``running_speed_cm_s (repeat, sample)`` and ``pupil_area (repeat, sample)``: what the animal did during each response, NaN
-  where it was not measured;
-* ``blank (sample)``: 1 where the item is a grey screen. Such samples stay in the recording; encode and compare leave them out;
+* ``running_speed_cm_s (repeat, sample)`` and ``pupil_area (repeat, sample)``: what the animal did during each response,
+  NaN where it was not measured;
+* ``blank (sample)``: 1 where the item is a grey screen. Such samples stay in the recording; encode and compare leave
+  them out;
 * ``reliability (target)``: of the mean over this recording's repeats, NaN with fewer than two;
-* attr ``member``: recordings of one member (an imaged field of view over several sessions, a probe session) share their targets;
-  those that not all of them have are left out when they are joined. Different members of a group saw the same stimuli;
-  their targets are stacked.
+* attr ``member``: recordings of one member (an imaged field of view over several sessions, a probe session) share their
+  targets; those that not all of them have are left out when they are joined. Different members of a group saw the same
+  stimuli; their targets are stacked.
 
 Attrs: ``units``; ``sample_kind`` (``time`` or ``item``); ``sample_interval_s`` (time only);
 ``high_pass_s`` (period of the high-pass filter already applied to the responses, 0 for none: encode
@@ -47,6 +48,7 @@ RECORDING = Contract(
         "n_repeats": ("sample", "target"),
     },
     ("units", "sample_kind", "high_pass_s", "z_scored", "n_subjects"),
+    compressed=False,
 )
 
 

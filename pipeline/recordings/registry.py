@@ -12,6 +12,7 @@ DATASETS: Registry[DatasetEntry] = Registry(
         "simulated_listening": "pipeline.recordings.simulated_listening:DATASET",
         "allen_scenes": "pipeline.recordings.allen_scenes:DATASET",
         "allen_2p": "pipeline.recordings.allen.two_photon:DATASET",
+        "allen_neuropixels": "pipeline.recordings.allen.neuropixels:DATASET",
         "alice": "pipeline.recordings.alice:DATASET",
         "natsound165": "pipeline.recordings.natsound165:DATASET",
         "files": "pipeline.recordings.files:DATASET",

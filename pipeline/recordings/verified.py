@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -41,3 +42,9 @@ def verified(path: Path) -> Iterator[None]:
                     f"{path} changed since it was fetched (SHA-256 {found.result()[:12]}…, recorded {expected[:12]}…); "
                     f"{FETCH_AGAIN}"
                 )
+
+
+def sha_of_files(raw_folder: Path, files: Sequence[str]) -> str:
+    """One hash over the recorded digests of the files that a recording is made from, whatever else was fetched."""
+    text = "\n".join(f"{file} {read_digest(raw_folder / file)}" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -27,7 +27,8 @@ class Shown:
 
     Parameters
     ----------
-    data : (n_shown,) the frame or picture of each presentation, in order, −1 for grey; (n_shown, n_features) for gratings
+    data : (n_shown,) the frame or picture of each presentation, in order, −1 for grey; of gratings
+        (n_shown, n_features)
     samples : (n_shown, 2), first 2-photon sample of a presentation and first sample after it
     template : (n, y, x) uint8, the pictures; None for gratings
     features : what the columns of ``data`` are, for gratings
@@ -75,13 +76,18 @@ class Experiment:
     pupil: tuple[np.ndarray, np.ndarray] | None = None
 
 
-def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Write one experiment as NWB 1.0."""
+def write_experiment(path: Path, experiment: Experiment, *, compressed: bool = True) -> None:
+    """Write one experiment as NWB 1.0.
+
+    Parameters
+    ----------
+    compressed : traces in compressed chunks with checksums, or as one plain block of numbers
+    """
     import h5py
 
     with h5py.File(path, "w", track_order=False) as file:
         _write_metadata(file, experiment)
-        _write_traces(file, experiment)
+        _write_traces(file, experiment, compressed)
         _write_segmentation(file, experiment)
         _write_stimulus(file, experiment)
 
@@ -120,11 +126,12 @@ def _compressed(group: h5py.Group, name: str, data: Any) -> h5py.Dataset:
     return group.create_dataset(name, data=data, compression="gzip", compression_opts=4, shuffle=True, fletcher32=True)
 
 
-def _write_traces(file: h5py.File, experiment: Experiment) -> None:
+def _write_traces(file: h5py.File, experiment: Experiment, compressed: bool) -> None:
     import numpy as np
 
     dff = file.create_group(f"{PIPELINE}/DfOverF/imaging_plane_1")
-    _compressed(dff, "data", (np.round(experiment.dff / RESOLUTION) * RESOLUTION).astype(np.float32))
+    traces = (np.round(experiment.dff / RESOLUTION) * RESOLUTION).astype(np.float32)
+    _compressed(dff, "data", traces) if compressed else dff.create_dataset("data", data=traces)
     _compressed(dff, "timestamps", experiment.timestamps_s.astype(np.float64))
     # allensdk takes the clock of running speed and epochs from here; the very same dataset under a second name
     file.create_group(f"{PIPELINE}/Fluorescence/imaging_plane_1")["timestamps"] = dff["timestamps"]

@@ -131,3 +131,33 @@ def test_seeds_are_not_negative(tmp_path, alice, where, value):
     section[where[-1]] = value
     with pytest.raises(BadConfiguration, match="greater than or equal to 0"):
         load_study(write(tmp_path, alice))
+
+
+def streams(ventral=("VISl", "VISpm"), dorsal=("VISal", "VISam"), name="published"):
+    return {"name": name, "ventral": list(ventral), "dorsal": list(dorsal)}
+
+
+def test_streams_are_read_and_change_the_map_only(tmp_path, alice):
+    before = plan_study(load_study(write(tmp_path, alice)))
+    alice["analyses"]["story"]["streams"] = [streams(), streams(ventral=["VISl"], name="VISpm omitted")]
+    after = plan_study(load_study(write(tmp_path, alice)))
+    assert [one.ventral for one in after.analyses[0].analysis.streams] == [("VISl", "VISpm"), ("VISl",)]
+    assert before.map_key() != after.map_key()
+    assert before.analyses[0].score_key(None) == after.analyses[0].score_key(None)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([streams(dorsal=["VISam", "VISpm"])], "streams 'published': region 'VISpm' is listed twice"),
+        ([streams(), streams(dorsal=["VISam"])], "streams 'published' are listed twice"),
+        ([streams(ventral=[])], "ventral"),
+        ([streams(name="published (2021)")], "name"),
+        ([{**streams(), "neither": ["VISp"]}], "neither"),
+    ],
+)
+def test_wrong_streams_are_one_line(tmp_path, alice, given, message):
+    alice["analyses"]["story"]["streams"] = given
+    with pytest.raises(BadConfiguration) as caught:
+        load_study(write(tmp_path, alice))
+    assert message in str(caught.value) and "\n" not in str(caught.value)

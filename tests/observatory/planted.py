@@ -1,8 +1,8 @@
 """Mice whose cells read out known layers of EfficientNet-Lite0, in the files of the Allen Brain Observatory.
 
 A session holds what a real one does: movies in several passes, or scenes in random order with grey screens among them,
-spontaneous activity around them, a 2-photon clock of its own, running and pupil. Readouts are chosen so that the encoding
-model of the study can tell layers apart (`pipeline.simulation.readouts`).
+spontaneous activity around them, a 2-photon clock of its own, running and pupil. Readouts are chosen so that the
+encoding model of the study can tell layers apart (`pipeline.simulation.readouts`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Design:
     n_cells : per experiment
     planted : area → layer
     reliability : of single trials, per sample of the recording
-    frames_per_bin : of movies, as in the study
+    frames_per_bin, window_s : of movies and of responses, as in the study
     running_gain : effect of one SD of running speed, in SDs of the signal per sample
     """
 
@@ -54,6 +54,7 @@ class Design:
     planted: Mapping[str, str] = dataclasses.field(default_factory=lambda: PLANTED)
     reliability: float = 0.5
     frames_per_bin: int = 15
+    window_s: tuple[float, float] = WINDOWS_S["events"]
     running_gain: float = 0.5
     n_folds: int = 5
     gap_samples: int = 4
@@ -95,6 +96,17 @@ def make_drives(design: Design, weights_folder: Path, n_experiments: Mapping[str
     return Drives(pictures, by_area)
 
 
+def random_drives(design: Design, n_experiments: Mapping[str, int]) -> Drives:
+    """Pictures and drives of noise: for tests that need files, not layers."""
+    generator = np.random.default_rng(design.seed)
+    pictures = {name: generator.integers(0, 256, (n, 16, 32), np.uint8) for name, n in design.shown.items()}
+    n_pictures = sum(design.shown.values())
+    return Drives(
+        pictures,
+        {area: generator.standard_normal((n_pictures, design.n_cells * n)) for area, n in n_experiments.items()},
+    )
+
+
 def _per_sample(values: np.ndarray, design: Design) -> np.ndarray:
     """Features per picture → per bin of a movie, as encode bins them; scenes stay as they are."""
     if design.scenes:
@@ -125,7 +137,7 @@ def _response(drive: np.ndarray, design: Design) -> np.ndarray:
             source=Path(),
         )
         trace = _at(times_s - LATENCY_S, drive[start : start + n], 1 / FRAME_RATE_HZ)
-        weights = window_weights(shown, WINDOWS_S["events"], times_s, Path())
+        weights = window_weights(shown, design.window_s, times_s, Path())
         parts.append(mean_responses(trace.T, weights, shown)[0])
         start += n
     return np.concatenate(parts)
@@ -247,10 +259,3 @@ def experiment_files(rows: Sequence[dict[str, Any]], drives: Drives, design: Des
             np.savez_compressed(archive, ev=events)
             files[int(row["id"])] = {"NWBOphys": path.read_bytes(), "ObservatoryEventsFile": archive.getvalue()}
     return files
-
-
-def expected_samples(design: Design) -> int:
-    """How many samples a recording of such a session has."""
-    if design.scenes:
-        return design.shown[SCENES] + 1
-    return sum(n // design.frames_per_bin for n in design.shown.values())

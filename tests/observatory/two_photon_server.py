@@ -9,10 +9,10 @@ from typing import Any
 
 from pipeline.recordings.allen.two_photon_catalogue import find_experiments, take_in_turn
 from pipeline.recordings.allen.two_photon_options import Allen2pOptions
-from tests.http_server import Served, running
+from tests.http_server import running
 from tests.observatory.metadata import link_of, made_up_containers, observatory_rows, real_containers
-from tests.observatory.planted import Design, experiment_files, make_drives
-from tests.observatory.server import API, ObservatoryServer
+from tests.observatory.planted import Design, experiment_files, make_drives, random_drives
+from tests.observatory.server import ObservatoryServer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,24 +33,23 @@ class Observatory:
 
 
 def simulate_observatory(
-    options: Allen2pOptions, design: Design, weights_folder: Path, mirror: Path | None = None
+    options: Allen2pOptions, design: Design, weights_folder: Path | None, mirror: Path | None = None
 ) -> Observatory:
-    """Simulate the experiments that the options select."""
+    """Simulate the experiments that the options select.
+
+    Parameters
+    ----------
+    weights_folder : of EfficientNet-Lite0, whose layers are planted; None for cells that answer at random
+    mirror : where the real metadata are; None makes some up
+    """
     containers = made_up_containers(options.areas) if mirror is None else real_containers(mirror)
     rows = observatory_rows(containers)
     with running(ObservatoryServer(rows, {})) as server:
         taken = take_in_turn(find_experiments(options, server.prefix), options)
     sessions = [session for container in taken for session in container["sessions"]]
     counts = Counter(str(container["targeted_structure"]) for container in taken)
-    files = experiment_files(sessions, make_drives(design, weights_folder, counts), design)
+    drives = random_drives(design, counts) if weights_folder is None else make_drives(design, weights_folder, counts)
+    files = experiment_files(sessions, drives, design)
     return Observatory(
         rows, {link_of(experiment, kind): body for experiment, both in files.items() for kind, body in both.items()}
     )
-
-
-def broken_off(server: ObservatoryServer, link: str, **behaviour: Any) -> Served:
-    """The file behind a download link, made to misbehave."""
-    served = server.files[f"{API}{link}"]
-    for name, value in behaviour.items():
-        setattr(served, name, value)
-    return served

@@ -11,6 +11,7 @@ Allen Brain Observatory, Stimulus set and response analysis (technical white pap
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +89,7 @@ def drifting_number(orientation_deg: np.ndarray, temporal_frequency_hz: np.ndarr
     if unknown:
         raise SampleMismatch(
             f"{source}: a drifting grating of {unknown[0][0]:g}° and {unknown[0][1]:g} Hz is none of the 40 of this "
-            "stimulus; leave the experiment out"
+            "stimulus; leave the recording out of the study"
         )
     return np.array([place[parameters] for parameters in shown], dtype=np.int64)
 
@@ -103,13 +104,20 @@ def draw_grating(orientation_deg: float, spatial_frequency_cpd: float, phase: fl
     """
     import numpy as np
 
-    from pipeline.recordings.allen.sdk import monitor_class
-
-    monitor = monitor_class()()
-    height, width = round(monitor.n_pixels_r * part), round(monitor.n_pixels_c * part)
-    px_per_cycle = float(monitor.visual_degrees_to_pixels(1 / spatial_frequency_cpd)) * part
+    screen_height, screen_width, px_per_degree = _screen()
+    height, width = round(screen_height * part), round(screen_width * part)
+    px_per_cycle = px_per_degree / spatial_frequency_cpd * part
     y, x = np.mgrid[:height, :width].astype(np.float64)
     theta = np.deg2rad(orientation_deg)
     along = (x - width / 2) * np.cos(theta) - (y - height / 2) * np.sin(theta)
     wave = np.cos(2 * np.pi * (along / px_per_cycle + phase))
     return np.round(GREY + CONTRAST * GREY * wave).astype(np.uint8)
+
+
+@functools.cache
+def _screen() -> tuple[int, int, float]:
+    """Height and width of the monitor in px, and px per degree in its middle."""
+    from pipeline.recordings.allen.sdk import monitor_class
+
+    monitor = monitor_class()()
+    return int(monitor.n_pixels_r), int(monitor.n_pixels_c), float(monitor.visual_degrees_to_pixels(1.0))

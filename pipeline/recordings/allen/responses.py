@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 WINDOWS_S = {"events": (0.0, 0.25), "dff": (0.0, 0.5), "spikes": (0.03, 0.15)}
 """Signal → window after the onset, in s."""
-EDGE_S = 1e-3
 
 
 def window_weights(shown: Presentations, window_s: tuple[float, float], times_s: np.ndarray, source: Path) -> csr_array:
@@ -108,26 +107,28 @@ def spike_rates(spike_times_s: Sequence[np.ndarray], window_s: tuple[float, floa
 
 
 def mean_behaviour(
-    times_s: np.ndarray, values: np.ndarray, window_s: tuple[float, float], shown: Presentations, source: Path
+    times_s: np.ndarray, values: np.ndarray, window_s: tuple[float, float], shown: Presentations
 ) -> np.ndarray:
-    """Mean of a behavioural signal within the windows: (n_repeats, n_samples) float32, NaN where not measured."""
+    """Mean of a behavioural signal within the windows: (n_repeats, n_samples) float32, NaN where not measured.
+
+    Parameters
+    ----------
+    times_s : (n_times,) ascending, on the clock of the onsets; NaN times are left out
+    values : (n_times,), NaN where it was not measured
+    """
     import numpy as np
 
-    known = np.isfinite(times_s)
-    if not np.isfinite(values[known]).any():
-        return np.full((shown.n_repeats, shown.n_samples), np.nan, np.float32)
-    # what lies before or after the measurement finds a time at which nothing was measured
-    first_s, last_s = times_s[known][0], times_s[known][-1]
-    before = [min(first_s, shown.onset_s.min()) - 1, first_s - EDGE_S]
-    after = [last_s + EDGE_S, max(last_s, shown.onset_s.max() + window_s[1]) + 1]
-    times_s = np.concatenate([before, times_s[known], after])
-    values = np.concatenate([[np.nan] * 2, values[known], [np.nan] * 2])
-    measured = np.isfinite(values)
-    weights = window_weights(shown, window_s, times_s, source)
-    share = weights @ measured.astype(np.float64)
-    total = weights @ np.where(measured, values, 0.0)
-    mean = np.where(share > 0, total / np.where(share > 0, share, 1.0), np.nan)
-    return _by_repeat(mean[:, None].astype(np.float32), shown)[..., 0]
+    measured = np.isfinite(times_s) & np.isfinite(values)
+    times_s, values = times_s[measured], values[measured]
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    low, high = (np.searchsorted(times_s, shown.onset_s + edge_s) for edge_s in window_s)
+    n = np.maximum(high - low, 1)
+    row = shown.repeat * shown.n_samples + shown.sample
+    n_rows = shown.n_repeats * shown.n_samples
+    found = np.bincount(row, weights=high > low, minlength=n_rows)
+    means = np.bincount(row, weights=(total[high] - total[low]) / n, minlength=n_rows)
+    mean = np.where(found > 0, means / np.maximum(found, 1), np.nan)
+    return mean.astype(np.float32).reshape(shown.n_repeats, shown.n_samples)
 
 
 def _by_repeat(values: np.ndarray, shown: Presentations) -> np.ndarray:

@@ -8,7 +8,6 @@ is a member of the group of all animals, its cells matched over sessions by ``ce
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -18,13 +17,13 @@ from pipeline.errors import BrokenArtifact
 from pipeline.fetch.recorded_digests import read_digest
 from pipeline.recordings.allen import stimuli
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
-from pipeline.recordings.allen.presentations import BLANK, DRIFTING, SCENES, STATIC
+from pipeline.recordings.allen.presentations import BLANK, DRIFTING, SCENES, STATIC, Presentations
 from pipeline.recordings.allen.responses import join_stimuli, mean_behaviour, mean_responses, window_weights
 from pipeline.recordings.allen.two_photon_catalogue import catalogue, chosen_cells_path, events_path, nwb_path
 from pipeline.recordings.allen.two_photon_nwb import Session, TwoPhotonFile
 from pipeline.recordings.allen.two_photon_options import KIND, SHOWN_IN, Allen2pOptions
 from pipeline.recordings.entry import DatasetEntry
-from pipeline.recordings.verified import FETCH_AGAIN, verified
+from pipeline.recordings.verified import FETCH_AGAIN, sha_of_files, verified
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,27 +59,18 @@ def prepare_recording(name: str, raw_folder: Path, options: Allen2pOptions) -> x
     BrokenArtifact, SampleMismatch
         The file is missing, altered or truncated, or its tables do not fit its traces; the message names it.
     """
-    import numpy as np
-
     path = raw_folder / nwb_path(name)
     with verified(path):
         file = TwoPhotonFile(path, FETCH_AGAIN)
         session = file.session()
         times_s, traces = file.dff() if options.signal == "dff" else _events(name, raw_folder, file)
-        parts = []
-        for stimulus in options.stimuli:
-            shown = file.presentations(stimulus, options.frames_per_bin, times_s)
-            weights = window_weights(shown, options.window_s, times_s, path)
-            behaviour = {
-                signal: np.full((shown.n_repeats, shown.n_samples), np.nan, np.float32)
-                if measured is None
-                else mean_behaviour(*measured, options.window_s, shown, path)
-                for signal, measured in (
-                    ("running_speed_cm_s", file.running_speed()),
-                    ("pupil_area", file.pupil_area()),
-                )
-            }
-            parts.append((shown, mean_responses(traces, weights, shown), behaviour))
+        behaviour = {"running_speed_cm_s": file.running_speed(), "pupil_area": file.pupil_area()}
+        shown = [file.presentations(stimulus, options.frames_per_bin, times_s) for stimulus in options.stimuli]
+        responses = [mean_responses(traces, window_weights(one, options.window_s, times_s, path), one) for one in shown]
+    parts = [
+        (one, values, {name: _during(measured, options, one) for name, measured in behaviour.items()})
+        for one, values in zip(shown, responses, strict=True)
+    ]
     recording = join_stimuli(
         parts,
         _targets(session),
@@ -94,10 +84,21 @@ def prepare_recording(name: str, raw_folder: Path, options: Allen2pOptions) -> x
             "cre_line": session.cre_line,
             "indicator": session.indicator,
             "pupil_area_units": "px",
-            "inputs_sha": _sha_of_files(name, raw_folder, options),
+            "inputs_sha": sha_of_files(raw_folder, _files(name, options)),
         },
     )
     return _usable(recording, session, raw_folder, options)
+
+
+def _during(
+    measured: tuple[np.ndarray, np.ndarray] | None, options: Allen2pOptions, shown: Presentations
+) -> np.ndarray:
+    """A behavioural signal (times, values) in the windows of the responses, all NaN where it was not measured."""
+    import numpy as np
+
+    if measured is None:
+        return np.full((shown.n_repeats, shown.n_samples), np.nan, np.float32)
+    return mean_behaviour(*measured, options.window_s, shown)
 
 
 def _events(name: str, raw_folder: Path, file: TwoPhotonFile) -> tuple[np.ndarray, np.ndarray]:
@@ -130,12 +131,13 @@ def _events(name: str, raw_folder: Path, file: TwoPhotonFile) -> tuple[np.ndarra
     return times_s, events
 
 
-def _sha_of_files(name: str, raw_folder: Path, options: Allen2pOptions) -> str:
-    """One hash over the files that a recording is made from, whatever else was fetched with them."""
-    files = [nwb_path(name)]
-    files += [events_path(name)] if options.signal == "events" else []
-    files += [chosen_cells_path(options)] if options.cell_filters else []
-    return hashlib.sha256("\n".join(f"{file} {read_digest(raw_folder / file)}" for file in files).encode()).hexdigest()
+def _files(name: str, options: Allen2pOptions) -> list[str]:
+    """What a recording is made from, within the raw folder."""
+    return [
+        nwb_path(name),
+        *([events_path(name)] if options.signal == "events" else []),
+        *([chosen_cells_path(options)] if options.cell_filters else []),
+    ]
 
 
 def _targets(session: Session) -> dict[str, np.ndarray]:

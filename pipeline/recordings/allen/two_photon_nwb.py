@@ -23,6 +23,7 @@ from pipeline.recordings.allen.presentations import (
     of_scenes,
     of_static_gratings,
 )
+from pipeline.recordings.allen.specimens import mouse_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +105,7 @@ class TwoPhotonFile:
                 depth_um=int(metadata["imaging_depth_um"]),
                 cre_line=str(metadata.get("cre_line") or ""),
                 indicator=str(metadata.get("indicator") or ""),
-                mouse=_mouse(str(metadata["specimen_name"])),
+                mouse=mouse_of(str(metadata["specimen_name"])),
                 cell_ids=cell_ids,
             )
 
@@ -229,9 +230,3 @@ class TwoPhotonFile:
             if not isinstance(error, AssertionError) and not type(error).__module__.startswith("allensdk"):
                 raise
             raise BrokenArtifact(f"{self.path}: its stimulus table is not valid ({error}); {self.remedy}") from error
-
-
-def _mouse(specimen: str) -> str:
-    """``Cux2-CreERT2;Camk2a-tTA;Ai93-283284`` → ``mouse-283284``; other names stay as they are."""
-    number = specimen.rpartition("-")[2]
-    return f"mouse-{number}" if number.isdigit() else specimen

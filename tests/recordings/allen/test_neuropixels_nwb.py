@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
-from pipeline.recordings.allen.neuropixels_nwb import NeuropixelsFile, mouse_of, whole_passes
+from pipeline.recordings.allen.neuropixels_nwb import NeuropixelsFile, whole_passes
 from pipeline.recordings.allen.sdk import ecephys_session_class
+from pipeline.recordings.allen.specimens import mouse_of
 from tests.observatory.ephys_example import CORTEX_UM, MOVIE_STARTS_S, N_FRAMES, N_SCENES, example_session
 from tests.observatory.ephys_nwb import InvalidTime, SessionDesign, movie_rows, write_session
 from tests.observatory.ephys_tables import rows_of_designs
@@ -145,7 +146,7 @@ def test_movie_one_of_functional_connectivity_has_another_name(tmp_path: Path) -
     write_session(tmp_path / "session.nwb", design)
     with opened(tmp_path / "session.nwb", design) as file:
         assert file.presentations("natural_movie_one", 15, 0).n_repeats == 3
-        with pytest.raises(SampleMismatch, match="natural_scenes was not shown .*natural_movie_one_more_repeats"):
+        with pytest.raises(SampleMismatch, match=r"natural_scenes was not shown .*natural_movie_one_more_repeats"):
             file.presentations("natural_scenes", 15, N_SCENES)
 
 
@@ -192,12 +193,17 @@ def test_a_missing_file_and_a_missing_part_are_one_line(design: SessionDesign, p
     poorer.write_bytes(path.read_bytes())
     with h5py.File(poorer, "r+") as file:
         del file["processing/running"]
+        del file["units/quality"]
+        file["units"].attrs["colnames"] = [name for name in file["units"].attrs["colnames"] if name != "quality"]
         del file["intervals/natural_scenes_presentations/frame"]
         names = [name for name in file["intervals/natural_scenes_presentations"].attrs["colnames"] if name != "frame"]
         file["intervals/natural_scenes_presentations"].attrs["colnames"] = names
     with opened(poorer, design) as opened_file:
-        with pytest.raises(BrokenArtifact, match="cannot be read as a Neuropixels NWB file"):
-            opened_file.running_speed()
+        for read, missing in ((opened_file.running_speed, "running"), (opened_file.units, "quality")):
+            with pytest.raises(
+                BrokenArtifact, match=f"cannot be read as a Neuropixels NWB file .KeyError: .*{missing}"
+            ):
+                read()
         with pytest.raises(SampleMismatch, match="frame 'null' of natural_scenes is no number"):
             opened_file.presentations("natural_scenes", 15, N_SCENES)
 
