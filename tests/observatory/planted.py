@@ -45,6 +45,7 @@ class Design:
     planted : area → layer
     reliability : of single trials, per sample of the recording
     frames_per_bin, window_s : of movies and of responses, as in the study
+    latency_s : from a picture's onset to what it drives
     running_gain : effect of one SD of running speed, in SDs of the signal per sample
     """
 
@@ -55,6 +56,7 @@ class Design:
     reliability: float = 0.5
     frames_per_bin: int = 15
     window_s: tuple[float, float] = WINDOWS_S["events"]
+    latency_s: float = LATENCY_S
     running_gain: float = 0.5
     n_folds: int = 5
     gap_samples: int = 4
@@ -75,13 +77,15 @@ class Drives:
 
 def make_drives(design: Design, weights_folder: Path, n_experiments: Mapping[str, int]) -> Drives:
     """Draw the pictures, run the network on them, and choose readouts for all cells of each area."""
-    pictures = {}
+    pictures, shots, shot_of_picture = {}, [], []
     for number, (stimulus, n) in enumerate(design.shown.items()):
         # pictures that differ from bin to bin: what a bin of a movie shows is one photograph
         per_shot = 1 if stimulus == SCENES else design.frames_per_bin
-        shots = render_movie(2 * -(-n // per_shot), design.seed + number)[::2]
-        pictures[stimulus] = np.repeat(shots, per_shot, axis=0)[:n]
-    features = extract_features(np.concatenate(list(pictures.values())), FRAME_RATE_HZ, weights_folder)
+        shot_of_picture.append(sum(map(len, shots)) + np.arange(n) // per_shot)
+        shots.append(render_movie(2 * -(-n // per_shot), design.seed + number)[::2])
+        pictures[stimulus] = np.repeat(shots[-1], per_shot, axis=0)[:n]
+    of_shots = extract_features(np.concatenate(shots), FRAME_RATE_HZ, weights_folder)
+    features = {layer: values[np.concatenate(shot_of_picture)] for layer, values in of_shots.items()}
     binned = {layer: _per_sample(values, design) for layer, values in features.items()}
     smoothers = layer_smoothers(binned, n_folds=design.n_folds, gap_samples=0 if design.scenes else design.gap_samples)
     by_area = {}
@@ -136,7 +140,7 @@ def _response(drive: np.ndarray, design: Design) -> np.ndarray:
             frames_per_bin=design.frames_per_bin,
             source=Path(),
         )
-        trace = _at(times_s - LATENCY_S, drive[start : start + n], 1 / FRAME_RATE_HZ)
+        trace = _at(times_s - design.latency_s, drive[start : start + n], 1 / FRAME_RATE_HZ)
         weights = window_weights(shown, design.window_s, times_s, Path())
         parts.append(mean_responses(trace.T, weights, shown)[0])
         start += n
@@ -173,11 +177,11 @@ def make_experiment(row: dict[str, Any], drives: Drives, cells: slice, design: D
         edges = np.searchsorted(since_s, np.append(onset_s, onset_s[-1] + picture_s) - 1e-6)
         ends = np.minimum(edges[1:], edges[:-1] + np.ceil(picture_s * rate_hz).astype(int))
         stimuli[stimulus] = Shown(data, np.stack([edges[:-1], ends], axis=1), drives.pictures[stimulus])
-        place = np.searchsorted(onset_s, since_s - LATENCY_S, side="right") - 1
-        on = (place >= 0) & (since_s - LATENCY_S < onset_s[place] + picture_s)
+        place = np.searchsorted(onset_s, since_s - design.latency_s, side="right") - 1
+        on = (place >= 0) & (since_s - design.latency_s < onset_s[place] + picture_s)
         shown = np.where(on, data[np.clip(place, 0, data.size - 1)], -1)
         signal += np.where((shown >= 0)[:, None], own[np.clip(shown, 0, n - 1)], 0.0)
-    running = _running(n_samples, generator)
+    running = running_bouts(n_samples, generator)
     samples_per_bin = SCENE_S * RATE_2P_HZ if design.scenes else design.frames_per_bin * RATE_2P_HZ / FRAME_RATE_HZ
     noise_sd = np.sqrt((1 / design.reliability - 1) * samples_per_bin)
     events = signal + design.running_gain * (running - running.mean())[:, None] / running.std()
@@ -185,7 +189,7 @@ def make_experiment(row: dict[str, Any], drives: Drives, cells: slice, design: D
     kept = np.exp(-1 / (DECAY_S * RATE_2P_HZ))
     dff = _leaky(events - BASELINE, kept) * (1 - kept)
     pupil_times_s = np.arange(timestamps_s[0], timestamps_s[-1], 1 / 30.3)
-    pupil = 900 + 200 * np.interp(pupil_times_s, timestamps_s, _running(n_samples, generator))
+    pupil = 900 + 200 * np.interp(pupil_times_s, timestamps_s, running_bouts(n_samples, generator))
     quiet = sorted((int(shown.samples.min()), int(shown.samples.max())) for shown in stimuli.values())
     experiment = Experiment(
         experiment_id=int(row["id"]),
@@ -214,8 +218,8 @@ def _leaky(values: np.ndarray, kept: float) -> np.ndarray:
     return lfilter([1.0], [1.0, -kept], values, axis=0)
 
 
-def _running(n_samples: int, generator: np.random.Generator) -> np.ndarray:
-    """Bouts of running, a few seconds each, in cm/s."""
+def running_bouts(n_samples: int, generator: np.random.Generator) -> np.ndarray:
+    """Bouts of running, a few seconds each, in cm/s at `RATE_2P_HZ`."""
     steps = _leaky(generator.standard_normal((n_samples, 1)), np.exp(-1 / (3 * RATE_2P_HZ)))[:, 0]
     return np.maximum(10 * steps / steps.std(), -2.0) + 2.0
 

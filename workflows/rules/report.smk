@@ -8,6 +8,8 @@ rule report_study:
     input:
         "data/maps/{study}.nc",
         lambda w: all_scores(PLAN_OF[w.study]),
+        # two selections may share what was prepared, but each has a receipt of its own to show
+        lambda w: [analysis.dataset.receipt_path for analysis in PLAN_OF[w.study].analyses],
     output:
         report(
             "reports/{study}/index.html",
