@@ -110,7 +110,15 @@ def test_keys_change_exactly_when_numbers_can(tmp_path, alice):
 
 
 def test_every_shipped_study_is_listed():
-    assert known_studies() == ["alice", "allen_scenes", "demo", "natsound165"]
+    assert known_studies() == [
+        "alice",
+        "allen_movies",
+        "allen_neuropixels",
+        "allen_scenes",
+        "allen_scenes_2p",
+        "demo",
+        "natsound165",
+    ]
 
 
 def test_contrasted_and_repeated_layers_are_checked_before_anything_runs(tmp_path, alice):
