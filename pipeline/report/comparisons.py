@@ -19,6 +19,7 @@ class PlantedRow:
     planted: str
     recovered: str
     depth_index: str
+    hierarchy_index: str
     score: str
 
 
@@ -124,8 +125,9 @@ def planted_table(view: View) -> PlantedTable | None:
             PlantedRow(
                 region=place,
                 planted=f"{layer.name} (depth {number(layer.relative_depth)})" if layer else "nothing (noise)",
-                recovered=_recovered(row, len(view.layers(model))),
-                depth_index=_depth_index(row),
+                recovered=recovered(row, len(view.layers(model))),
+                depth_index=depth_index(row),
+                hierarchy_index=hierarchy_index(row),
                 score=with_interval(row["best_layer_score"], row["ci_low"], row["ci_high"]),
             )
         )
@@ -134,17 +136,26 @@ def planted_table(view: View) -> PlantedTable | None:
     return PlantedTable(f"{model}, {view.subject_in_words}", _agreement(pairs), rows)
 
 
-def _recovered(row: Row, n_layers: int) -> str:
+def recovered(row: Row, n_layers: int) -> str:
+    """The nested best layer, or why none is named."""
     if not is_predicted(row):
         return "score not reliably above zero"
     named = f"{row['best_layer']} (depth {number(row['best_layer_depth'])})"
     return named if is_distinguished(row, n_layers) else f"{named}, not distinguishable"
 
 
-def _depth_index(row: Row) -> str:
+def depth_index(row: Row) -> str:
+    """With its interval; undefined where the profile is flat."""
     if not math.isfinite(row["depth_index"]):
         return "undefined: flat profile"
     return with_interval(row["depth_index"], row["depth_ci_low"], row["depth_ci_high"])
+
+
+def hierarchy_index(row: Row) -> str:
+    """With its interval; a dash where the best layer means nothing, or lies in one of several pathways."""
+    if not is_predicted(row) or not math.isfinite(row["hierarchy_index"]):
+        return "–"
+    return with_interval(row["hierarchy_index"], row["hierarchy_ci_low"], row["hierarchy_ci_high"])
 
 
 def _agreement(pairs: list[tuple[Any, Row]]) -> str:

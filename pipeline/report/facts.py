@@ -29,7 +29,13 @@ SYMBOLS = {"spearman": "ρ", "kendall": "τ", "pearson": "r"}
 
 @dataclasses.dataclass(frozen=True)
 class DatasetFacts:
-    """A dataset: what it is, under which licence, and what was fetched (or simulated) of it."""
+    """A dataset: what it is, under which licence, and what was fetched (or simulated) of it.
+
+    Parameters
+    ----------
+    window_s : first and last time after a frame's or picture's onset that its response is taken from; None where the
+        dataset has no such window
+    """
 
     kind: str
     title: str
@@ -44,6 +50,16 @@ class DatasetFacts:
     excluded: str
     constant_targets: str
     units: str
+    window_s: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamFacts:
+    """An assignment of regions to the two streams, as the study file has it."""
+
+    name: str
+    ventral: tuple[str, ...]
+    dorsal: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +131,7 @@ class AnalysisFacts:
     planted: dict[str, str]
     planted_model: str
     planted_layers: tuple[LayerInfo, ...]
+    streams: tuple[StreamFacts, ...] = ()
 
     def model(self, name: str) -> ModelFacts:
         return next(model for model in self.models if model.name == name)
@@ -229,6 +246,7 @@ def _analysis_facts(plan: AnalysisPlan) -> AnalysisFacts:
         planted={str(region): str(layer) for region, layer in planted.items() if layer},
         planted_model=planted_models[0] if planted_models else "",
         planted_layers=resolve_model(planted_models[0]).entry.layers if planted_models else (),
+        streams=tuple(StreamFacts(one.name, one.ventral, one.dorsal) for one in plan.analysis.streams),
     )
 
 
@@ -249,6 +267,7 @@ def _dataset_facts(plan: DatasetPlan) -> DatasetFacts:
         excluded=str(attrs.get("excluded", "")),
         constant_targets=str(attrs.get("constant_targets", "")),
         units=str(attrs.get("units", "")),
+        window_s=getattr(plan.options, "window_s", None),
     )
 
 

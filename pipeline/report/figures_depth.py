@@ -27,6 +27,8 @@ PATHWAYS = (
 )
 NOT_PREDICTED = "score not reliably above zero"
 ORDER_HOVER = ("ci_low", "ci_high", "probability_above_zero", "statement")
+HIERARCHY = ("hierarchy_index", "hierarchy_ci_low", "hierarchy_ci_high")
+BEST_HOVER = ("best_layer", "best_layer_score", "ci_low", "ci_high", *HIERARCHY)
 
 
 def depth_plot(view: View) -> Figure | None:
@@ -138,7 +140,7 @@ def _best(rows: list[Row], colour: str, n_layers: int) -> dict[str, Any]:
         "mode": "markers",
         "x": [row["best_layer_depth"] for row in shown],
         "y": [row["place"] for row in shown],
-        "customdata": [[row["best_layer"], row["best_layer_score"], row["ci_low"], row["ci_high"]] for row in shown],
+        "customdata": [[row[name] for name in BEST_HOVER] for row in shown],
         "marker": {
             "color": colour,
             "size": 12,
@@ -146,7 +148,8 @@ def _best(rows: list[Row], colour: str, n_layers: int) -> dict[str, Any]:
             "symbol": ["circle" if is_distinguished(row, n_layers) else "circle-open" for row in shown],
         },
         "hovertemplate": "%{y}: nested best layer %{customdata[0]} (depth %{x:.2f})<br>score %{customdata[1]:.3f} "
-        "[%{customdata[2]:.3f}, %{customdata[3]:.3f}]<extra></extra>",
+        "[%{customdata[2]:.3f}, %{customdata[3]:.3f}]<br>hierarchy index %{customdata[4]:.2f} "
+        "[%{customdata[5]:.2f}, %{customdata[6]:.2f}]<extra></extra>",
     }
 
 

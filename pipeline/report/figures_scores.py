@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MEASURED_COLOUR = "#000000"
 PREDICTED_COLOUR = "#0072B2"
 MOST_EXAMPLES = 4
+MOST_TARGETS = 24  # of a matrix that shows every target by itself
 EXAMPLE_COLUMN_PX = {True: 460, False: 240}  # in time, over items
 
 
@@ -144,15 +145,19 @@ def similarities(analysis: AnalysisFacts, found: list[Similarities]) -> Figure |
     if not found:
         return None
     best = max(found, key=lambda one: one.score)
+    entry = "block" if best.blocks else "item"
     panels = [
-        _matrix(f"{analysis.name}-measured", f"measured: {best.target}", best.measured, best.items),
-        _matrix(f"{analysis.name}-modelled", f"{best.model}, {best.layer}", best.modelled, best.items),
+        _matrix(f"{analysis.name}-measured", f"measured: {best.target}", best.measured, best.items, entry),
+        _matrix(f"{analysis.name}-modelled", f"{best.model}, {best.layer}", best.modelled, best.items, entry),
     ]
+    n_drawn = len(best.items)
+    cut = f" The first {n_drawn} of {best.n_items} {entry}s are shown." if n_drawn < best.n_items else ""
     values = {"symbol": analysis.symbol, "score_value": number(best.score), "target": best.target, "layer": best.layer}
+    values |= {"entry": entry, "entries": f"{entry.capitalize()} × {entry}", "cut": cut}
     return Figure(f"{analysis.name}-similarities", "similarities", panels, values)
 
 
-def _matrix(label: str, title: str, values: NDArray[np.float64], items: list[str]) -> Panel:
+def _matrix(label: str, title: str, values: NDArray[np.float64], items: list[str], entry: str) -> Panel:
     off = values.copy()
     np.fill_diagonal(off, np.nan)
     low, high = (float(v) for v in np.nanquantile(off, [0.01, 0.99]))
@@ -167,25 +172,37 @@ def _matrix(label: str, title: str, values: NDArray[np.float64], items: list[str
         "colorbar": {"thickness": 10, "len": 0.9, "outlinewidth": 0},
         "hovertemplate": "%{x} – %{y}<br>similarity %{z:.3f}<extra></extra>",
     }
-    x = axis("item", type="category", showticklabels=False, ticks="", showgrid=False)
-    y = axis("item", type="category", showticklabels=False, ticks="", showgrid=False, autorange="reversed")
+    x = axis(entry, type="category", showticklabels=False, ticks="", showgrid=False)
+    y = axis(entry, type="category", showticklabels=False, ticks="", showgrid=False, autorange="reversed")
     return Panel(label, title, [trace], layout(x, y), 330, 300)
 
 
 def reference(analysis: AnalysisFacts, found: Reference | None) -> Figure | None:
-    """Target × target matrix: how well one area's similarities agree with another's."""
+    """How well measured matrices agree: target by target, or region by region where there are too many targets."""
     if found is None or len(found.targets) < 2:
         return None
+    alone = _leave_one_out(found)
+    if len(found.targets) > MOST_TARGETS and len(set(found.subjects)) > 1:
+        regions, means = _between_animals(found)
+        panel = _agreement(analysis, regions, means, "mean over pairs of subjects")
+        return Figure(f"{analysis.name}-reference", "reference_regions", [panel], {"alone": alone})
     off = found.values.copy()
     np.fill_diagonal(off, np.nan)
+    panel = _agreement(analysis, found.targets, off, "between measured matrices")
+    values = {"range": _between_regions(found), "alone": alone}
+    return Figure(f"{analysis.name}-reference", "reference", [panel], values)
+
+
+def _agreement(analysis: AnalysisFacts, names: list[str], values: NDArray[np.float64], title: str) -> Panel:
+    known = values[np.isfinite(values)]
     trace = {
         "type": "heatmap",
-        "x": found.targets,
-        "y": found.targets,
-        "z": off,
+        "x": names,
+        "y": names,
+        "z": values,
         "colorscale": SEQUENTIAL,
-        "zmin": min(0.0, float(np.nanmin(off))),
-        "zmax": float(np.nanmax(off)),
+        "zmin": float(known.min(initial=0.0)),
+        "zmax": float(known.max(initial=0.0)),
         "xgap": 1,
         "ygap": 1,
         "colorbar": {"title": {"text": analysis.symbol}, "thickness": 10, "outlinewidth": 0},
@@ -193,11 +210,35 @@ def reference(analysis: AnalysisFacts, found: Reference | None) -> Figure | None
     }
     x = axis(type="category", tickangle=-60, dtick=1, showgrid=False)
     y = axis(type="category", autorange="reversed", dtick=1, showgrid=False, ticksuffix=" ")
-    size = max(300, 22 * len(found.targets) + 110)
-    panel = Panel(
-        f"{analysis.name}-reference-matrix", "between measured matrices", [trace], layout(x, y), size, size + 90
+    size = max(300, 22 * len(names) + 110)
+    return Panel(f"{analysis.name}-reference-matrix", title, [trace], layout(x, y), size, size + 90)
+
+
+def _between_animals(found: Reference) -> tuple[list[str], NDArray[np.float64]]:
+    """Regions, and the mean agreement of two subjects' matrices of each two of them; NaN where there are no two."""
+    regions = list(dict.fromkeys(found.regions))
+    of, subject = np.array(found.regions), np.array(found.subjects)
+    values = np.where(subject[:, None] != subject[None, :], found.values, np.nan)
+    means = np.full((len(regions), len(regions)), np.nan)
+    for i, one in enumerate(regions):
+        for j, other in enumerate(regions):
+            pairs = values[np.ix_(of == one, of == other)]
+            if np.isfinite(pairs).any():
+                means[i, j] = np.nanmean(pairs)
+    return regions, means
+
+
+def _leave_one_out(found: Reference) -> str:
+    """Agreement with the mean of the others, region by region; empty where it is not known."""
+    if found.leave_one_out is None or not np.isfinite(found.leave_one_out).any():
+        return ""
+    of = np.array(found.regions)
+    means = {region: found.leave_one_out[of == region] for region in dict.fromkeys(found.regions)}
+    told = [f"{region} {number(float(np.nanmean(own)))}" for region, own in means.items() if np.isfinite(own).any()]
+    return (
+        f" A subject's matrix agrees with the mean of the others' of its region by {listed(told)} on average "
+        "(leave_one_out), which is shown for comparison and not used as a ceiling."
     )
-    return Figure(f"{analysis.name}-reference", "reference", [panel], {"range": _between_regions(found)})
 
 
 def _between_regions(found: Reference) -> str:

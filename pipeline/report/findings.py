@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.inference.region_order import STATEMENT
 from pipeline.report.facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, ceilings, ci_unit, counted, layer_set, listed, number, with_interval
+from pipeline.report.wording import NBSP, ceilings, ci_units, counted, layer_set, listed, number, with_interval
 
 NO_BEST_LAYER = " In none of them can a best layer be told from layers far from it{or_elsewhere}."
 Row = Mapping[Hashable, Any]
@@ -172,14 +172,15 @@ def _ceiling(row: Row, *, relative: bool) -> str:
         return ""
     ceiling = f"ceiling {number(row['ceiling'])}"
     if relative and math.isfinite(row["score_normalised"]):
-        return f" That is {number(row['score_normalised'])} of what its reliability allows ({ceiling})."
+        limit = "what animals agree on" if "across_animals" in row["ceiling_kind"] else "what its reliability allows"
+        return f" That is {number(row['score_normalised'])} of {limit} ({ceiling})."
     return f" {ceiling[0].upper()}{ceiling[1:]}."
 
 
 def unit_sentence(facts: StudyFacts, view: View) -> str:
     """What the brackets of a view are."""
-    units = [ci_unit(str(name)) for name in dict.fromkeys(view.summary["ci_unit"])]
-    text = f"Brackets: {facts.percent} bootstrap intervals over {listed(units)}"
+    units = ci_units(view.summary["ci_unit"], view.metric)
+    text = f"Brackets: {facts.percent} bootstrap intervals over {units}"
     kinds = ceilings(view.summary.loc[view.summary["ceiling"].notna(), "ceiling_kind"])
     known = f"Ceilings: {kinds}." if kinds else "No ceiling is known."
     return f"{text}, not corrected for the number of regions. {known}"

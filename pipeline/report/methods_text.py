@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pipeline import __version__
-from pipeline.report.facts import BASELINE, StudyFacts
-from pipeline.report.wording import ceilings, ci_unit, listed, quantity
+from pipeline.comparison.kendall import MOST_ENTRIES
+from pipeline.inference.bootstrap import draw_counts, generator
+from pipeline.inference.geometry_batches import MOST_SLOW_DRAWS
+from pipeline.report.dataset_text import recorded_in_words, window_in_words
+from pipeline.report.facts import BASELINE, AnalysisFacts, StudyFacts
+from pipeline.report.streams import differing_regions
+from pipeline.report.wording import ceilings, ci_units, listed, quantity, regressors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,19 +29,49 @@ TEXT = resources.files("pipeline.report") / "text"
 
 @dataclasses.dataclass(frozen=True)
 class Methods:
-    """Paragraphs ready to be pasted into a paper, and full references in alphabetical order."""
+    """Paragraphs ready to be pasted into a paper, and full references in alphabetical order.
+
+    Parameters
+    ----------
+    draws : how many bootstrap draws there were, in words
+    """
 
     paragraphs: list[str]
     references: list[str]
+    draws: str
 
 
 @dataclasses.dataclass(frozen=True)
 class AnalysisMethods:
-    """What the template needs of an analysis beside its configuration."""
+    """What the template needs of an analysis beside its configuration.
+
+    Parameters
+    ----------
+    units : what its intervals are over, in words
+    regions : that were scored
+    without_ceiling : regions that have none though others do
+    animals : how many animals each region was recorded in, in words
+    n_animals : how many there are in all
+    """
 
     split: dict[str, Any]
     ceiling_kinds: frozenset[str]
     ceilings: str
+    units: str
+    regions: list[str]
+    without_ceiling: str
+    animals: str
+    n_animals: int
+
+    @property
+    def of_recordings(self) -> bool:
+        """Whether similarities of recorded cells were compared."""
+        return "min_cells" in self.split
+
+    @property
+    def of_mouse_movies(self) -> bool:
+        """Whether the analysis repeats that of the two-pathway paper: blocks of movies in mouse visual areas."""
+        return "block_s" in self.split and self.of_recordings and any(name.startswith("VIS") for name in self.regions)
 
 
 class Citations:
@@ -63,29 +98,70 @@ def methods_text(study: StudyFacts, contents: dict[str, ScoresContents], summary
     contents : analysis → what its scores files say of the split
     summary : the map's summary table, for kinds of ceilings and units of intervals
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     citations = Citations()
     # plain text: the page escapes it when it takes it in
-    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=False)
-    environment.filters["fmt"] = quantity
+    environment = Environment(loader=PackageLoader("pipeline.report"), undefined=StrictUndefined, autoescape=False)
+    environment.filters |= {"fmt": quantity, "regressors": regressors, "recorded": recorded_in_words}
+    environment.filters |= {"window": window_in_words, "differing": lambda streams: listed(differing_regions(streams))}
     environment.globals["cite"] = citations.cite
-    units = listed([ci_unit(str(name)) for name in dict.fromkeys(summary["ci_unit"])], last="or")
-    text = environment.from_string((TEMPLATES / "methods.txt.j2").read_text(encoding="utf-8")).render(
+    own = {one.name: summary[summary["analysis"] == one.name] for one in study.analyses}
+    units = [ci_units([name], one.metric) for one in study.analyses for name in own[one.name]["ci_unit"].unique()]
+    draws = draws_in_words(study, contents, summary)
+    text = environment.get_template("methods.txt.j2").render(
         study=study,
-        contents={name: _analysis(one, summary[summary["analysis"] == name]) for name, one in contents.items()},
-        units=units,
+        contents={one.name: _analysis(one, contents[one.name], own[one.name]) for one in study.analyses},
+        draws=draws,
+        units=listed(list(dict.fromkeys(units)), last="or"),
         version=__version__,
         several_pathways=any(model.pathways for analysis in study.analyses for model in analysis.models),
         uses_torch=any(model.role != BASELINE for analysis in study.analyses for model in analysis.models),
     )
     paragraphs = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
-    return Methods(paragraphs, sorted({*citations.full(), *_own_references(study)}, key=str.casefold))
+    references = sorted({*citations.full(), *_own_references(study)}, key=str.casefold)
+    return Methods(paragraphs, references, draws)
 
 
-def _analysis(contents: ScoresContents, summary: pd.DataFrame) -> AnalysisMethods:
+def _analysis(analysis: AnalysisFacts, contents: ScoresContents, summary: pd.DataFrame) -> AnalysisMethods:
     kinds = summary.loc[summary["ceiling"].notna(), "ceiling_kind"]
-    return AnalysisMethods(contents.split, frozenset(str(kind) for kind in kinds), ceilings(kinds))
+    regions = [str(name) for name in summary["region"].unique()]
+    without = [name for name in regions if summary.loc[summary["region"] == name, "ceiling"].isna().all()]
+    animals = [f"{name} {len(contents.subjects[name])}" for name in regions if name in contents.subjects]
+    return AnalysisMethods(
+        split=contents.split,
+        ceiling_kinds=frozenset(part for kind in kinds for part in str(kind).split(" | ")),
+        ceilings=ceilings(kinds),
+        units=ci_units(summary["ci_unit"], analysis.metric, last="or"),
+        regions=regions,
+        without_ceiling=listed(without, last="or"),
+        animals=", ".join(animals),
+        n_animals=len(set().union(*contents.subjects.values())),
+    )
+
+
+def draws_in_words(study: StudyFacts, contents: dict[str, ScoresContents], summary: pd.DataFrame) -> str:
+    """``1000 draws``, and of which analyses there were fewer."""
+    text = f"{study.n_bootstrap} draws"
+    slow = []
+    for analysis in study.analyses:
+        units = summary.loc[summary["analysis"] == analysis.name, "ci_unit"]
+        over_entries = [str(name) for name in units.unique() if name != "subject"]
+        if over_entries and _is_slow(study, contents[analysis.name]):
+            slow.append(f"{MOST_SLOW_DRAWS} over {ci_units(over_entries, analysis.metric)} in {analysis.name}")
+    return f"{text} ({'; '.join(slow)}, whose matrices are large for Kendall's τ)" if slow else text
+
+
+def _is_slow(study: StudyFacts, contents: ScoresContents) -> bool:
+    """Whether the map took fewer draws: Kendall's τ between draws of more than so many pairs of items, on average."""
+    if contents.attrs.get("comparison") != "kendall" or study.n_bootstrap <= MOST_SLOW_DRAWS:
+        return False
+    for stretch in contents.stretches.values():
+        drawn = draw_counts(int(stretch.max()) + 1, study.n_bootstrap, generator(study.seed, "unit")) > 0
+        n_items = drawn[:, stretch].sum(axis=1)
+        if float((n_items * (n_items - 1) / 2).mean()) > MOST_ENTRIES:
+            return True
+    return False
 
 
 def _own_references(study: StudyFacts) -> list[str]:

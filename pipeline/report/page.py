@@ -9,15 +9,18 @@ from typing import Any
 import yaml
 
 from pipeline import __version__
+from pipeline.report.behaviour import BehaviourTable
 from pipeline.report.comparisons import PlantedTable, contrast_findings, order_findings, planted_table
+from pipeline.report.depth_table import DepthGroup, depth_groups
 from pipeline.report.facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, StudyFacts
 from pipeline.report.figure import Figure, LegendEntry
 from pipeline.report.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
 from pipeline.report.methods_text import TEMPLATES, TEXT, Methods
 from pipeline.report.provenance import Download, StageTime
 from pipeline.report.scores_read import ScoresContents
+from pipeline.report.streams import StreamSection, stream_section
 from pipeline.report.views import View
-from pipeline.report.wording import ci_unit, counted, duration, file_size, listed, metric
+from pipeline.report.wording import ci_units, counted, duration, file_size, listed, metric
 
 RUN_SECTIONS = [
     ("data", "data"),
@@ -28,6 +31,12 @@ RUN_SECTIONS = [
     ("versions and wall times", "times"),
     ("the map as a download", "downloads"),
 ]
+
+INDICES = (
+    "Depth index: mean relative depth, weighted by how far each layer exceeds the lowest. Hierarchy index: place of "
+    "the nested best layer from shallow, divided by the number of layers; where that layer is not distinguishable, the "
+    "index says no more than it. Both with intervals."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +64,19 @@ class PageFigure:
 
 @dataclasses.dataclass(frozen=True)
 class PageView:
-    """What was found in one view."""
+    """What was found in one view.
+
+    Parameters
+    ----------
+    depths : indices of depth, region by region; empty where a table of planted layers has them all
+    """
 
     heading: str
     models: list[ModelFindings]
     comparisons: list[Finding]
     planted: PlantedTable | None
+    streams: StreamSection | None
+    depths: list[DepthGroup]
     units: str
 
 
@@ -71,12 +87,16 @@ class Part:
     Parameters
     ----------
     split : how samples were divided, in words
+    behaviour : what running and pupil explain of the responses
+    left_out : how many single subjects are not told, and where they are
     """
 
     analysis: AnalysisFacts
     views: list[PageView]
     figures: list[PageFigure]
     split: str
+    behaviour: BehaviourTable | None
+    left_out: str
 
 
 def notices(study: StudyFacts) -> list[str]:
@@ -92,11 +112,18 @@ def notices(study: StudyFacts) -> list[str]:
             f"The responses were shuffled (seed {study.shuffle_seed}): their tie to the stimuli is cut, "
             "and nothing should be found."
         )
+        rolled = [one.name for one in study.analyses if one.metric == "rsa" and one.options.get("block_s")]
+        if rolled:
+            found.append(
+                f"In {listed(rolled)}, whose blocks of time were rolled, neighbouring blocks stay alike: the agreement "
+                "that is left is what slowness alone explains, and need not be zero."
+            )
     return found
 
 
 def page_view(study: StudyFacts, view: View) -> PageView:
     """The sentences of one view."""
+    planted = planted_table(view)
     return PageView(
         heading=capitalised(f"{metric(view.metric)}, {view.subject_in_words}"),
         models=[
@@ -105,7 +132,9 @@ def page_view(study: StudyFacts, view: View) -> PageView:
             for pathway in ("", *view.pathways_of(model))
         ],
         comparisons=[*contrast_findings(view), *order_findings(view)],
-        planted=planted_table(view),
+        planted=planted,
+        streams=stream_section(view),
+        depths=[] if planted and view.networks == [view.analysis.planted_model] else depth_groups(view),
         units=unit_sentence(study, view),
     )
 
@@ -122,7 +151,7 @@ class Captions:
         """Give a figure its number and caption; ``view`` says what the intervals are."""
         self._number += 1
         texts = self._texts[figure.kind]
-        units = listed([ci_unit(str(name)) for name in dict.fromkeys(view.summary["ci_unit"])])
+        units = ci_units(view.summary["ci_unit"], view.metric)
         stem = self._study.map_path.removesuffix(".nc")
         values = {
             "analysis": f"{analysis_title(view.analysis.name)}: {metric(view.metric)}",
@@ -168,7 +197,10 @@ def split_in_words(analysis: AnalysisFacts, contents: ScoresContents) -> str:
     split = contents.split
     groups = f" in {counted(contents.n_groups, 'group')}" if contents.n_groups > 1 else ""
     if split.get("kind") == "random_halves":
-        return f"{split['n_splits']} random halvings of the items{groups}, seed {split['seed']}."
+        halved = "items"
+        if "block_s" in split:
+            halved = f"{split['n_stretches']} stretches of neighbouring blocks of {split['block_s']:g} s"
+        return f"{split['n_splits']} random halvings of the {halved}{groups}, seed {split['seed']}."
     kind = str(split.get("kind", "unknown")).replace("_", " ")
     text = f"{split.get('n_folds', '?')} outer folds ({kind}){groups}"
     if "n_train" in split:
@@ -280,6 +312,7 @@ def render(contents: PageContents) -> str:
         times=contents.times,
         downloads=contents.downloads,
         version=__version__,
+        indices=INDICES,
         style=_template("style.css"),
         script=_template("page.js"),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),

@@ -36,7 +36,7 @@ PACKAGES = (
     "plotly",
 )
 PLAIN_UP_TO_BYTES = 200_000
-COMPRESSED_UP_TO_BYTES = 2_500_000
+COMPRESSED_UP_TO_BYTES = 1_000_000
 TITLES = {
     "row": "Every layer and region",
     "summary": "One line per region and model",

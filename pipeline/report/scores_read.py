@@ -1,4 +1,4 @@
-"""What the page takes from the scores files beyond the map: examples, penalties, splits, reference matrices.
+"""What the page takes from the scores files beyond the map: examples, penalties, splits, matrices, shares of behaviour.
 
 Files are opened one after another; only what is drawn is kept.
 """
@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.artifacts.scores import open_scores
-from pipeline.comparison.similarity import compare, upper_triangle
 from pipeline.inference.fold_scores import block_sums, fold_scores
+from pipeline.inference.geometry_batches import stretches_of
+from pipeline.inference.pair_scores import PairVectors, agreement
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
 MOST_SAMPLES = 1200
+MOST_ENTRIES_DRAWN = 150  # rows of a similarity matrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,13 @@ class Penalties:
 
 @dataclasses.dataclass(frozen=True)
 class Similarities:
-    """Measured and model similarity matrices of the target that a network matches best."""
+    """Measured and model similarity matrices of the target that a network matches best.
+
+    Parameters
+    ----------
+    items : of the rows, at most `MOST_ENTRIES_DRAWN` of the ``n_items`` that were compared
+    blocks : whether they are blocks of time
+    """
 
     model: str
     layer: str
@@ -77,25 +85,63 @@ class Similarities:
     items: list[str]
     measured: NDArray[np.float64]
     modelled: NDArray[np.float64]
+    n_items: int
+    blocks: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """How alike two targets' matrices are: (target, target2)."""
+    """How alike two targets' matrices are.
+
+    Parameters
+    ----------
+    targets, regions, subjects : of each target
+    values : (target, target2)
+    leave_one_out : (target,) agreement of an animal's matrix with the mean of the others'; None where not known
+    """
 
     targets: list[str]
     regions: list[str]
+    subjects: list[str]
+    values: NDArray[np.float64]
+    leave_one_out: NDArray[np.float64] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """Shares of single-trial variance that belong to nuisance regressors.
+
+    Parameters
+    ----------
+    regressors : ``all`` (jointly), then each one's unique share
+    region, subject : (target,)
+    values : (regressor, target), NaN where a regressor was not measured
+    """
+
+    regressors: list[str]
+    region: NDArray[Any]
+    subject: NDArray[Any]
     values: NDArray[np.float64]
 
 
 @dataclasses.dataclass
 class ScoresContents:
-    """All that is taken from an analysis' scores files."""
+    """All that is taken from an analysis' scores files.
+
+    Parameters
+    ----------
+    shares : of the first model's files, group by group; the same for all models
+    subjects : region → names of the subjects that have targets there
+    stretches : group → (item,) stretch of each item of its similarity matrices
+    """
 
     examples: list[Example] = dataclasses.field(default_factory=list)
     penalties: list[Penalties] = dataclasses.field(default_factory=list)
     similarities: list[Similarities] = dataclasses.field(default_factory=list)
     reference: Reference | None = None
+    shares: list[Shares] = dataclasses.field(default_factory=list)
+    subjects: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    stretches: dict[str, NDArray[np.intp]] = dataclasses.field(default_factory=dict)
     split: dict[str, Any] = dataclasses.field(default_factory=dict)
     attrs: dict[str, Any] = dataclasses.field(default_factory=dict)
     n_groups: int = 0
@@ -120,8 +166,10 @@ def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresConte
     groups = set()
     for path in paths:
         scores = open_scores(path)
-        model = str(scores.attrs["model"])
-        groups.add(str(scores.attrs["group"]))
+        model, group = str(scores.attrs["model"]), str(scores.attrs["group"])
+        if group not in groups:
+            _add_group(contents, group, scores)
+        groups.add(group)
         if not contents.split:
             contents.split, contents.attrs = json.loads(scores.attrs["split"]), dict(scores.attrs)
         if "reference_similarity" in scores and contents.reference is None:
@@ -141,6 +189,18 @@ def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresConte
     contents.penalties = [_penalties(name, chosen[name], edges[name]) for name in shown if chosen[name]]
     contents.n_groups = len(groups)
     return contents
+
+
+def _add_group(contents: ScoresContents, group: str, scores: xr.Dataset) -> None:
+    """What is the same in the files of all of a group's models."""
+    regions, subjects = (scores[name].values.astype(str) for name in ("region", "subject"))
+    for region, subject in zip(regions, subjects, strict=True):
+        contents.subjects.setdefault(str(region), set()).add(str(subject))
+    if scores.attrs["kind"] == "geometry_scores":
+        contents.stretches[group] = stretches_of(scores)
+    if "nuisance_share" in scores.variables:
+        names = [str(name) for name in scores["regressor"].values]
+        contents.shares.append(Shares(names, regions, subjects, scores["nuisance_share"].values.astype(np.float64)))
 
 
 def _penalties(model: str, counts: Counter[float], edges: list[int]) -> Penalties:
@@ -179,27 +239,29 @@ def _examples(scores: xr.Dataset) -> list[Example]:
 
 
 def _best_similarity(scores: xr.Dataset) -> Similarities:
-    """The pair (layer, target) with the highest score on all items."""
-    comparison = str(scores.attrs["comparison"])
+    """The pair (layer, target) with the highest score on all items or blocks."""
     measured = np.moveaxis(scores["similarity"].values, 2, 0).astype(np.float64)
     modelled = scores["model_similarity"].values.astype(np.float64)
-    pairs = upper_triangle(measured)
-    table = np.array([[compare(upper_triangle(layer), one, comparison) for one in pairs] for layer in modelled])
+    n_items = scores.sizes["item"]
+    each_once, by_itself = np.ones(n_items), np.arange(n_items)
+    comparison = str(scores.attrs["comparison"])
+    table = agreement(PairVectors.of(modelled), PairVectors.of(measured), each_once, by_itself, comparison)
     layer, target = (int(i) for i in np.unravel_index(int(np.nanargmax(table)), table.shape))
+    drawn = slice(0, MOST_ENTRIES_DRAWN)
     return Similarities(
         model=str(scores.attrs["model"]),
         layer=str(scores["layer"].values[layer]),
         target=str(scores["target"].values[target]),
         score=float(table[layer, target]),
-        items=[str(item) for item in scores["item"].values],
-        measured=measured[target],
-        modelled=modelled[layer],
+        items=[str(item) for item in scores["item"].values[drawn]],
+        measured=measured[target, drawn, drawn],
+        modelled=modelled[layer, drawn, drawn],
+        n_items=n_items,
+        blocks=str(scores.attrs["ci_unit"]) == "block",
     )
 
 
 def _reference(scores: xr.Dataset) -> Reference:
-    return Reference(
-        targets=[str(name) for name in scores["target"].values],
-        regions=[str(name) for name in scores["region"].values],
-        values=scores["reference_similarity"].values.astype(np.float64),
-    )
+    targets, regions, subjects = ([str(n) for n in scores[one].values] for one in ("target", "region", "subject"))
+    alone = scores["leave_one_out"].values.astype(np.float64) if "leave_one_out" in scores.variables else None
+    return Reference(targets, regions, subjects, scores["reference_similarity"].values.astype(np.float64), alone)

@@ -10,6 +10,7 @@ from pipeline.artifacts.map import open_map
 from pipeline.artifacts.store import write_whole
 from pipeline.config.plan import StudyPlan
 from pipeline.errors import BrokenArtifact
+from pipeline.report.behaviour import behaviour_table
 from pipeline.report.facts import NETWORK, AnalysisFacts, StudyFacts, study_facts, with_layers
 from pipeline.report.figure import Figure
 from pipeline.report.figures_depth import depth_plot, order_plot
@@ -17,11 +18,12 @@ from pipeline.report.figures_models import contrast_plot, models_side_by_side, s
 from pipeline.report.figures_pathways import pathway_profiles
 from pipeline.report.figures_profile import compartment_map, heat_maps, profiles
 from pipeline.report.figures_scores import score_figures
+from pipeline.report.figures_streams import stream_plot
 from pipeline.report.methods_text import methods_text
 from pipeline.report.page import Captions, PageContents, Part, page_view, render, split_in_words
 from pipeline.report.provenance import Download, StageTime, downloads, stage_times, versions
 from pipeline.report.scores_read import ScoresContents, read_contents
-from pipeline.report.views import View, make_views
+from pipeline.report.views import View, left_out, make_views
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +37,7 @@ VIEW_FIGURES: tuple[Callable[[View], Figure | None], ...] = (
     order_plot,
     models_side_by_side,
     contrast_plot,
+    stream_plot,
     subject_spread,
 )
 
@@ -97,13 +100,19 @@ def build_page(
                 f"{facts.map_path} has no rows of analysis '{analysis.name}'; "
                 "make it with: snakemake map --forcerun map_study"
             )
-        parts.append(_part(facts, analysis, own, contents[analysis.name], captions))
+        not_told = left_out(tables, analysis.name, facts.map_path)
+        parts.append(_part(facts, analysis, own, contents[analysis.name], captions, not_told))
     methods = methods_text(facts, contents, tables["summary"])
     return render(PageContents(facts, views, parts, methods, versions(), times, files))
 
 
 def _part(
-    facts: StudyFacts, analysis: AnalysisFacts, views: list[View], contents: ScoresContents, captions: Captions
+    facts: StudyFacts,
+    analysis: AnalysisFacts,
+    views: list[View],
+    contents: ScoresContents,
+    captions: Captions,
+    not_told: str,
 ) -> Part:
     figures = [(make(view), view) for view in views for make in VIEW_FIGURES]
     figures += [(figure, views[0]) for figure in score_figures(analysis, contents)]
@@ -112,4 +121,6 @@ def _part(
         views=[page_view(facts, view) for view in views],
         figures=[captions.page_figure(figure, view) for figure, view in figures if figure is not None],
         split=split_in_words(analysis, contents),
+        behaviour=behaviour_table(analysis, contents.shares),
+        left_out=not_told,
     )

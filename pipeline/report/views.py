@@ -1,7 +1,7 @@
 """Views: the parts of a map that the page shows, one per (analysis, metric, averaged subject).
 
 Where a study has averages over subjects (``all``: scores averaged; ``mean``: responses averaged), they are
-shown and the single subjects appear as dots; otherwise each subject is a view of its own.
+shown and the single subjects appear as dots; otherwise each subject is a view of its own, up to a few.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.inference.pathways import WHOLE, in_order, pathways_of
 from pipeline.inference.region_order import OrderName
+from pipeline.inference.streams import StreamName
 from pipeline.inference.twin_names import twin_of
 from pipeline.report.facts import BASELINE, NETWORK, TWIN, WITHIN_CATEGORY, AnalysisFacts, StudyFacts
 from pipeline.report.wording import counted
@@ -32,6 +33,8 @@ class View:
     rows, summary, contrasts, order : the map's tables for this view; ``place`` is the region as labelled
         and ``role`` the model's role; ``summary`` is over whole networks; ``order`` holds the depth-order contrasts,
         with the ``pair`` of regions and the ``pathway`` that it is in (empty for a network of a single one)
+    streams : the comparisons of streams, with ``assignment``, and ``first`` and ``second`` pathway (empty for a network
+        as a whole)
     pathways : summary within each pathway of the networks that have several
     compartments : rows of the single compartments, empty where regions have no more than one
     subjects, subject_contrasts : summary and contrasts of the single subjects behind an average, whole regions
@@ -46,6 +49,7 @@ class View:
     pathways: pd.DataFrame
     contrasts: pd.DataFrame
     order: pd.DataFrame
+    streams: pd.DataFrame
     compartments: pd.DataFrame
     subjects: pd.DataFrame
     subject_contrasts: pd.DataFrame
@@ -66,6 +70,9 @@ class View:
     @property
     def subject_in_words(self) -> str:
         if self.subject == ALL:
+            fewest = int(self.summary["n_subjects"].min())
+            if fewest < self.n_subjects:
+                return f"scores of {fewest} to {self.n_subjects} subjects averaged, region by region"
             return f"scores of {counted(self.n_subjects, 'subject')} averaged"
         if self.subject == MEAN:
             return f"responses of {counted(self.n_subjects, 'subject')} averaged, then scored"
@@ -157,6 +164,10 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
         labelled["is_order"] = [name is not None for name in names]
         labelled["pair"] = [name.pair if name else "" for name in names]
         labelled["pathway"] = [name.pathway if name else "" for name in names]
+        streams = [StreamName.read(str(name)) for name in table["contrast"]]
+        labelled["is_stream"] = [name is not None for name in streams]
+        for part in ("assignment", "first", "second"):
+            labelled[part] = [getattr(name, part) if name else "" for name in streams]
     return labelled
 
 
@@ -172,11 +183,30 @@ def _shown(summary: pd.DataFrame) -> list[tuple[str, str]]:
     return averages or found[:MOST_SINGLE_SUBJECTS]
 
 
+def left_out(tables: dict[str, pd.DataFrame], analysis: str, map_path: str) -> str:
+    """How many subjects the text leaves out, and where they are; empty if there are none.
+
+    Parameters
+    ----------
+    tables : of the map
+    """
+    summary = tables["summary"][tables["summary"]["analysis"] == analysis]
+    subjects = list(dict.fromkeys(zip(summary["group"], summary["subject"], strict=True)))
+    single = [name for _, name in subjects if name not in (ALL, MEAN)]
+    stem = map_path.removesuffix(".nc")
+    where = f"{stem}.csv (layers), {stem}-summary.csv and {stem}-contrasts.csv"
+    if len(single) == len(subjects):
+        n_more = len(subjects) - MOST_SINGLE_SUBJECTS
+        return f"Left out here: {n_more} of {len(subjects)} subjects; see {where}." if n_more > 0 else ""
+    n = len(dict.fromkeys(single))
+    return f"Not told one by one: the {counted(n, 'subject')} behind the averages; see {where}." if n else ""
+
+
 def _view(analysis: AnalysisFacts, metric_name: str, group: str, subject: str, parts: dict[str, pd.DataFrame]) -> View:
     here = {name: t[(t["group"] == group) & (t["subject"] == subject)] for name, t in parts.items()}
     several = bool((here["summary"]["compartment"] == ALL).any())
     whole = {name: t[t["compartment"] == ALL] if several else t for name, t in here.items()}
-    is_order = whole["contrast"]["is_order"].astype(bool)
+    is_order, is_stream = (whole["contrast"][name].astype(bool) for name in ("is_order", "is_stream"))
     in_pathway = _in_pathway(whole["summary"])
     return View(
         analysis=analysis,
@@ -186,8 +216,9 @@ def _view(analysis: AnalysisFacts, metric_name: str, group: str, subject: str, p
         rows=whole["row"],
         summary=whole["summary"][~in_pathway],
         pathways=whole["summary"][in_pathway],
-        contrasts=whole["contrast"][~is_order],
+        contrasts=whole["contrast"][~is_order & ~is_stream],
         order=whole["contrast"][is_order],
+        streams=whole["contrast"][is_stream],
         compartments=here["row"][here["row"]["compartment"] != ALL] if several else here["row"].iloc[:0],
         subjects=_single_subjects(parts["summary"], subject, several),
         subject_contrasts=_single_subjects(parts["contrast"], subject, several),
@@ -199,7 +230,9 @@ def _single_subjects(table: pd.DataFrame, subject: str, several: bool) -> pd.Dat
         return table.iloc[:0]
     single = table[~table["subject"].isin([ALL, MEAN])]
     single = single[single["compartment"] == ALL] if several else single
-    return single[~single["is_order"].astype(bool)] if "contrast" in single else single[~_in_pathway(single)]
+    if "contrast" in single:
+        return single[~single["is_order"].astype(bool) & ~single["is_stream"].astype(bool)]
+    return single[~_in_pathway(single)]
 
 
 def _in_pathway(summary: pd.DataFrame) -> pd.Series:

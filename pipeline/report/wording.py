@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 MINUS = "−"
 NBSP = "\u00a0"
 CI_UNITS = {"block": "held-out blocks", "item": "items", "subject": "subjects"}
+RSA_CI_UNITS = {**CI_UNITS, "block": "stretches of neighbouring blocks"}
+REGRESSORS = {"running_speed": "running speed", "pupil_area": "pupil area", "all": "all jointly"}
 CEILINGS = {
     "split_half_spearman_brown": "√ split-half reliability, stepped up by Spearman–Brown",
     "intersubject_single": "√ mean correlation between subjects",
     "intersubject_mean": "√ reliability of the subjects' mean response",
     "√(split_half_trials)": "√ split-half reliability over trials, as published",
+    "across_animals": "√ mean agreement of two animals' matrices of a region",
 }
 METRICS = {
     "ridge": "encoding model (ridge)",
@@ -60,8 +63,20 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
-def ci_unit(name: str) -> str:
-    return CI_UNITS.get(name, name)
+def ci_units(names: Iterable[str], metric_name: str, last: str = "and") -> str:
+    """What intervals are over, in words; ``block`` is another thing to similarity structures than to predictions."""
+    words = RSA_CI_UNITS if metric_name == "rsa" else CI_UNITS
+    return listed([words.get(str(name), str(name)) for name in dict.fromkeys(names)], last)
+
+
+def regressors(names: Iterable[str]) -> str:
+    """``running speed and pupil area``."""
+    return listed([REGRESSORS.get(name, name.replace("_", " ")) for name in names])
+
+
+def percent(share: float) -> str:
+    """``3.4 %`` of a share; ``n/a`` where undefined."""
+    return f"{number(100 * share, 1)}{NBSP}%" if math.isfinite(share) else "n/a"
 
 
 def ceilings(kinds: Iterable[str]) -> str:

@@ -1,11 +1,13 @@
 """Figures show the tables' numbers, in forms that Plotly accepts."""
 
+import dataclasses
 import json
 import math
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from scipy.stats import kendalltau
 
 from pipeline.report.figure import score_range
 from pipeline.report.figures_depth import depth_plot, order_plot
@@ -13,9 +15,10 @@ from pipeline.report.figures_models import models_side_by_side, subject_spread
 from pipeline.report.figures_pathways import pathway_profiles
 from pipeline.report.figures_profile import heat_maps, profiles
 from pipeline.report.figures_scores import score_figures
+from pipeline.report.figures_streams import stream_plot
 from pipeline.report.stage import VIEW_FIGURES
 
-STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled"]
+STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies"]
 
 
 def all_figures(study):
@@ -26,7 +29,7 @@ def all_figures(study):
 
 def test_plotly_accepts_each_kind_of_panel(request):
     kinds = {f.kind: f.panels[-1] for name in STUDIES for f in all_figures(request.getfixturevalue(name))}
-    assert len(kinds) == 14
+    assert len(kinds) == 16
     for panel in kinds.values():
         drawn = go.Figure(json.loads(panel.to_json()))
         assert len(drawn.data) == len(panel.traces)
@@ -186,6 +189,55 @@ def test_reference_matrix_and_its_range(scenes):
     ends = figures["reference"].values["range"].replace("−", "-").split(" to ")
     assert [float(end) for end in ends] == [round(values.min(), 2), round(values.max(), 2)]
     assert figures["similarities"].panels[0].traces[0]["z"].shape == (24, 24)
+
+
+def test_many_animals_are_shown_region_by_region(movies):
+    figures = {f.kind: f for f in score_figures(movies.facts.analyses[0], movies.contents["similarity"])}
+    found = movies.contents["similarity"].reference
+    trace = figures["reference_regions"].panels[0].traces[0]
+    assert trace["x"] == ["VISp", "VISl", "VISal", "VISpm", "VISam"]
+    pairs = [
+        found.values[i, j]
+        for i, j in zip(*np.triu_indices(len(found.targets), 1), strict=True)
+        if found.regions[i] == found.regions[j] == "VISl"
+    ]
+    assert len(pairs) == 36
+    assert trace["z"][1][1] == pytest.approx(np.mean(pairs))
+    apart = [
+        found.values[i, j]
+        for i, j in np.ndindex(found.values.shape)
+        if (found.regions[i], found.regions[j]) == ("VISp", "VISam") and found.subjects[i] != found.subjects[j]
+    ]
+    assert trace["z"][0][4] == pytest.approx(np.mean(apart))
+    assert "not used as a ceiling" in figures["reference_regions"].values["alone"]
+
+
+def test_the_best_match_is_the_highest_kendall_of_all(movies):
+    best = movies.contents["similarity"].similarities[0]
+    pairs = np.triu_indices(36, 1)
+    assert best.score == pytest.approx(kendalltau(best.measured[pairs], best.modelled[pairs]).statistic)
+    assert best.score >= movies.tables["row"].query("model == 'net' and analysis == 'similarity'")["score"].max() - 1e-6
+    assert best.blocks
+
+
+def test_streams_stand_assignment_by_assignment_with_twins_on_a_line(movies, pathways):
+    view = movies.views[0]
+    figure = stream_plot(view)
+    assert [panel.title for panel in figure.panels] == ["published", "anatomical", "VISpm omitted"]
+    table = view.streams[(view.streams["assignment"] == "anatomical") & (view.streams["first"] == "path1")]
+    by_model = table.set_index("model")["difference"]
+    network, twins, whole = figure.panels[1].traces
+    assert network["x"] == [by_model["net"]]
+    assert twins["x"] == [by_model["net@random-0"], by_model["net@random-1"]]
+    assert whole["y"] == ["net − twins"]
+    assert network["marker"]["symbol"] == "circle"
+    assert len({tuple(panel.layout["xaxis"]["range"]) for panel in figure.panels}) == 1
+    assert "For a pair of pathways: (held-out τ of the first" in figure.values["what"]
+    whole_only = dataclasses.replace(view, streams=view.streams[view.streams["first"] == ""])
+    assert (
+        stream_plot(whole_only).values["what"].startswith("For a network: held-out τ in ventral minus that in dorsal")
+    )
+    assert stream_plot(pathways.views[0]) is None
 
 
 def test_score_range_ignores_what_is_undefined():

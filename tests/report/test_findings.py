@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 
-from pipeline.report.comparisons import contrast_findings, order_findings, planted_table
+from pipeline.report.comparisons import contrast_findings, hierarchy_index, order_findings, planted_table
+from pipeline.report.depth_table import depth_groups
 from pipeline.report.findings import model_findings, parts_of, region_sentence, shuffled_sentence, unit_sentence
+from pipeline.report.views import left_out
 from pipeline.report.wording import NBSP
 
 LAYERS = [f"block{k}" for k in range(9)]
@@ -25,6 +27,7 @@ def row():
         "best_layer_set": "block2 | block3",
         "distinguishable": 1,
         "ceiling": 0.5,
+        "ceiling_kind": "split_half_spearman_brown",
         "score_normalised": 0.82,
         "n_constant": 0,
     }
@@ -39,6 +42,11 @@ def test_a_region_with_a_best_layer(simulated, row):
     assert text.startswith("best layer block2 (depth 0.25, chosen in 4 of 5 folds; block2–block3 (2 of 9)")
     assert "r = 0.41 [0.35, 0.47]" in text
     assert "0.82 of what its reliability allows (ceiling 0.50)" in text
+
+
+def test_a_ceiling_across_animals_is_called_what_they_agree_on(simulated, row):
+    text = sentence(simulated, {**row, "ceiling_kind": "across_animals | none"})
+    assert "That is 0.82 of what animals agree on (ceiling 0.50)." in text
 
 
 def test_layers_that_cannot_be_told_apart_are_not_named_best(simulated, row):
@@ -118,6 +126,26 @@ def test_planted_table_compares_layer_by_layer(simulated):
     assert "1.00" in table.sentence
 
 
+def test_hierarchy_index_is_told_where_a_best_layer_is(simulated, row):
+    rows = planted_table(simulated.views[0]).rows
+    found = [one.hierarchy_index for one in rows]
+    # block1, block3 and block7 of nine layers are the 2nd, 4th and 8th from shallow
+    assert [one.partition(NBSP)[0] for one in found] == ["0.22", "0.44", "0.89", "–"]
+    undefined = {**row, "hierarchy_index": float("nan"), "hierarchy_ci_low": 0.1, "hierarchy_ci_high": 0.2}
+    assert hierarchy_index(undefined) == "–"
+
+
+def test_depths_are_told_pathway_by_pathway(pathways, movies):
+    groups = depth_groups(pathways.views[0])
+    assert [one.network for one in groups] == ["net, path1", "net, path2", "own-net"]
+    assert [len(one.rows) for one in groups] == [4, 4, 4]
+    table = {group.network: {row.region: row for row in group.rows} for group in depth_groups(movies.views[0])}
+    assert table["net, path1"]["VISl"].hierarchy_index.startswith("1.00")
+    # stem, block0 and block1 of path2, of four layers
+    assert table["net, path2"]["VISal"].hierarchy_index.startswith("0.75")
+    assert table["net, path1"]["VISpm"].hierarchy_index == "–"
+
+
 def test_planted_table_is_only_for_simulations(listeners):
     assert planted_table(listeners.views[0]) is None
 
@@ -162,6 +190,34 @@ def test_intervals_are_named_after_what_was_drawn(simulated, listeners, sounds):
     assert "over subjects" in by_subject["all"]
     assert "over held-out blocks" in by_subject["mean"]
     assert unit_sentence(sounds.facts, sounds.views[0]).endswith("No ceiling is known.")
+
+
+def test_blocks_of_similarity_structures_are_drawn_in_stretches(movies):
+    text = unit_sentence(movies.facts, movies.views[0])
+    assert "over subjects and stretches of neighbouring blocks" in text  # VISam has seven mice
+    assert "held-out blocks" not in text
+    assert "Ceilings: √ mean agreement of two animals' matrices of a region." in text
+    assert movies.views[0].subject_in_words == "scores of 7 to 9 subjects averaged, region by region"
+    assert "over held-out blocks" in unit_sentence(movies.facts, movies.views[1])
+
+
+def test_comparisons_of_streams_are_no_contrasts(movies):
+    view = movies.views[0]
+    assert len(view.streams) > 0
+    assert not view.contrasts["contrast"].str.startswith("streams").any()
+    assert not view.subject_contrasts["contrast"].str.startswith("streams").any()
+    assert not any("streams" in one.lead for one in contrast_findings(view))
+
+
+def test_subjects_left_out_are_counted(movies, simulated):
+    assert left_out(movies.tables, "similarity", "data/maps/movies.nc").startswith(
+        "Not told one by one: the 9 subjects behind the averages; see data/maps/movies.csv (layers)"
+    )
+    summary = movies.tables["summary"]
+    single = {"summary": summary[summary["subject"] != "all"]}
+    assert left_out(single, "similarity", "data/maps/movies.nc").startswith("Left out here: 5 of 9 subjects; see")
+    one = {"summary": summary[summary["subject"] == "mouse-0"]}
+    assert left_out(one, "similarity", "data/maps/movies.nc") == ""
 
 
 def test_within_category_scores_are_a_view_of_their_own(sounds):

@@ -9,14 +9,16 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from plotly.offline import get_plotlyjs
 
 from pipeline.artifacts.map import TABLES, csv_path, write_map
 from pipeline.artifacts.store import standard_attrs
 from pipeline.errors import BrokenArtifact
 from pipeline.report.provenance import StageTime, downloads
+from pipeline.report.scores_read import Reference
 from pipeline.report.stage import build_page
 
-STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled"]
+STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies"]
 MOST_BYTES = 10_000_000
 
 
@@ -94,6 +96,17 @@ def test_a_simulation_that_is_shuffled_says_both(simulated):
     assert text.index("These are simulations") < text.index("were shuffled (seed 7)") < text.index("A simulated study")
 
 
+def test_rolled_blocks_need_not_give_nothing(movies, shuffled):
+    facts = dataclasses.replace(movies.facts, shuffle_seed=7)
+    text = words(build_page(facts, movies.tables, movies.contents, [], []))
+    start = text.partition("A movies study")[0]
+    assert "In similarity, whose blocks of time were rolled, neighbouring blocks stay alike" in start
+    assert "(blocks of a stimulus by at least 20 s or a third of it)" in text
+    other = words(shuffled.page())
+    assert "slowness" not in other
+    assert "a third of it" not in other
+
+
 def test_names_from_data_cannot_become_markup(simulated):
     page = simulated.page()
     assert "baseline-a &lt;b&gt;features&lt;/b&gt;" in page
@@ -131,6 +144,27 @@ def test_twins_pathways_and_untrained_networks_in_words(pathways, simulated):
     alone = words(simulated.page())
     assert "pathway" not in alone
     assert "huffled twin" not in alone
+
+
+def test_new_sections_stand_with_the_findings(movies, simulated):
+    found = words(movies.page()).partition("Numbers appear on hovering")[0]
+    places = [
+        found.index(name) for name in ("Two streams Which", "Depth in the network", "Running and pupil Taken out")
+    ]
+    assert places == sorted(places)
+    assert "published ventral VISl, VISpm; dorsal VISal, VISam anatomical ventral VISl;" in found
+    assert "Not told one by one: the 9 subjects behind the averages" in found
+    assert "Two streams" not in words(simulated.page())
+    assert "Running and pupil" not in words(simulated.page())
+    assert "Depth index Hierarchy index Held-out r" in words(simulated.page())
+
+
+def test_blocks_are_not_called_items(movies):
+    text = words(movies.page())
+    own = text.partition("Block × block similarities of the target")[2].partition("Figure")[0]
+    assert "matches best on all blocks" in own
+    assert "item" not in own
+    assert "Bootstrap: 200 draws, seed 0" in text
 
 
 def test_wall_times_or_that_there_are_none(simulated):
@@ -214,3 +248,47 @@ def test_a_study_of_many_listeners_stays_under_ten_megabytes(listeners, tmp_path
     kept = gzip.decompress(contents_of(found[0].uri)).decode()
     assert kept.count("\n") - 1 in (len(tables["row"]), tables["row"]["subject"].isin(["all", "mean"]).sum())
     assert "compressed" in found[0].note
+
+
+def of_thirty_mice(movies, n_layers=22):
+    """A map of 30 mice with all five areas, two networks with five twins each and two baselines."""
+    rng = np.random.default_rng(0)
+    mice = [f"mouse-{200_000 + i}" for i in range(30)]
+    networks = ("net", "other-net")
+    models = [
+        *networks,
+        *(f"{name}@random-{seed}" for name in networks for seed in range(5)),
+        "pixels",
+        "motion-energy",
+    ]
+    tables = {}
+    for name, table in movies.tables.items():
+        own = table[(table["analysis"] == "similarity") & (table["model"] == "net") & (table["subject"] == "all")]
+        per_subject = own[~own["contrast"].str.startswith(("streams", "depth order"))] if name == "contrast" else own
+        parts = [own, *(per_subject.assign(subject=mouse) for mouse in mice)]
+        if name != "contrast":
+            parts = [part.assign(model=model) for part in parts for model in models]
+        if name == "row":
+            parts = [pd.concat([part] * (n_layers // 7)) for part in parts]
+        tables[name] = pd.concat(parts, ignore_index=True)
+        numbers = tables[name].select_dtypes("float64").columns
+        tables[name][numbers] = rng.random((len(tables[name]), len(numbers)))
+    return mice, tables
+
+
+def test_a_study_of_thirty_mice_stays_under_three_megabytes_of_its_own(movies, tmp_path):
+    mice, tables = of_thirty_mice(movies)
+    path = tmp_path / "movies.nc"
+    write_map(tables, {**standard_attrs("map", "test", "c", "i"), "study": "movies"}, path)
+    targets = [(mouse, region) for mouse in mice for region in ("VISp", "VISl", "VISal", "VISpm", "VISam")]
+    subjects, regions = ([one[part] for one in targets] for part in (0, 1))
+    contents = movies.contents["similarity"]
+    reference = Reference(subjects, regions, subjects, np.random.default_rng(0).random((150, 150)))
+    facts = dataclasses.replace(movies.facts, analyses=movies.facts.analyses[:1])
+    found = {"similarity": dataclasses.replace(contents, reference=reference)}
+    page = build_page(facts, tables, found, [], downloads(path, tables))
+    assert len(tables["row"]) > 40_000
+    assert len(page.encode()) - len(get_plotlyjs().encode()) < 3_000_000
+    text = words(page)
+    assert "the 30 subjects behind the averages" in text
+    assert "mouse-200029" not in text

@@ -8,7 +8,7 @@ import time
 import pytest
 
 pytestmark = pytest.mark.browser
-STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled"]
+STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies"]
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --window-size=1280,900"

@@ -27,6 +27,7 @@ STUDY = {
             "metric": {"kind": "ridge", "splits": {"kind": "random_items"}},
             "contrasts": [{"name": "trained over twin", "model": "whisper-base", "reference": "whisper-base@random"}],
             "region_order": list(COMPONENTS),
+            "streams": [{"name": "as-if", "ventral": ["speech"], "dorsal": ["lowfreq"]}],
         }
     },
     "inference": {"n_bootstrap": 100},
@@ -71,6 +72,8 @@ def test_page_is_written_with_provenance(study):
     assert plan_study(load_study(study)).analyses[0].model("whisper-base").model.entry.weights.sha256[:12] in page
     assert "snakemake all --config study=tiny.yaml" in page
     assert "not measured" in page
+    assert "The study makes one: as-if." in page
+    assert "ventral speech; dorsal lowfreq" in page
 
 
 def test_wall_times_are_summed_over_the_jobs_that_ran(study):

@@ -47,6 +47,16 @@ def test_durations(seconds, text):
     assert wording.duration(seconds) == text
 
 
+def test_a_block_is_another_unit_to_similarity_structures():
+    assert wording.ci_units(["subject", "block", "subject"], "ridge") == "subjects and held-out blocks"
+    assert wording.ci_units(["block", "item"], "rsa", last="or") == "stretches of neighbouring blocks or items"
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0314, f"3.1{NBSP}%"), (-0.002, f"−0.2{NBSP}%"), (float("nan"), "n/a")])
+def test_shares_are_told_in_percent(share, text):
+    assert wording.percent(share) == text
+
+
 def test_ceilings_are_named_once_and_absent_ones_not_at_all():
     kinds = ["none", "intersubject_single", "intersubject_single | none", ""]
     assert wording.ceilings(kinds) == "√ mean correlation between subjects"

@@ -1,0 +1,203 @@
+"""Scores made from random numbers, as strong as `tests.report.synthetic_models` says."""
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from pipeline.artifacts.store import standard_attrs
+from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement
+from pipeline.comparison.options import RsaOptions
+from tests.report.synthetic_models import strength, targets_of
+
+GRID = np.geomspace(1e-4, 1e6, 21)
+
+
+RSA_OF_RECORDINGS = RsaOptions(
+    comparison="kendall", block_s=0.5, stretch_s=1.5, centred=True, nuisance=("running_speed", "pupil_area"), n_splits=4
+)
+
+
+def attrs_of(spec, model, kind, split):
+    return {
+        **standard_attrs(kind, "layermap encode", "c", "i"),
+        "study": "synthetic",
+        "analysis": spec.name,
+        "group": "g",
+        "model": model.name,
+        "objective": model.objective,
+        "n_subjects": len(spec.subjects),
+        "split": json.dumps(split),
+        "seed": 0,
+        "weights_sha256": model.weights_sha256,
+    }
+
+
+def coordinates(spec, model, targets):
+    def text(values):
+        return np.array(list(values), dtype=object)
+
+    return {
+        "layer": ("layer", text(layer.name for layer in model.layers)),
+        "layer_index": ("layer", np.array([layer.index for layer in model.layers])),
+        "relative_depth": ("layer", np.array([layer.relative_depth for layer in model.layers])),
+        "pathway": ("layer", text(layer.pathway for layer in model.layers)),
+        "target": ("target", text(f"{s}-{r}-{c}" for s, r, c in targets)),
+        "subject": ("target", text(s for s, _, _ in targets)),
+        "region": ("target", text(r for _, r, _ in targets)),
+        "compartment": ("target", text(c for _, _, c in targets)),
+        "reliability": ("target", np.full(len(targets), spec.ceiling**2)),
+        "ceiling": ("target", np.full(len(targets), spec.ceiling)),
+        "ceiling_kind": ("target", text(["split_half_spearman_brown" if spec.ceiling > 0 else "none"] * len(targets))),
+    }
+
+
+def encoding_scores(spec, model, rng):
+    """Sums of predictions that correlate with responses as `strength` says."""
+    targets = targets_of(spec)
+    n_samples, n_folds = (80, 5) if spec.items else (240, 5)
+    fold = np.arange(n_samples) % n_folds if spec.items else np.arange(n_samples) * n_folds // n_samples
+    block = np.arange(n_samples) if spec.items else np.arange(n_samples) // 8
+    measured = np.random.default_rng(spec.seed).standard_normal((n_samples, len(targets)))
+    r = np.stack([strength(spec, model, region) for _, region, _ in targets], axis=-1)
+    noise = rng.standard_normal((n_samples, *r.shape))
+    predicted = r * measured[:, None] + np.sqrt(1 - r**2) * noise
+
+    def sums(values):
+        return np.stack([values[block == one].sum(axis=0) for one in range(block.max() + 1)])
+
+    best = np.argsort(-r.max(axis=0), kind="stable")[:4]
+    chosen = r[:, best].argmax(axis=0)
+    first = [int(np.flatnonzero(block == one)[0]) for one in range(block.max() + 1)]
+    shape = (n_folds, *r.shape)
+    picks = rng.integers(3, 21, shape)
+    empty = [""] * len(first)
+    coords = coordinates(spec, model, targets)
+    kind = "random_items" if spec.items else "contiguous"
+    split = {
+        "kind": kind,
+        "n_folds": n_folds,
+        "n_inner_folds": 4,
+        "gap_s": 10.0,
+        "block_s": 20.0,
+        "n_train": [n_samples - n_samples // n_folds] * n_folds,
+        "n_test": [n_samples // n_folds] * n_folds,
+        "n_blocks": len(first),
+        "nuisance": list(spec.nuisance),
+    }
+    scores = xr.Dataset(
+        {
+            "n": ("block", np.bincount(block)),
+            "fold": ("block", fold[first]),
+            "sum_p": (("block", "layer", "target"), sums(predicted)),
+            "sum_p2": (("block", "layer", "target"), sums(predicted**2)),
+            "sum_py": (("block", "layer", "target"), sums(predicted * measured[:, None])),
+            "sum_y": (("block", "target"), sums(measured)),
+            "sum_y2": (("block", "target"), sums(measured**2)),
+            "penalty": (("fold_id", "layer", "target"), GRID[picks]),
+            "penalty_edge": (("fold_id", "layer", "target"), np.where(picks == 20, 1, 0)),
+            "constant": ("target", np.zeros(len(targets), int)),
+            "predicted": (("example", "sample"), predicted[:, chosen, best].T.astype("f4")),
+            "measured": (("example", "sample"), measured[:, best].T.astype("f4")),
+        },
+        {
+            **coords,
+            "block_start": ("block", np.array(first, float)),
+            "block_item": ("block", np.array(empty, object)),
+            "block_category": ("block", np.array([f"c{i % 4}" for i in first] if spec.items else empty, object)),
+            "sample_time": ("sample", 2.0 * np.arange(1, n_samples + 1)),
+            "example_target": ("example", coords["target"][1][best]),
+            "example_layer": ("example", coords["layer"][1][chosen]),
+        },
+        {
+            **attrs_of(spec, model, "encoding_scores", split),
+            "metric": "ridge",
+            "ci_unit": "item" if spec.items else "block",
+        },
+    )
+    return with_shares(spec, scores) if spec.nuisance else scores
+
+
+def with_shares(spec, scores):
+    """Shares of 3 % jointly and 2 % and 1 % uniquely; no pupil of the first subject, nothing in the last target."""
+    values = np.repeat([[0.03], [0.02], [0.01]], scores.sizes["target"], axis=1)
+    values[2, scores["subject"].values == spec.subjects[0]] = np.nan
+    values[:, -1] = np.nan
+    names = np.array(["all", *spec.nuisance], dtype=object)
+    return scores.assign(nuisance_share=(("regressor", "target"), values)).assign_coords(regressor=names)
+
+
+def geometry_scores(spec, model, rng):
+    """Similarity matrices of 24 items; layers share more with a region's the nearer they lie to its peak."""
+    targets = targets_of(spec)
+    n_items = 24
+    truth = np.random.default_rng(spec.seed).standard_normal((len(targets), n_items, 12))
+    measured = np.stack([np.corrcoef(one) for one in truth], axis=-1)
+    r = np.stack([strength(spec, model, region) for _, region, _ in targets], axis=-1)
+    features = np.concatenate(
+        [np.sqrt(r)[:, :, None, None] * truth, 0.4 * rng.standard_normal((r.shape[0], 1, n_items, 12))], axis=1
+    )
+    modelled = np.stack([np.corrcoef(one.transpose(1, 0, 2).reshape(n_items, -1)) for one in features])
+    pairs = [measured[..., t][np.triu_indices(n_items, 1)] for t in range(len(targets))]
+    items = np.array([f"scene-{i:03d}" for i in range(n_items)], dtype=object)
+    return xr.Dataset(
+        {
+            "model_similarity": (("layer", "item", "item2"), modelled),
+            "similarity": (("item", "item2", "target"), measured),
+            "reference_similarity": (("target", "target2"), np.corrcoef(pairs)),
+        },
+        {**coordinates(spec, model, targets), "item": ("item", items)},
+        {
+            **attrs_of(spec, model, "geometry_scores", {"kind": "random_halves", "n_splits": 6, "seed": 0}),
+            "metric": "rsa",
+            "comparison": "spearman",
+            "similarity": "pearson",
+            "ci_unit": "item",
+        },
+    )
+
+
+def recordings_scores(spec, model, rng):
+    """Matrices over 36 blocks of a movie, one per animal and region; animals of a region share most of theirs."""
+    targets = targets_of(spec)
+    options, n_blocks = RSA_OF_RECORDINGS, 36
+    shared = np.random.default_rng(spec.seed)
+    truth = {region: shared.standard_normal((n_blocks, 10)) for region in spec.peaks}
+    cells = [truth[region] + 0.6 * shared.standard_normal((n_blocks, 10)) for _, region, _ in targets]
+    measured = np.stack([np.corrcoef(one) for one in cells])
+    r = np.stack([strength(spec, model, region) for region in spec.peaks], axis=-1)
+    features = [
+        np.concatenate([*(np.sqrt(own) * one for own, one in zip(layer, truth.values(), strict=True)), noise], axis=1)
+        for layer, noise in zip(r, 0.4 * rng.standard_normal((len(r), n_blocks, 10)), strict=True)
+    ]
+    pairs = measured[:, *np.triu_indices(n_blocks, 1)]
+    subjects, regions = (np.array(names) for names in list(zip(*targets, strict=True))[:2])
+    agreement = pairwise_agreement(pairs, "kendall")
+    ceilings = ceilings_across_animals(pairs, agreement, subjects, regions, "kendall")
+    stretch = np.arange(n_blocks) // 3
+    split = {"kind": "random_halves", "n_splits": options.n_splits, "seed": 0, "centred": options.centred}
+    split |= {"min_cells": options.min_cells, "nuisance": list(options.nuisance), "block_s": options.block_s}
+    split |= {"stretch_s": options.stretch_s, "n_stretches": int(stretch.max()) + 1}
+    of_targets = {"reliability": ceilings.reliability, "ceiling": ceilings.ceiling, "ceiling_kind": ceilings.kind}
+    blocks = np.array([f"natural_movie_one block {i:03d}" for i in range(n_blocks)], dtype=object)
+    return xr.Dataset(
+        {
+            "model_similarity": (("layer", "item", "item2"), np.stack([np.corrcoef(one) for one in features])),
+            "similarity": (("item", "item2", "target"), np.moveaxis(measured, 0, 2)),
+            "reference_similarity": (("target", "target2"), agreement),
+            "leave_one_out": ("target", ceilings.leave_one_out),
+        },
+        {
+            **coordinates(spec, model, targets),
+            **{name: ("target", values) for name, values in of_targets.items()},
+            "item": ("item", blocks),
+            "stretch": ("item", stretch),
+        },
+        {
+            **attrs_of(spec, model, "geometry_scores", split),
+            "metric": "rsa",
+            "comparison": "kendall",
+            "similarity": "pearson",
+            "ci_unit": "block",
+        },
+    )
