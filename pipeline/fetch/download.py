@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -62,19 +63,30 @@ def download(
             connections = Connections(settings)
             stack.callback(connections.close)
         with _explained(destination):
+            known = _known_digest(file, destination)
+            expected = file if known is None else file.model_copy(update={"sha256": known})
             if destination.exists() and not os.access(destination.parent, os.W_OK):
                 # data that somebody else keeps: nothing can be mended, so no lock is needed
-                return _fetched(file, destination, check_contents(destination, file, str(destination)))
+                return _fetched(file, destination, check_contents(destination, expected, str(destination)))
             with lock_or_wait(destination, settings, progress):
-                known = None if is_pinned(file) else read_digest(destination)
-                expected = file if known is None else file.model_copy(update={"sha256": known})
                 sha256 = _intact(expected, destination, progress)
                 if sha256 is None:
                     with _recorded(destination, known):
                         sha256 = _fetch(expected, destination, mirror, settings, progress, connections)
                 else:
                     _count(file, destination.stat().st_size, progress)
+                if not is_pinned(file) and read_digest(destination) != sha256:
+                    record_digest(destination, sha256)
                 return _fetched(file, destination, sha256)
+
+
+def _known_digest(file: RawFile, destination: Path) -> str | None:
+    """What a file without a published digest must have: its own of before, or that of what the catalogue brings."""
+    if is_pinned(file):
+        return None
+    if file.contents is not None:
+        return hashlib.sha256(file.contents.encode()).hexdigest()
+    return read_digest(destination)
 
 
 def _count(file: RawFile, n_bytes: int, progress: Progress) -> None:
@@ -109,7 +121,6 @@ def _intact(file: RawFile, destination: Path, progress: Progress) -> str | None:
         sha256 = check_contents(destination, file, str(destination))
         if not is_pinned(file):
             check_inside(destination, file.path, file.holds, str(destination))
-            record_digest(destination, sha256)
     except WrongContents as error:
         progress.say(f"warning: {str(error).partition(': ')[0]}; it is fetched again")
         return None

@@ -9,7 +9,7 @@ the twins as well, but not for a reference of another architecture, whose layer 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -177,9 +177,18 @@ def difference_of(first: tuple[float, NDArray[Any]], second: tuple[float, NDArra
     return first[0] - second[0], first[1][:n_draws] - second[1][:n_draws]
 
 
-def fewest_units(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome that an interval over several of them goes by: the fewer the units, the wider it is made."""
-    return min(outcomes, key=lambda outcome: outcome.n_units)
+def units_of(outcomes: Sequence[Outcome]) -> tuple[dict[str, Any], str]:
+    """Unit and number of units of an interval over several regions, and a caution where they were not drawn alike.
+
+    A region of few animals is drawn over blocks, with its animals as they are, and one of many over animals.
+    """
+    units = list(dict.fromkeys(outcome.ci_unit for outcome in outcomes))
+    few = min(outcomes, key=lambda outcome: outcome.n_units)  # the fewer the units, the wider the interval is made
+    if len(units) == 1:
+        return {"ci_unit": few.ci_unit, "n_units": few.n_units}, ""
+    others = sorted({outcome.place.region for outcome in outcomes if outcome.ci_unit != "subject"})
+    caution = f"; the interval leaves out how animals of {', '.join(others)} differ, of whom there are too few"
+    return {"ci_unit": " and ".join(units), "n_units": few.n_units}, caution
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from pipeline.inference.contrasts import (
     ModelOutcomes,
     Outcome,
     difference_of,
-    fewest_units,
     regions_by_subject,
     row_of,
+    units_of,
 )
 from pipeline.inference.pathways import pathways_of
 from pipeline.inference.twin_names import twin_of
@@ -102,13 +102,14 @@ def _n_depths(layers: LayerAxis, pathway: str) -> int:
 
 def _row(model: str, pathway: str, first: Outcome, second: Outcome, confidence: float) -> dict[str, Any]:
     difference, draws = difference_of((second.depth, second.depth_draws), (first.depth, first.depth_draws))
-    basis = fewest_units((first, second))
-    low, high = interval(draws, confidence, basis.n_units)
+    units, unlike = units_of((first, second))
+    low, high = interval(draws, confidence, units["n_units"])
     name = OrderName(first.place.region, second.place.region, pathway)
     unpredicted = [one.place.region for one in (first, second) if not one.predicted]
     caution = f"; {' and '.join(unpredicted)} not predicted above 0" if unpredicted else ""
     return {
-        **row_of(basis),
+        **row_of(first),
+        **units,
         "contrast": str(name),
         "region": name.pair,
         "model": model,
@@ -119,5 +120,5 @@ def _row(model: str, pathway: str, first: Outcome, second: Outcome, confidence: 
         "ci_low": float(low),
         "ci_high": float(high),
         "probability_above_zero": share_above_zero(draws),
-        "statement": STATEMENT + caution,
+        "statement": STATEMENT + caution + unlike,
     }

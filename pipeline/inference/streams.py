@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.inference.analysis import StreamSpec
 from pipeline.inference.bootstrap import interval, share_above_zero
-from pipeline.inference.contrasts import ModelOutcomes, Outcome, difference_of, fewest_units, regions_by_subject, row_of
+from pipeline.inference.contrasts import ModelOutcomes, Outcome, difference_of, regions_by_subject, row_of, units_of
 from pipeline.inference.twin_names import twin_of, twins_of
 
 if TYPE_CHECKING:
@@ -104,9 +104,9 @@ class _Sides:
         """Mean scores of ventral and of dorsal regions."""
         return _mean([score(name) for name in self.ventral]), _mean([score(name) for name in self.dorsal])
 
-    def basis(self, by_region: dict[str, Outcome]) -> Outcome:
-        """The outcome that names the rows' unit: that of the fewest units."""
-        return fewest_units(by_region[name] for name in (*self.ventral, *self.dorsal))
+    def outcomes(self, by_region: dict[str, Outcome]) -> list[Outcome]:
+        """The outcomes of all regions of both streams."""
+        return [by_region[name] for name in (*self.ventral, *self.dorsal)]
 
 
 def _pathway_rows(
@@ -119,9 +119,12 @@ def _pathway_rows(
             if not sides:
                 continue
             name = StreamName(assignment.name, first, second)
-            statement = f"layers chosen within each pathway; the areas' reliability scales both differences; {sides}"
+            statement = "layers chosen within each pathway; the areas' reliability scales both differences"
+            units, caution = units_of(sides.outcomes(one))
+            place = row_of(next(iter(one.values()))) | units
+            statement = f"{statement}{caution}; {sides}"
             compared = sides.means(_differences_in(one, other))
-            yield _row(name, model, model, compared, sides.basis(one), statement, confidence)
+            yield _row(name, model, model, compared, place, statement, confidence)
 
 
 def _network_rows(
@@ -136,13 +139,15 @@ def _network_rows(
         if not sides:
             continue
         compared, reference = sides.means(_scores_in(by_region)), model
-        statement = f"differences in the areas' reliability are in it; {sides}"
+        statement = "differences in the areas' reliability are in it"
         if twins:
             others = [difference_of(*sides.means(_scores_in(one[number]))) for one in of_twins]
             compared, reference = (difference_of(*compared), _mean(others)), f"{model}@random"
-            statement = f"less the mean of {len(twins)} random twins of the same architecture; {sides}"
-        name = StreamName(assignment.name)
-        yield _row(name, model, reference, compared, sides.basis(by_region), statement, confidence)
+            statement = f"less the mean of {len(twins)} random twins of the same architecture"
+        units, caution = units_of(sides.outcomes(by_region))
+        place = row_of(next(iter(by_region.values()))) | units
+        statement = f"{statement}{caution}; {sides}"
+        yield _row(StreamName(assignment.name), model, reference, compared, place, statement, confidence)
 
 
 def _scores_in(by_region: dict[str, Outcome]) -> Callable[[str], Scored]:
@@ -167,14 +172,14 @@ def _row(
     model: str,
     reference: str,
     compared: tuple[Scored, Scored],
-    basis: Outcome,
+    place: dict[str, Any],
     statement: str,
     confidence: float,
 ) -> dict[str, Any]:
     difference, draws = difference_of(*compared)
-    low, high = interval(draws, confidence, basis.n_units)
+    low, high = interval(draws, confidence, place["n_units"])
     return {
-        **row_of(basis),
+        **place,
         "contrast": str(name),
         "region": REGION,
         "model": model,

@@ -12,7 +12,7 @@ from pipeline.config.keys import sha256_of_file
 from pipeline.errors import BrokenArtifact
 from pipeline.fetch.recorded_digests import digest_file, read_digest
 
-FETCH_AGAIN = "run: snakemake fetch --forcerun fetch_recordings"
+FETCH_AGAIN = "run with the same --config: snakemake fetch --forcerun fetch_recordings"
 
 
 @contextlib.contextmanager
@@ -30,7 +30,10 @@ def verified(path: Path) -> Iterator[None]:
         raise BrokenArtifact(f"{path} is missing; {FETCH_AGAIN}")
     expected = read_digest(path)
     if expected is None:
-        raise BrokenArtifact(f"{digest_file(path)} is missing, so {path} may be incomplete; {FETCH_AGAIN}")
+        raise BrokenArtifact(
+            f"{digest_file(path)} is missing, so {path} may be incomplete; {FETCH_AGAIN}, or, where that folder cannot "
+            f"be written, have its owner run there: sha256sum {path.name} > {path.name}.sha256"
+        )
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(sha256_of_file, path)
         try:

@@ -127,7 +127,6 @@ def stream_section(view: View) -> StreamSection | None:
     sides = {name: sides_of(row) for line in lines for name, row in line.rows.items()}
     missing = [one.name for one in view.analysis.streams if one.name not in names]
     assigned = {region for one in view.analysis.streams for region in (*one.ventral, *one.dorsal)}
-    # a row names one unit only, though its regions may have different ones
     units = view.summary.loc[view.summary["region"].isin(assigned), "ci_unit"]
     brackets = f"Brackets: intervals over {ci_units(units, view.metric)}. " if names else ""
     lacking = f"No comparison under {listed(missing)}: a side has no region in these data." if missing else ""
@@ -168,8 +167,8 @@ def _sentence(line: StreamLine, view: View) -> str:
         )
     for kind, found in line.twins.items():
         text += f" {_twins_sentence(kind, found)}"
-    statement = str(next(iter(line.rows.values()))["statement"]).partition(SIDES)[0]
-    return f"{text} Read as: {statement}."
+    statements = [str(row["statement"]).partition(SIDES)[0] for row in line.rows.values()]
+    return f"{text} Read as: {max(statements, key=len)}."  # an assignment's regions may call for a caution more
 
 
 def _quantity(line: StreamLine) -> str:

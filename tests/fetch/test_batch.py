@@ -12,6 +12,7 @@ from pipeline.errors import FetchError
 from pipeline.fetch.batch import fetch_files
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.progress import Progress, human_bytes, human_time
+from pipeline.fetch.recorded_digests import read_digest
 from pipeline.fetch.stage import run_fetch
 
 
@@ -76,6 +77,17 @@ def test_a_recorded_digest_finds_changed_bytes_of_unpinned_files(tmp_path: Path,
     fetch_files([file], tmp_path / "raw", **options)
     assert (tmp_path / "raw/b.txt").read_text() == "as published"
     assert "warning" in capsys.readouterr().err
+
+
+def test_what_the_catalogue_brings_replaces_what_an_older_one_brought(tmp_path: Path, settings) -> None:
+    def fetch(text: str) -> str:
+        file = RawFile(path="cells.json", url="https://a.org/query", contents=text)
+        options = {"mirror": None, "what": "d", "key": "k", "receipt_path": tmp_path / "r.json", "settings": settings}
+        (fetched,) = fetch_files([file], tmp_path / "raw", **options).files
+        assert read_digest(tmp_path / "raw" / "cells.json") == fetched.sha256
+        return (tmp_path / "raw" / "cells.json").read_text()
+
+    assert [fetch("old"), fetch("old"), fetch("new")] == ["old", "old", "new"]
 
 
 @pytest.mark.parametrize("path", ["../b", "/etc/b", "a/../../b"])

@@ -43,7 +43,7 @@ def test_links_need_no_space_and_copies_do(
     run_stages(study, "catalogue")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 100, 0))
     with monkeypatch.context() as another_file_system:
-        another_file_system.setattr("pipeline.fetch.batch.needs_no_space", lambda url, folder: False)
+        another_file_system.setattr("pipeline.fetch.space.needs_no_space", lambda url, folder: False)
         assert "0 B are free" in refusal(study, "fetch", capsys)
     run_stages(study, "fetch")
 

@@ -32,7 +32,8 @@ def test_planted_streams_are_told_from_zero_under_every_assignment(movies):
     )
     assert all(f"({name})" in text for name in NAMES)
     assert "The answer is the same under every assignment." in text
-    assert "Read as: layers chosen within each pathway; the areas' reliability scales both differences." in text
+    assert "Read as: layers chosen within each pathway; the areas' reliability scales both differences;" in text
+    assert text.endswith("the interval leaves out how animals of VISam differ, of whom there are too few.")
 
 
 def test_an_answer_that_hangs_on_a_region_names_it(movies):

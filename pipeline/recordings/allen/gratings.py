@@ -89,7 +89,7 @@ def drifting_number(orientation_deg: np.ndarray, temporal_frequency_hz: np.ndarr
     if unknown:
         raise SampleMismatch(
             f"{source}: a drifting grating of {unknown[0][0]:g}° and {unknown[0][1]:g} Hz is none of the 40 of this "
-            "stimulus; leave the recording out of the study"
+            "stimulus; add the recording to leave_out"
         )
     return np.array([place[parameters] for parameters in shown], dtype=np.int64)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
+from pipeline.fetch.recorded_digests import read_digest
 from pipeline.recordings.allen import stimuli
-from pipeline.recordings.allen.cortical_layers import layers_at
+from pipeline.recordings.allen.cortical_layers import ANNOTATION, STRUCTURES, layers_at
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
 from pipeline.recordings.allen.neuropixels_catalogue import (
     SCENES_FOLDER,
@@ -83,10 +84,16 @@ def prepare_recording(name: str, raw_folder: Path, options: AllenNeuropixelsOpti
                 "session_type": file.session_type(),
                 "genotype": file.genotype(),
                 "pupil_area_units": "px^2",
-                "inputs_sha": sha_of_files(raw_folder, [nwb_path(session), channels_path(session)]),
+                "inputs_sha": sha_of_files(raw_folder, _files(session, options)),
             },
         )
     return _usable(recording, path, left_out, options)
+
+
+def _files(session: str, options: AllenNeuropixelsOptions) -> list[str]:
+    """What a recording is made from, within the raw folder."""
+    atlas = [ANNOTATION, STRUCTURES] if options.cortical_layers else []
+    return [nwb_path(session), channels_path(session), *atlas]
 
 
 def drop_invalid(
@@ -151,7 +158,7 @@ def _chosen_units(
     if chosen.empty:
         raise BrokenArtifact(
             f"{file.path}: session {session} has no unit left of {len(here)} in {', '.join(options.areas)} (left out: "
-            f"{left_out or 'none'}; {thresholds}); widen areas or thresholds, or name other sessions"
+            f"{left_out or 'none'}; {thresholds}); widen areas or thresholds, or add the session to leave_out"
         )
     return chosen, left_out
 
@@ -208,7 +215,7 @@ def _usable(recording: xr.Dataset, path: Path, left_out: str, options: AllenNeur
     if not keep.any():
         raise BrokenArtifact(
             f"{path} has no unit left of {keep.size} that pass the quality filters: {left_out}; lower min_reliability, "
-            "or name other sessions"
+            "or add the session to leave_out"
         )
     return recording.isel(target=np.flatnonzero(keep)).assign_attrs(left_out=left_out)
 
@@ -243,7 +250,10 @@ def _static_gratings_shown(raw_folder: Path, options: AllenNeuropixelsOptions) -
         There is no such session.
     """
     for path in sorted(raw_folder.glob(nwb_path("*"))):
-        channels = _channels(raw_folder / channels_path(path.stem.removeprefix("session_")))
+        table = raw_folder / channels_path(path.stem.removeprefix("session_"))
+        if read_digest(path) is None or read_digest(table) is None:
+            continue  # being fetched, or put there by hand and not checked yet
+        channels = _channels(table)
         with verified(path), NeuropixelsFile(path, channels, FETCH_AGAIN) as file:
             if file.session_type() in SHOWN_IN[STATIC]:
                 shown = file.presentations(STATIC, options.frames_per_bin, 0)
@@ -327,6 +337,7 @@ DATASET = DatasetEntry(
         "session_types",
         "genotypes",
         "sessions",
+        "leave_out",
         "require_eye_tracking",
         "amplitude_cutoff_max",
         "presence_ratio_min",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import tempfile
 import warnings
@@ -126,6 +125,7 @@ def take_in_turn(sessions: pd.DataFrame, units: pd.DataFrame, options: AllenNeur
         if number not in sessions.index:
             raise UnknownName(f"session of {KIND}", str(number), map(str, sessions.index))
     fits = sessions["session_type"].isin(options.session_types) & sessions["has_nwb"].astype(bool)
+    fits &= ~sessions.index.isin(options.leave_out)
     if options.sessions:
         fits &= sessions.index.isin(options.sessions)
     if options.genotypes:
@@ -183,7 +183,7 @@ def _links(taken: list[int], options: AllenNeuropixelsOptions, cache: Any) -> di
     links = {}
     for session in taken:
         if session not in of_session:
-            raise FetchError(f"session {session} has no file of type EcephysNwb; leave it out of sessions")
+            raise FetchError(f"session {session} has no file of type EcephysNwb; add it to leave_out")
         links[nwb_path(session)] = of_session[session]
     if set(options.stimuli) & {SCENES, *MOVIE_NUMBER}:
         links |= _template_links(options, cache.fetch_api.stimulus_templates)
@@ -220,26 +220,13 @@ def _with_cache(folder: Path, pages: dict[str, Row], base: str, question: Callab
 
     address = urlsplit(base)
     engine = _patient_engine_class()(scheme=address.scheme, host=f"{address.netloc}{address.path}", pages=pages)
-    with warnings.catch_warnings(), _expected_columns():
+    with warnings.catch_warnings():
         # pandas warns of what it will change, in code of allensdk's
         warnings.simplefilter("ignore")
         cache = ecephys_cache_class()(
             fetch_api=ecephys_warehouse_class()(engine), fetch_tries=1, manifest=str(folder / "manifest.json")
         )
         return question(cache)
-
-
-@contextlib.contextmanager
-def _expected_columns() -> Iterator[None]:
-    """Turn what allensdk raises over rows without the columns it needs into `NoAnswer`."""
-    import requests
-
-    try:
-        yield
-    except requests.exceptions.RequestException:
-        raise  # among them JSON that is none, which is a ValueError too
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise NoAnswer(f"its tables are not as expected ({type(error).__name__}: {error})", passing=False) from error
 
 
 @functools.cache

@@ -50,6 +50,7 @@ class AllenNeuropixelsOptions(DatasetOptions):
         (), description="parts of genotypes, any of which a mouse must have, e.g. Sst-IRES-Cre or wt/wt; by default all"
     )
     sessions: tuple[int, ...] = Field((), description="numbers of sessions; by default all that fit")
+    leave_out: tuple[int, ...] = Field((), description="numbers of sessions to leave out")
     require_eye_tracking: bool = Field(False, description="only sessions with eye tracking")
     amplitude_cutoff_max: float = Field(
         0.1, ge=0, description="highest estimated part of a unit's spikes that was missed; allensdk's default is 0.1"

@@ -97,7 +97,7 @@ def of_movie(
     if not np.array_equal(frame, np.tile(np.arange(n_frames), n_repeats)):
         raise SampleMismatch(
             f"{source}: the stimulus table of {stimulus} has {frame.size} presentations that are not {n_repeats} "
-            f"passes through {n_frames} frames; leave the recording out of the study"
+            f"passes through {n_frames} frames; add it to leave_out"
         )
     n_bins = n_frames // frames_per_bin
     if n_bins == 0:
@@ -134,8 +134,7 @@ def of_scenes(condition: np.ndarray, onset_s: np.ndarray, n_scenes: int, *, sour
     wrong = condition[(condition < BLANK_CONDITION) | (condition >= n_scenes)]
     if wrong.size:
         raise SampleMismatch(
-            f"{source}: scene {wrong[0]} was shown, but the template has {n_scenes} images; "
-            "leave the recording out of the study"
+            f"{source}: scene {wrong[0]} was shown, but the template has {n_scenes} images; add it to leave_out"
         )
     sample = np.where(condition == BLANK_CONDITION, n_scenes, condition)
     numbers = np.append(np.arange(n_scenes), BLANK_CONDITION)

@@ -25,8 +25,8 @@ SILENCE_S = 60.0
 """Longest wait for the next byte of an answer."""
 CONNECTIONS = 4
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-NO_HEAD_STATUS = frozenset({405, 501})
-"""Servers that do not know HEAD: the size is known once the file comes."""
+GONE_STATUS = frozenset({404, 410})
+"""Answers to HEAD that say that a file is not there; other refusals leave its size open."""
 
 Answer = TypeVar("Answer")
 
@@ -118,12 +118,19 @@ def _readable() -> Iterator[None]:
     except ValueError as error:
         text = getattr(error, "doc", None)  # json, simplejson and requests have a class each for what is no JSON
         if text is None:
-            raise
+            raise _unexpected(error) from error
         page = text.lstrip()[:15].lower().startswith(("<!doctype", "<html"))
         what = "it answers with an HTML page, not JSON" if page else "its JSON is cut short"
         raise NoAnswer(what, passing=True) from error
     except (ConnectionError, http.client.HTTPException) as error:
         raise NoAnswer(f"the connection broke off ({error or type(error).__name__})", passing=True) from error
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise _unexpected(error) from error
+
+
+def _unexpected(error: Exception) -> NoAnswer:
+    """What allensdk raises over rows without what it needs of them."""
+    return NoAnswer(f"its rows are not as expected ({type(error).__name__}: {error})", passing=False)
 
 
 def _innermost(error: BaseException) -> str:
@@ -192,11 +199,12 @@ def _announced(address: str) -> int | None:
                 response = requests.head(
                     address, allow_redirects=True, timeout=SILENCE_S, headers={"Accept-Encoding": "identity"}
                 )
-                if not response.ok and response.status_code not in NO_HEAD_STATUS:
-                    passing = response.status_code in PASSING_STATUS
-                    raise NoAnswer(f"it answers {response.status_code} {response.reason}", passing=passing)
+                status = response.status_code
+                if status in GONE_STATUS or status in PASSING_STATUS:
+                    raise NoAnswer(f"it answers {status} {response.reason}", passing=status in PASSING_STATUS)
                 length = response.headers.get("Content-Length", "") if response.ok else ""
-                return int(length) if length.isdigit() else None
+                # some servers answer HEAD with a length of 0
+                return int(length) if length.isdigit() and int(length) else None
         except NoAnswer as error:
             if not error.passing or attempt == TRIES - 1:
                 raise

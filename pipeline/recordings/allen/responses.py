@@ -48,7 +48,7 @@ def window_weights(shown: Presentations, window_s: tuple[float, float], times_s:
     if outside.any():
         raise SampleMismatch(
             f"{source}: {shown.stimulus} was shown at {shown.onset_s[outside][0]:.3f} s, the signal runs from "
-            f"{times_s[0]:.3f} to {times_s[-1]:.3f} s; leave the recording out of the study"
+            f"{times_s[0]:.3f} to {times_s[-1]:.3f} s; add it to leave_out"
         )
     low, high = np.searchsorted(times_s, starts_s), np.searchsorted(times_s, ends_s)
     between = high <= low
@@ -162,24 +162,44 @@ def repeat_reliability(responses: np.ndarray, stimulus: np.ndarray) -> np.ndarra
     """
     import numpy as np
 
-    total, n_used = np.zeros(responses.shape[2]), 0
-    for name in dict.fromkeys(stimulus.tolist()):
-        part = responses[:, stimulus == name].astype(np.float64)
-        full = np.isfinite(part).all(axis=(1, 2))
-        part = part[full]
-        n_repeats, n_samples = part.shape[:2]
-        if n_repeats < 2 or n_samples < 3:
-            continue
-        part -= part.mean(axis=1, keepdims=True)
-        length = np.sqrt((part**2).sum(axis=1, keepdims=True))
-        part /= np.where(length > 0, length, 1.0)
-        # Σ over pairs of products = (|Σ repeats|² − Σ |repeat|²) / 2
-        of_all = (part.sum(axis=0) ** 2).sum(axis=0)
-        own = (part**2).sum(axis=(0, 1))
-        r = np.maximum((of_all - own) / (n_repeats * (n_repeats - 1)), 0.0)
-        total += n_samples * n_repeats * r / (1 + (n_repeats - 1) * r)
-        n_used += n_samples
-    return total / n_used if n_used else np.full(responses.shape[2], np.nan)
+    present = np.isfinite(responses)
+    patterns = np.packbits(present.reshape(-1, responses.shape[2]), axis=0).T
+    reliability = np.full(responses.shape[2], np.nan)
+    # targets that miss the same repeats go together: one with gaps says nothing of the others
+    for pattern in np.unique(patterns, axis=0):
+        targets = np.flatnonzero((patterns == pattern).all(axis=1))
+        found = [
+            _of_one_stimulus(responses[:, stimulus == name][:, :, targets], present[:, stimulus == name, targets[0]])
+            for name in dict.fromkeys(stimulus.tolist())
+        ]
+        known = [(value, n) for value, n in found if n]
+        if known:
+            reliability[targets] = sum(value * n for value, n in known) / sum(n for _, n in known)
+    return reliability
+
+
+def _of_one_stimulus(responses: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, int]:
+    """Reliability of targets with the same repeats, and over how many samples; 0 samples where there is none.
+
+    Items that were shown far less often than others are left out, so that they do not cost the others their repeats.
+    """
+    import numpy as np
+
+    counts = present.sum(axis=0)
+    often = counts >= max(2, counts.max(initial=0) / 2)
+    full = present[:, often].all(axis=1)
+    part = responses[full][:, often].astype(np.float64)
+    n_repeats, n_samples = part.shape[:2]
+    if n_repeats < 2 or n_samples < 3:
+        return np.zeros(responses.shape[2]), 0
+    part -= part.mean(axis=1, keepdims=True)
+    length = np.sqrt((part**2).sum(axis=1, keepdims=True))
+    part /= np.where(length > 0, length, 1.0)
+    # Σ over pairs of products = (|Σ repeats|² − Σ |repeat|²) / 2
+    of_all = (part.sum(axis=0) ** 2).sum(axis=0)
+    own = (part**2).sum(axis=(0, 1))
+    r = np.maximum((of_all - own) / (n_repeats * (n_repeats - 1)), 0.0)
+    return n_repeats * r / (1 + (n_repeats - 1) * r), n_samples
 
 
 def join_stimuli(

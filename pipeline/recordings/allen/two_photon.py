@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BrokenArtifact
+from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.recorded_digests import read_digest
 from pipeline.recordings.allen import stimuli
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
@@ -36,19 +36,28 @@ def prepare_stimulus(name: str, raw_folder: Path, options: Allen2pOptions) -> xr
     """A movie or scenes from the template in the first experiment that showed them; gratings are drawn."""
     if name == DRIFTING:
         return stimuli.drifting_gratings()
+    problems: list[LayermapError] = []
     for path in sorted((raw_folder / nwb_path("0")).parent.glob("*.nwb")):
         if read_digest(path) is None:
             continue  # being fetched, or put there by hand and not checked yet
-        file = TwoPhotonFile(path, FETCH_AGAIN)
-        if file.session_type() not in SHOWN_IN[name]:
-            continue
-        with verified(path):
-            if name == STATIC:
-                shown = file.presentations(STATIC, options.frames_per_bin, file.times_s())
-                return stimuli.static_gratings([item for item in shown.labels.tolist() if item != BLANK])
-            pictures = file.template(name)
-            return stimuli.scenes(name, pictures) if name == SCENES else stimuli.movie(name, pictures)
+        try:
+            file = TwoPhotonFile(path, FETCH_AGAIN)
+            if file.session_type() in SHOWN_IN[name]:
+                return _stimulus_in(file, name, options)
+        except LayermapError as error:  # perhaps a file of another selection: any that showed the stimulus will do
+            problems.append(error)
+    if problems:
+        raise problems[0]
     raise BrokenArtifact(f"{raw_folder} holds no experiment that showed {name}; {FETCH_AGAIN}")
+
+
+def _stimulus_in(file: TwoPhotonFile, name: str, options: Allen2pOptions) -> xr.Dataset:
+    with verified(file.path):
+        if name == STATIC:
+            shown = file.presentations(STATIC, options.frames_per_bin, file.times_s())
+            return stimuli.static_gratings([item for item in shown.labels.tolist() if item != BLANK])
+        pictures = file.template(name)
+        return stimuli.scenes(name, pictures) if name == SCENES else stimuli.movie(name, pictures)
 
 
 def prepare_recording(name: str, raw_folder: Path, options: Allen2pOptions) -> xr.Dataset:
@@ -177,7 +186,7 @@ def _usable(recording: xr.Dataset, session: Session, raw_folder: Path, options: 
     if not keep.any():
         raise BrokenArtifact(
             f"experiment {session.experiment_id} (container {session.container_id}) has no cell left of {whole.size}: "
-            f"{left_out}; lower min_reliability, drop cell_filters, or name other containers"
+            f"{left_out}; lower min_reliability, drop cell_filters, or add the container to leave_out"
         )
     return recording.isel(target=np.flatnonzero(keep)).assign_attrs(left_out=left_out)
 
@@ -208,6 +217,7 @@ DATASET = DatasetEntry(
         "depth_um",
         "containers",
         "include_failed",
+        "leave_out",
         "require_eye_tracking",
         "cell_filters",
         "signal",

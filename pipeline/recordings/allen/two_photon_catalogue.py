@@ -52,7 +52,8 @@ def catalogue(options: Allen2pOptions, key: str, mirror: str | None = None) -> C
     taken = take_in_turn(find_experiments(options, mirror), options)
     sessions = [session for container in taken for session in container["sessions"]]
     kinds = ("nwb", "events") if options.signal == "events" else ("nwb",)
-    links = ask("download links", lambda base: _links(sessions, kinds, base), mirror)
+    known: dict[tuple[int, str], str] = {}  # what came stays for the next try
+    links = ask("download links", lambda base: _links(sessions, kinds, base, known), mirror)
     sizes = sizes_of([API_URL + link for link in links.values()], mirror)
     files = [
         RawFile(
@@ -91,6 +92,11 @@ def find_experiments(options: Allen2pOptions, mirror: str | None) -> list[Row]:
     """Experiment containers that fit, each with the ``sessions`` that are taken of it, by number.
 
     A container counts only if it has an experiment of each of the wanted sessions (C and C2 are one of them).
+
+    Raises
+    ------
+    BadConfiguration
+        A container that the options name does not fit them; the message says which.
     """
     containers, experiments = ask("experiments", lambda base: _query(options, base), mirror)
     low, high = options.depth_um
@@ -99,8 +105,15 @@ def find_experiments(options: Allen2pOptions, mirror: str | None) -> list[Row]:
     for container in sorted(containers, key=lambda one: int(one["id"])):
         sessions = [one for one in experiments if one["experiment_container_id"] == container["id"]]
         whole = {_session(str(one["session_type"])) for one in sessions} == wanted
-        if low <= container["imaging_depth"] <= high and whole:
+        if low <= container["imaging_depth"] <= high and whole and container["id"] not in options.leave_out:
             found.append({**container, "sessions": sorted(sessions, key=lambda one: str(one["session_type"]))})
+    fitting = {container["id"] for container in found}
+    for number in options.containers:
+        if number not in fitting:
+            raise BadConfiguration(
+                f"{KIND}: container {number} is named under containers, but another option leaves it out: areas, "
+                "cre_lines, depth_um, leave_out, require_eye_tracking, include_failed, or sessions that it lacks"
+            )
     return found
 
 
@@ -168,8 +181,14 @@ def _check_names(what: str, wanted: tuple[Any, ...], known: set[str]) -> None:
             raise UnknownName(f"{what} of {KIND}", str(name), known)
 
 
-def _links(sessions: list[Row], kinds: tuple[str, ...], base: str) -> dict[tuple[int, str], str]:
+def _links(
+    sessions: list[Row], kinds: tuple[str, ...], base: str, known: dict[tuple[int, str], str]
+) -> dict[tuple[int, str], str]:
     """(experiment, kind of file) → download link, asked as allensdk asks before it downloads.
+
+    Parameters
+    ----------
+    known : links that an earlier try got, to which this one adds
 
     Raises
     ------
@@ -179,19 +198,21 @@ def _links(sessions: list[Row], kinds: tuple[str, ...], base: str) -> dict[tuple
     from pipeline.recordings.allen.sdk import observatory_api_class
 
     api = observatory_api_class()(base_uri=base)
-    links = {}
     for session in sessions:
         for kind in kinds:
+            if (session["id"], kind) in known:
+                continue
             query, kind_of_file = QUERIES_AND_TYPES[kind]
             answer = api.template_query("brain_observatory_queries", query, ophys_experiment_id=session["id"])
             rows = rows_of(answer, "download_link")
             if not rows:
                 raise FetchError(
-                    f"experiment {session['id']} has no file of type {kind_of_file}; leave out its container "
-                    f"({session['experiment_container_id']})" + (" or take signal: dff" if kind == "events" else "")
+                    f"experiment {session['id']} has no file of type {kind_of_file}; add its container "
+                    f"{session['experiment_container_id']} to leave_out"
+                    + (", or take signal: dff" if kind == "events" else "")
                 )
-            links[session["id"], kind] = str(rows[0]["download_link"])
-    return links
+            known[session["id"], kind] = str(rows[0]["download_link"])
+    return known
 
 
 def _chosen_cells(options: Allen2pOptions, mirror: str | None) -> RawFile:

@@ -1,7 +1,7 @@
 """Reads 2-photon experiments of the Allen Brain Observatory (NWB 1.0) through allensdk.
 
-One file is one session of one imaging plane of one mouse. Its stimulus tables give each presentation as 2-photon
-samples, ``start`` inclusive and ``end`` exclusive; the 2-photon clock of the file turns them into times.
+One file is one session of one imaging plane of one mouse. Its stimulus tables give each presentation in 2-photon
+samples; the 2-photon clock of the file turns their first ones into times.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ PIPELINE = "processing/brain_observatory_pipeline"
 HOLDS = (
     f"{PIPELINE}/DfOverF/imaging_plane_1/data",
     f"{PIPELINE}/DfOverF/imaging_plane_1/timestamps",
+    f"{PIPELINE}/Fluorescence/imaging_plane_1/timestamps",
     f"{PIPELINE}/ImageSegmentation/cell_specimen_ids",
     f"{PIPELINE}/BehavioralTimeSeries/running_speed/data",
     "stimulus/presentation",
@@ -161,8 +162,16 @@ class TwoPhotonFile:
 
     def running_speed(self) -> tuple[np.ndarray, np.ndarray]:
         """Times in s and running speed in cm/s, NaN where it was not measured."""
+        import h5py
+
         with self._explained():
-            speed_cm_s, times_s = self._data_set.get_running_speed()
+            try:
+                speed_cm_s, times_s = self._data_set.get_running_speed()
+            except IndexError:
+                # allensdk fits speed to the 2-photon clock, and cannot where the two do not share their first time
+                with h5py.File(self.path) as file:
+                    running = file[f"{PIPELINE}/BehavioralTimeSeries/running_speed"]
+                    times_s, speed_cm_s = running["timestamps"][()], running["data"][()].ravel()
         return times_s, speed_cm_s
 
     def pupil_area(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -174,7 +183,7 @@ class TwoPhotonFile:
                 if type(error).__name__ == "NoEyeTrackingException":
                     return None
                 raise
-        return times_s, area_px.ravel()
+        return times_s.ravel(), area_px.ravel()
 
     def presentations(self, stimulus: str, frames_per_bin: int, times_s: np.ndarray) -> Presentations:
         """When a stimulus was shown, mapped through the 2-photon clock.

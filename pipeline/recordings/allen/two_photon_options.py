@@ -74,6 +74,7 @@ class Allen2pOptions(DatasetOptions):
     cre_lines: tuple[str, ...] = Field((), description="driver lines, e.g. Cux2-CreERT2; by default all")
     depth_um: tuple[int, int] = Field((0, 1000), description="lowest and highest imaging depth in µm, both included")
     containers: tuple[int, ...] = Field((), description="numbers of experiment containers; by default all that fit")
+    leave_out: tuple[int, ...] = Field((), description="numbers of experiment containers to leave out")
     include_failed: bool = Field(False, description="also containers that the Allen Institute marks as failed")
     require_eye_tracking: bool = Field(False, description="only sessions with eye tracking")
     cell_filters: tuple[CellFilter, ...] = Field((), description="conditions on the published metrics of cells")

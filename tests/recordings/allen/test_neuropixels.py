@@ -244,13 +244,13 @@ def test_altered_cut_and_missing_files_are_one_line(raw: Path, tmp_path: Path) -
     whole = path.read_bytes()
     name = f"session-{SEEING}"
     path.write_bytes(whole[:-4096])
-    with pytest.raises(BrokenArtifact, match=r"changed since it was fetched .*run: snakemake fetch"):
+    with pytest.raises(BrokenArtifact, match=r"changed since it was fetched .*snakemake fetch"):
         prepare_recording(name, folder, IN_TIME)
     rewritten(path, whole[: len(whole) // 2])
     with pytest.raises(BrokenArtifact, match=f"{path} cannot be read as a Neuropixels NWB file"):
         prepare_recording(name, folder, IN_TIME)
     path.unlink()
-    with pytest.raises(BrokenArtifact, match=f"{path} is missing; run: snakemake fetch"):
+    with pytest.raises(BrokenArtifact, match=f"{path} is missing; run with the same --config: snakemake fetch"):
         prepare_recording(name, folder, IN_TIME)
     table = path.with_name(f"session_{SEEING}_channels.csv")
     rewritten(table, b"id,ecephys_structure_acronym\n1,VISp\n")

@@ -227,7 +227,7 @@ def test_tables_and_files_that_are_not_as_they_should_be_are_one_line(serve: Ser
         listed(serve({**rows, "WellKnownFile": no_templates}))
     for row in rows["EcephysUnit"]:
         del row["quality"], row["presence_ratio"]
-    with pytest.raises(FetchError, match=r"its tables are not as expected .KeyError: 'presence_ratio'"):
+    with pytest.raises(FetchError, match=r"its rows are not as expected .KeyError: 'presence_ratio'"):
         listed(serve(rows))
 
 

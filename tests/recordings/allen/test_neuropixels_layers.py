@@ -129,7 +129,7 @@ def test_files_that_are_something_else_are_one_line(folder: Path) -> None:
     with pytest.raises(BrokenArtifact, match=r"cannot be read as a structure graph .KeyError"):
         layers_at(place_um, folder)
     path.unlink()
-    with pytest.raises(BrokenArtifact, match=f"{path} is missing; run: snakemake fetch"):
+    with pytest.raises(BrokenArtifact, match=f"{path} is missing; run with the same --config: snakemake fetch"):
         layers_at(place_um, folder)
 
 

@@ -167,3 +167,22 @@ def test_a_missing_repeat_of_one_stimulus_leaves_the_other_its_own():
     responses[2:, :100] = np.nan
     both = repeat_reliability(responses, stimulus)
     np.testing.assert_allclose(both, (alone + repeat_reliability(responses[:, 100:], stimulus[100:])) / 2)
+
+
+def test_one_target_with_gaps_says_nothing_of_the_others():
+    generator = np.random.default_rng(0)
+    responses = generator.standard_normal((1, 200, 4)) + generator.standard_normal((5, 200, 4))
+    alone = repeat_reliability(responses, np.full(200, "movie"))
+    responses[:, :, 1] = np.nan
+    responses[0, 3, 2] = np.nan
+    found = repeat_reliability(responses, np.full(200, "movie"))
+    np.testing.assert_allclose(found[[0, 3]], alone[[0, 3]])
+    assert np.isnan(found[1]) and 0.5 < found[2] < 1
+
+
+def test_an_item_that_was_shown_once_costs_the_others_no_repeats():
+    generator = np.random.default_rng(1)
+    responses = generator.standard_normal((1, 50, 3)) + 0.5 * generator.standard_normal((6, 50, 3))
+    whole = repeat_reliability(responses[:, 1:], np.full(49, "scenes"))
+    responses[1:, 0] = np.nan
+    np.testing.assert_allclose(repeat_reliability(responses, np.full(50, "scenes")), whole)

@@ -252,6 +252,50 @@ def test_cells_with_gaps_in_their_traces_are_left_out(copied):
     )
 
 
+def test_a_cell_with_gaps_leaves_the_reliability_of_the_others_alone(copied):
+    before = prepare_recording(str(A), copied, Allen2pOptions(stimuli=MOVIES, min_reliability=0.01))
+    events = copied / events_path(A)
+    values = np.load(events)["ev"]
+    (gone,) = np.flatnonzero(np.isin(before["cell_id"].values, before["cell_id"].values[:1]))
+    with h5py.File(copied / nwb_path(A)) as file:
+        row = file[f"{P}/ImageSegmentation/cell_specimen_ids"][:].tolist().index(before["cell_id"].values[gone])
+    values[row] = np.nan
+    np.savez_compressed(events, ev=values)
+    record_digest(events, sha256_of_file(events))
+    after = prepare_recording(str(A), copied, Allen2pOptions(stimuli=MOVIES, min_reliability=0.01))
+    assert after["cell_id"].values.tolist() == before["cell_id"].values[1:].tolist()
+    np.testing.assert_allclose(after["reliability"], before["reliability"][1:])
+
+
+def test_running_that_starts_off_the_clock_and_columns_of_one_are_read(copied):
+    """allensdk cannot fit such speed to its clock, and documents pupil times and areas as N × 1."""
+    before = prepare_recording(str(A), copied, Allen2pOptions(stimuli=MOVIES, signal="dff"))
+    path = copied / nwb_path(A)
+    with h5py.File(path, "r+") as file:
+        running = file[f"{P}/BehavioralTimeSeries/running_speed"]
+        times_s = running["timestamps"][:] + 1e-9
+        del running["timestamps"]
+        running["timestamps"] = times_s
+        pupil = file[f"{P}/PupilTracking/pupil_size"]
+        for name in ("timestamps", "data"):
+            column = pupil[name][:][:, None]
+            del pupil[name]
+            pupil[name] = column
+    record_digest(path, sha256_of_file(path))
+    after = prepare_recording(str(A), copied, Allen2pOptions(stimuli=MOVIES, signal="dff"))
+    for name in ("running_speed_cm_s", "pupil_area"):
+        np.testing.assert_allclose(after[name], before[name], rtol=1e-5)
+
+
+def test_a_broken_file_of_another_selection_does_not_stop_a_stimulus(copied):
+    first = copied / nwb_path(500)
+    first.write_bytes(b"broken")
+    record_digest(first, sha256_of_file(first))
+    assert prepare_stimulus("natural_movie_one", copied, Allen2pOptions(stimuli=MOVIES)).sizes["frame"] == 60
+    digest_file(first).unlink()  # put there by hand
+    assert prepare_stimulus("natural_movie_one", copied, Allen2pOptions(stimuli=MOVIES)).sizes["frame"] == 60
+
+
 @pytest.mark.parametrize("which", ["nwb", "events"])
 def test_a_flipped_byte_is_never_used(copied, which):
     path = copied / (nwb_path(A) if which == "nwb" else events_path(A))

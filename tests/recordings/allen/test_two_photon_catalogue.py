@@ -205,5 +205,51 @@ def test_an_experiment_without_a_file_is_named(warehouse, nowhere):
         catalogue(options, "key", warehouse.prefix)
 
 
+def test_a_named_container_that_another_option_leaves_out_is_said(warehouse, real_rows):
+    failed = next(one["id"] for one in real_rows["ExperimentContainer"] if one["failed"])
+    with pytest.raises(BadConfiguration, match=f"container {failed} is named .*include_failed"):
+        find_experiments(Allen2pOptions(areas=ALL_AREAS, containers=(failed,)), warehouse.prefix)
+    (named,) = find_experiments(
+        Allen2pOptions(areas=ALL_AREAS, containers=(failed,), include_failed=True), warehouse.prefix
+    )
+    assert named["id"] == failed
+
+
+def test_a_container_can_be_left_out(warehouse):
+    every = find_experiments(Allen2pOptions(), warehouse.prefix)
+    gone = every[3]["id"]
+    fewer = find_experiments(Allen2pOptions(leave_out=(gone,)), warehouse.prefix)
+    assert [one["id"] for one in every if one["id"] != gone] == [one["id"] for one in fewer]
+
+
+def test_links_that_came_are_not_asked_for_again(warehouse):
+    """One passing error among many questions repeats one question, not all of them."""
+    options = Allen2pOptions(limit=8, stimuli=("natural_scenes",))
+    with_files(warehouse, options)
+    warehouse.queries.clear()
+    catalogue(options, "key", warehouse.prefix)
+    n_questions = len(warehouse.queries)
+    warehouse.queries.clear()
+    warehouse.faults = [""] * (n_questions - 3) + ["502", "", "502"]
+    catalogue(options, "key", warehouse.prefix)
+    assert len(warehouse.queries) == n_questions + 2
+
+
+def test_rows_without_what_allensdk_needs_are_one_line(real_rows, nowhere):
+    rows = [{k: v for k, v in one.items() if k != "targeted_structure"} for one in real_rows["ExperimentContainer"]]
+    with (
+        running(ObservatoryServer({**real_rows, "ExperimentContainer": rows}, {})) as server,
+        pytest.raises(FetchError, match=r"its rows are not as expected .KeyError: 'targeted_structure'"),
+    ):
+        find_experiments(Allen2pOptions(), server.prefix)
+
+
+def test_a_server_that_does_not_say_sizes_is_fetched_from_all_the_same(warehouse):
+    options = Allen2pOptions(limit=1, stimuli=("natural_scenes",))
+    (experiment,) = with_files(warehouse, options)
+    warehouse.files[f"{API}{link_of(experiment, 'NWBOphys')}"].body = b""
+    assert [file.bytes for file in catalogue(options, "key", warehouse.prefix).files] == [None, 1000]
+
+
 def test_keys_follow_what_is_selected_and_what_is_recorded():
     assert set(DATASET.selection) | set(DATASET.recorded or ()) == set(Allen2pOptions.model_fields)
