@@ -33,7 +33,8 @@ the measured ``similarity (item, item2, target)``, ``reliability, ceiling (targe
 ``reference_similarity (target, target2)``, how alike two targets' matrices are. Those of recordings, whose targets
 are one animal's region each, also hold ``stretch (item)``: items, or blocks of time, with one number are drawn
 together (without it, each by itself), and ``leave_one_out (target)``: agreement of an animal's matrix with the mean
-of the others', NaN for an animal alone.
+of the others', NaN for an animal alone; a target alone in its region has ``repeat_reliability (target)``, that of its
+matrix over repeats.
 
 Both carry attrs ``study, analysis, group, model, objective, metric, n_subjects, split`` (JSON: how the
 samples were divided), ``seed``, ``ci_unit`` (``block`` or ``item``), ``weights_sha256``.

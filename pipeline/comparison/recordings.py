@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.comparison.blocks import Entries, entries_of
-from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement
+from pipeline.comparison.ceilings import (
+    NO_KIND,
+    ceilings_across_animals,
+    or_over_repeats,
+    pairwise_agreement,
+    reliability_over_repeats,
+)
 from pipeline.comparison.measured import Compared
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.similarity import item_similarity, upper_triangle
 from pipeline.encoding.align import high_pass_within
 from pipeline.encoding.group import GroupData, open_group
 from pipeline.encoding.nuisance import take_out
-from pipeline.encoding.reliability import scored_responses
+from pipeline.encoding.reliability import scored_responses, z_score_runs
 from pipeline.errors import BadConfiguration
 
 if TYPE_CHECKING:
@@ -67,7 +73,9 @@ def compare_recordings(
     subjects, regions = (np.array(names) for names in zip(*places, strict=True))
     pairs = upper_triangle(matrices)
     agreement = pairwise_agreement(pairs, options.comparison)
-    ceilings = ceilings_across_animals(pairs, agreement, subjects, regions, options.comparison)
+    across = ceilings_across_animals(pairs, agreement, subjects, regions, options.comparison)
+    over_repeats = _repeat_reliability(group, entries, places, across.kind == NO_KIND, options)
+    ceilings = or_over_repeats(across, over_repeats, options.comparison)
     layers = layers or group.model_attrs["layer_order"]
     n_subjects = np.unique(subjects).size
     return Compared(
@@ -81,6 +89,7 @@ def compare_recordings(
             "region": regions,
             "compartment": np.array([_only(group.targets["compartment"][cells]) for cells in places.values()]),
             "subject": subjects,
+            "repeat_reliability": over_repeats,
         },
         reliability=ceilings.reliability,
         ceiling=ceilings.ceiling,
@@ -112,6 +121,32 @@ def _cells_of_places(
             f"animal (most: {len(most)} in {region} of {subject}); lower min_cells, or leave the group out"
         )
     return kept
+
+
+def _repeat_reliability(
+    group: GroupData,
+    entries: Entries,
+    places: dict[tuple[str, str], NDArray[np.intp]],
+    wanted: NDArray[np.bool_],
+    options: RsaOptions,
+) -> NDArray[np.float64]:
+    """Of each wanted place's matrix, see `reliability_over_repeats`; NaN where nothing was repeated: (place,)."""
+
+    def pairs_of(mean: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """As the compared matrix is made of the mean over all repeats."""
+        if np.unique(entries.entry_of[np.isfinite(mean[:, 0]) & (entries.entry_of >= 0)]).size < entries.n:
+            return None
+        scored = mean if group.z_scored else z_score_runs(mean, group.samples.run)
+        return upper_triangle(item_similarity(_centred(entries.average(scored, "half of the repeats"), options)))
+
+    return np.array(
+        [
+            reliability_over_repeats(group.responses[:, :, cells], pairs_of, options.comparison, seed=options.seed)
+            if here
+            else np.nan
+            for cells, here in zip(places.values(), wanted, strict=True)
+        ]
+    )
 
 
 def _layer_similarity(group: GroupData, entries: Entries, layer: str, options: RsaOptions) -> NDArray[np.float64]:

@@ -37,6 +37,7 @@ MODELS: Registry[ModelEntry] = Registry(
         "pixels": "pipeline.models.image_baselines:PIXELS",
         "gabor-energy": "pipeline.models.image_baselines:GABOR_ENERGY",
         "motion-energy": "pipeline.models.motion_baseline:MOTION_ENERGY",
+        "elapsed-time": "pipeline.models.time_baseline:ELAPSED_TIME",
         "log-mel": "pipeline.models.audio_baselines:LOG_MEL",
         "spectrogram-modulation": "pipeline.models.audio_baselines:SPECTROGRAM_MODULATION",
         "category": "pipeline.models.item_baselines:CATEGORY",

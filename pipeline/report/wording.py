@@ -16,6 +16,7 @@ CEILINGS = {
     "intersubject_mean": "√ reliability of the subjects' mean response",
     "√(split_half_trials)": "√ split-half reliability over trials, as published",
     "across_animals": "√ mean agreement of two animals' matrices of a region",
+    "split_half_repeats": "√ reliability of one animal's matrix over its repeats (of these cells only)",
 }
 METRICS = {
     "ridge": "encoding model (ridge)",

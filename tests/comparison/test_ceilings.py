@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement
+from pipeline.comparison.ceilings import (
+    as_correlation,
+    ceilings_across_animals,
+    or_over_repeats,
+    pairwise_agreement,
+    reliability_over_repeats,
+)
 from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
 
 COMPARISONS = ["pearson", "spearman", "kendall"]
@@ -85,3 +91,87 @@ def test_pairwise_agreement_equals_pair_by_pair(comparison, most_entries, monkey
     expected = np.array([[compare(a, b, comparison) for b in pairs] for a in pairs])
     np.fill_diagonal(expected, 1.0)
     assert np.allclose(pairwise_agreement(pairs, comparison), expected, atol=1e-12)
+
+
+def matrix_of(mean):
+    """Upper triangle over items of mean responses (item, cell)."""
+    return upper_triangle(item_similarity(mean - mean.mean(axis=0)))
+
+
+def repeats_of(rng, signal, noise, n_repeats):
+    """(repeat, item, cell): the same cells' responses to the same items, once more at every call."""
+    return signal + noise * rng.standard_normal((n_repeats, *signal.shape))
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_reliability_over_repeats_is_that_of_the_cells_recorded_once_more(comparison):
+    estimate, truth = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        signal = rng.standard_normal((40, 8)) @ rng.standard_normal((8, 30)) / np.sqrt(8)
+        first, again = repeats_of(rng, signal, 1.0, 8), repeats_of(rng, signal, 1.0, 8)
+        estimate.append(reliability_over_repeats(first, matrix_of, comparison, seed=seed))
+        agreement = compare(matrix_of(first.mean(axis=0)), matrix_of(again.mean(axis=0)), comparison)
+        truth.append(as_correlation(agreement, comparison))
+    assert 0.8 < np.mean(truth) < 0.96
+    assert np.mean(truth) - 0.03 < np.mean(estimate) < np.mean(truth) + 0.005
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_reliability_of_two_repeats_is_stepped_up_by_hand(comparison):
+    rng = np.random.default_rng(5)
+    responses = repeats_of(rng, rng.standard_normal((20, 10)), 1.0, 2)
+    agreement = compare(*(matrix_of(one) for one in responses), comparison)
+    r = np.sin(np.pi * agreement / 2) if comparison == "kendall" else agreement
+    assert reliability_over_repeats(responses, matrix_of, comparison, seed=0) == pytest.approx(2 * r / (1 + r))
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_noise_alone_is_not_reliable_over_repeats(comparison):
+    rng = np.random.default_rng(6)
+    found = [
+        reliability_over_repeats(rng.standard_normal((6, 30, 20)), matrix_of, comparison, seed=seed)
+        for seed in range(20)
+    ]
+    assert np.mean(found) < 0.03 and min(found) == 0
+
+
+def test_noise_that_outlasts_an_item_passes_for_reliable():
+    """A limit, stated where the estimate is described: neighbours are alike in both halves without any stimulus."""
+    noise = np.random.default_rng(7).standard_normal((6, 51, 20))
+    slow = np.mean([noise[:, lag : lag + 40] for lag in range(12)], axis=0)
+    assert reliability_over_repeats(slow, matrix_of, "spearman", seed=0) > 0.5
+
+
+def test_missing_repeats_are_left_out_of_the_halves():
+    rng = np.random.default_rng(8)
+    responses = repeats_of(rng, rng.standard_normal((30, 12)), 1.0, 4)
+    expected = [reliability_over_repeats(responses, matrix_of, "pearson", seed=seed) for seed in range(30)]
+    filled = np.full((6, 30, 12), np.nan)
+    for item in range(30):  # each item's repeats lie elsewhere
+        filled[rng.permutation(6)[:4], item] = responses[:, item]
+    found = [reliability_over_repeats(filled, matrix_of, "pearson", seed=seed) for seed in range(30)]
+    assert np.mean(found) == pytest.approx(np.mean(expected), abs=0.01)
+    single = filled.copy()
+    single[:, 3, 5] = np.where(np.isfinite(single[:, 3, 5]).cumsum(axis=0) == 1, single[:, 3, 5], np.nan)
+    kept = []
+
+    def pairs_of(mean):
+        kept.append(np.flatnonzero(np.isnan(mean).any(axis=1)).tolist())
+        return None
+
+    assert np.isnan(reliability_over_repeats(single, pairs_of, "pearson", seed=0)) and kept[0] == [3]
+    assert np.isnan(reliability_over_repeats(responses[:1], matrix_of, "pearson", seed=0))
+
+
+def test_repeats_give_a_ceiling_only_to_an_animal_alone():
+    rng = np.random.default_rng(9)
+    pairs = animals(rng, 6, rng.standard_normal((30, 8)))
+    across = ceilings_of(pairs, "kendall", np.array(["A", "A", "B", "C", "D", "E"]))
+    found = or_over_repeats(across, np.array([0.9, 0.9, 0.64, 0.0, np.nan, 1.0]), "kendall")
+    assert found.kind.tolist() == ["across_animals"] * 2 + ["split_half_repeats"] * 2 + ["none", "split_half_repeats"]
+    assert found.reliability[:2].tolist() == across.reliability[:2].tolist()
+    assert found.ceiling[:2].tolist() == across.ceiling[:2].tolist()
+    assert found.reliability[[2, 3, 5]].tolist() == [0.64, 0.0, 1.0]
+    assert np.sin(np.pi * found.ceiling[2] / 2) == pytest.approx(0.8) and found.ceiling[5] == pytest.approx(1.0)
+    assert np.isnan(found.ceiling[[3, 4]]).all() and np.isnan(found.reliability[4])

@@ -46,11 +46,12 @@ def herd(layers, make_cells, make_recording):
     return make
 
 
-def by_hand(responses, n_blocks, cells=slice(None)):
+def by_hand(responses, n_blocks, cells=slice(None), centred=False):
     """Matrix of one run: mean over repeats, z-scored, averaged in blocks of five samples, correlated over cells."""
     mean = responses.astype(np.float32).astype(np.float64).mean(axis=0)
     z = (mean - mean.mean(axis=0)) / mean.std(axis=0)
-    return np.corrcoef(z[: 5 * n_blocks].reshape(n_blocks, 5, -1).mean(axis=1)[:, cells])
+    blocks = z[: 5 * n_blocks].reshape(n_blocks, 5, -1).mean(axis=1)[:, cells]
+    return np.corrcoef(blocks - blocks.mean(axis=0) if centred else blocks)
 
 
 def test_matrices_are_those_made_by_hand(study, layers, make_cells, make_recording):
@@ -66,7 +67,62 @@ def test_matrices_are_those_made_by_hand(study, layers, make_cells, make_recordi
     assert np.allclose(scores["model_similarity"].values[3], np.corrcoef(features), atol=1e-6)
     assert scores["stretch"].values.tolist() == np.repeat(np.arange(13), 3).tolist()
     assert (scores.attrs["ci_unit"], scores.attrs["n_subjects"]) == ("block", 1)
-    assert set(scores["ceiling_kind"].values) == {"none"} and scores["ceiling"].isnull().all()
+    assert set(scores["ceiling_kind"].values) == {"split_half_repeats"} and scores["leave_one_out"].isnull().all()
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_an_animal_alone_has_the_reliability_of_its_repeats(study, layers, make_cells, make_recording, centred):
+    """Two repeats, whose matrices are made by hand; one repeat gives no reliability."""
+    cells = make_cells(np.random.default_rng(3), layers["layer1"][:198], n_cells=12, signal=0.5)
+    runs = study.runs([make_recording(cells, regions=["VISp"] * 7 + ["VISl"] * 5)], layers)
+    options = OPTIONS.model_copy(update={"comparison": "kendall", "centred": centred})
+    scores = scored(runs=runs, options=options)
+    for target, part in enumerate((slice(0, 7), slice(7, 12))):
+        halves = [by_hand(one[None], 39, part, centred) for one in cells]
+        r = np.sin(np.pi / 2 * compare(*(upper_triangle(half) for half in halves), "kendall"))
+        reliability = 2 * r / (1 + r)
+        assert scores["reliability"].values[target] == pytest.approx(reliability, abs=1e-6)
+        assert scores["ceiling"].values[target] == pytest.approx(2 / np.pi * np.arcsin(np.sqrt(reliability)), abs=1e-6)
+    write_scores(scores, study.folder / "net.nc")
+    stored = open_scores(study.folder / "net.nc")["repeat_reliability"]
+    assert stored.dtype == np.float64 and stored.values.tolist() == scores["reliability"].values.tolist()
+    single = scored(runs=study.runs([make_recording(cells[:1])], layers), options=options)
+    write_scores(single, study.folder / "net.nc")
+    stored = open_scores(study.folder / "net.nc")
+    assert set(stored["ceiling_kind"].values) == {"none"} and stored["repeat_reliability"].isnull().all()
+    assert stored["ceiling"].isnull().all() and stored["reliability"].isnull().all()
+
+
+def test_repeats_of_several_runs_and_of_cleaned_responses_count(study, layers, make_cells, make_recording):
+    rng = np.random.default_rng(13)
+    cells = make_cells(rng, layers["layer1"], n_repeats=4)
+    speed = rng.standard_normal((4, 200))
+    driven = cells + 3 * speed[:, :, None] * rng.standard_normal(20)
+    dataset = make_recording(driven).assign(running_speed_cm_s=(("repeat", "sample"), speed))
+
+    def repeat_reliability(recording, *nuisance):
+        options = OPTIONS.model_copy(update={"nuisance": nuisance})
+        return scored(runs=study.runs([recording], layers), options=options)["repeat_reliability"].item()
+
+    left, cleaned = repeat_reliability(dataset), repeat_reliability(dataset, "running_speed")
+    quiet = repeat_reliability(make_recording(cells))
+    assert left < quiet - 0.2 and cleaned == pytest.approx(quiet, abs=0.05)
+    again = [make_recording(make_cells(rng, layers["layer1"], n_cells=3, n_repeats=1), run="r0", member="x")]
+    again.append(make_recording(again[0]["responses"].values + 0.1, run="r1", member="x"))
+    scores = scored(runs=study.runs(again, layers), options=OPTIONS.model_copy(update={"min_cells": 3}))
+    assert set(scores["ceiling_kind"].values) == {"none"}  # two runs are no repeats of each other
+
+
+def test_only_an_animal_alone_in_its_region_is_held_to_its_own_repeats(study, layers, herd, make_cells, make_recording):
+    alone = make_recording(make_cells(np.random.default_rng(14), layers["layer2"]), subject="z", regions=["VISl"] * 20)
+    scores = scored(runs=study.runs([*herd(2), alone.assign_attrs(member="z")], layers))
+    kinds = dict(zip(scores["target"].values.tolist(), scores["ceiling_kind"].values.tolist(), strict=True))
+    assert kinds == {f"m{n} {region}": "across_animals" for n in (0, 1) for region in ("VISp", "VISam")} | {
+        "z VISl": "split_half_repeats"
+    }
+    over_repeats = scores["repeat_reliability"].values.astype(float)
+    assert np.isnan(over_repeats[:4]).all()
+    assert over_repeats[4] == scores["reliability"].values[4]
 
 
 def test_centring_removes_what_all_blocks_share_on_both_sides(study, layers, make_cells, make_recording):
