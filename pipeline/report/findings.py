@@ -122,7 +122,7 @@ def in_short(view: View, rows: list[Row], parts: Parts) -> str:
     if n_layers > 1:
         named = [str(row["place"]) for row in predicted if is_distinguished(row, n_layers)]
         if len(named) == len(predicted):
-            return f"{text} A best layer can be named in each."
+            return f"{text} A best layer can be named in {'each of these' if len(named) > 1 else 'it'}."
         elsewhere = " or in another pathway" if len(parts) > 1 else ""
         nowhere = NO_BEST_LAYER.format(or_elsewhere=elsewhere)
         text += f" A best layer can be named in {len(named)}: {listed(named)}." if named else nowhere
