@@ -1,6 +1,5 @@
 """The compare stage, and the map made from its scores."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -16,27 +15,10 @@ from pipeline.comparison.similarity import compare, item_similarity, upper_trian
 from pipeline.comparison.stage import compare_group
 from pipeline.errors import BadConfiguration, BrokenArtifact, LayermapError, SampleMismatch
 from pipeline.inference.stage import AnalysisScores, build_map
+from tests.inference_settings import Contrast, Settings
 
 ITEMS = [f"scene{i:03d}" for i in range(40)]
 ATTRS = {"study": "s", "analysis": "a", "group": "g", "created_by": "test", "config_sha": "c", "inputs_sha": "i"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    n_bootstrap: int = 200
-    confidence: float = 0.95
-    reliability_floor: float = 0.05
-    min_subjects: int = 8
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Contrast:
-    name: str
-    model: str
-    reference: str
-    layer: str | None = None
-    pathway: str | None = None
 
 
 def activations(path, features, items=ITEMS, model="net", objective="supervised"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +10,7 @@ import xarray as xr
 
 from pipeline.artifacts.scores import write_scores
 from pipeline.artifacts.store import standard_attrs
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    n_bootstrap: int = 200
-    confidence: float = 0.95
-    reliability_floor: float = 0.05
-    min_subjects: int = 8
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Contrast:
-    name: str
-    model: str
-    reference: str
-    layer: str | None = None
-    pathway: str | None = None
+from tests.inference_settings import Contrast, Settings
 
 
 def block_dataset(

@@ -13,26 +13,9 @@ from pipeline.report.facts import AnalysisFacts, DatasetFacts, StudyFacts
 from pipeline.report.scores_read import read_contents
 from pipeline.report.stage import build_page
 from pipeline.report.views import make_views
+from tests.inference_settings import Contrast, Settings
 from tests.report.synthetic_models import built, layers_of, models_of
 from tests.report.synthetic_scores import RSA_OF_RECORDINGS, encoding_scores, geometry_scores, recordings_scores
-
-
-@dataclasses.dataclass(frozen=True)
-class Contrast:
-    name: str
-    model: str
-    reference: str
-    layer: str | None = None
-    pathway: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Inference:
-    n_bootstrap: int = 200
-    confidence: float = 0.95
-    reliability_floor: float = 0.05
-    min_subjects: int = 8
-    seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +122,7 @@ def synthesise(folder: Path, name, specs, shuffle_seed=None, rsa=False):
                 spec.streams,
             )
         )
-    inference = Inference()
+    inference = Settings()
     tables = build_map(study=name, analyses=mapped, inference=inference)
     facts = StudyFacts(
         name=name,

@@ -17,9 +17,9 @@ from pipeline.report.methods_text import draws_in_words, methods_text
 from pipeline.report.page import split_in_words
 from pipeline.report.scores_read import Shares, read_contents
 from pipeline.report.wording import NBSP
+from tests.inference_settings import Settings
 from tests.report.synthetic_models import Analysis, models_of
 from tests.report.synthetic_scores import coordinates
-from tests.report.synthetic_study import Inference
 
 
 def paragraphs(study, **changes):
@@ -149,7 +149,7 @@ def test_draws_are_counted_as_the_map_took_them(movies, tmp_path, monkeypatch, m
     assert text == ("200 draws" if n_draws == 200 else f"200 draws ({slow})")
     path = tmp_path / "net.nc"
     write_scores(one_target(), path)
-    batch = geometry_batches.geometry_batches({"g": {"net": path}}, "rsa", Inference())[0]
+    batch = geometry_batches.geometry_batches({"g": {"net": path}}, "rsa", Settings())[0]
     assert next(iter(batch.load("net").draws)).score.shape[0] == n_draws
 
 

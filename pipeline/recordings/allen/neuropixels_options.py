@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from pipeline.recordings.allen.presentations import AS_ITEMS, FRAME_RATE_HZ, IN_TIME
+from pipeline.recordings.allen.options import AllenOptions
 from pipeline.recordings.allen.responses import WINDOWS_S
-from pipeline.recordings.entry import DatasetOptions
 
 KIND = "allen_neuropixels"
 Area = Literal["VISp", "VISl", "VISal", "VISpm", "VISam", "VISrl", "LGd", "LP"]
@@ -25,7 +24,7 @@ SHOWN_IN: dict[str, tuple[str, ...]] = {
 """Stimulus → the types of session that showed it."""
 
 
-class AllenNeuropixelsOptions(DatasetOptions):
+class AllenNeuropixelsOptions(AllenOptions):
     """``limit`` takes so many sessions, those with most of the wanted areas first, then by number."""
 
     kind: Literal["allen_neuropixels"] = Field(
@@ -51,7 +50,6 @@ class AllenNeuropixelsOptions(DatasetOptions):
     )
     sessions: tuple[int, ...] = Field((), description="numbers of sessions; by default all that fit")
     leave_out: tuple[int, ...] = Field((), description="numbers of sessions to leave out")
-    require_eye_tracking: bool = Field(False, description="only sessions with eye tracking")
     amplitude_cutoff_max: float = Field(
         0.1, ge=0, description="highest estimated part of a unit's spikes that was missed; allensdk's default is 0.1"
     )
@@ -71,29 +69,14 @@ class AllenNeuropixelsOptions(DatasetOptions):
         False,
         description="cortical layer of each unit from the Common Coordinate Framework; units without are left out",
     )
-    frames_per_bin: int = Field(
-        15, ge=1, le=900, description=f"frames of a movie, {FRAME_RATE_HZ:g} per s, that make up one sample"
-    )
     response_window_s: tuple[float, float] | None = Field(
         None,
         description="a frame or picture is answered from the first until before the last of these, in s after its "
         f"onset; by default {WINDOWS_S['spikes']}",
     )
 
-    @field_validator("response_window_s")
-    @classmethod
-    def _window_in_order(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and not 0 <= value[0] < value[1]:
-            raise ValueError(f"first ({value[0]:g}) and last ({value[1]:g}) must be in order, and not negative")
-        return value
-
     @model_validator(mode="after")
-    def _stimuli_go_together(self) -> AllenNeuropixelsOptions:
-        if len({name in IN_TIME for name in self.stimuli}) > 1:
-            raise ValueError(
-                f"stimuli {', '.join(self.stimuli)} are partly in time ({', '.join(IN_TIME)}) and partly items "
-                f"({', '.join(AS_ITEMS)}); make two analyses of them"
-            )
+    def _sessions_showed_all(self) -> AllenNeuropixelsOptions:
         for session_type in self.session_types:
             unseen = [name for name in self.stimuli if session_type not in SHOWN_IN[name]]
             if unseen:
@@ -106,10 +89,6 @@ class AllenNeuropixelsOptions(DatasetOptions):
         if self.cortical_layers and outside:
             raise ValueError(f"cortical_layers needs areas of the cortex, and {outside[0]} lies in the thalamus")
         return self
-
-    @property
-    def in_time(self) -> bool:
-        return self.stimuli[0] in IN_TIME
 
     @property
     def window_s(self) -> tuple[float, float]:

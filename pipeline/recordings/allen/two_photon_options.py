@@ -7,9 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import Section
-from pipeline.recordings.allen.presentations import AS_ITEMS, FRAME_RATE_HZ, IN_TIME
+from pipeline.recordings.allen.options import AllenOptions
 from pipeline.recordings.allen.responses import WINDOWS_S
-from pipeline.recordings.entry import DatasetOptions
 
 KIND = "allen_2p"
 Area = Literal["VISp", "VISl", "VISal", "VISpm", "VISam", "VISrl"]
@@ -56,7 +55,7 @@ class CellFilter(Section):
         return {"field": self.field, "op": self.op, "value": value}
 
 
-class Allen2pOptions(DatasetOptions):
+class Allen2pOptions(AllenOptions):
     """``limit`` takes so many imaged fields (experiment containers), going round the areas."""
 
     kind: Literal["allen_2p"] = Field("allen_2p", description="Allen Brain Observatory, 2-photon calcium imaging")
@@ -76,7 +75,6 @@ class Allen2pOptions(DatasetOptions):
     containers: tuple[int, ...] = Field((), description="numbers of experiment containers; by default all that fit")
     leave_out: tuple[int, ...] = Field((), description="numbers of experiment containers to leave out")
     include_failed: bool = Field(False, description="also containers that the Allen Institute marks as failed")
-    require_eye_tracking: bool = Field(False, description="only sessions with eye tracking")
     cell_filters: tuple[CellFilter, ...] = Field((), description="conditions on the published metrics of cells")
     signal: Literal["events", "dff"] = Field(
         "events", description="inferred events, or dF/F; events come in a file of their own"
@@ -86,19 +84,9 @@ class Allen2pOptions(DatasetOptions):
         description="a frame or picture is answered from the first until before the last of these, in s after its "
         f"onset; by default {WINDOWS_S['events']} for events and {WINDOWS_S['dff']} for dF/F",
     )
-    frames_per_bin: int = Field(
-        15, ge=1, le=900, description=f"frames of a movie, {FRAME_RATE_HZ:g} per s, that make up one sample"
-    )
     min_reliability: float = Field(
         0.0, ge=0, lt=1, description="cells whose mean over repeats is less reliable are left out; 0 keeps all"
     )
-
-    @field_validator("response_window_s")
-    @classmethod
-    def _window_in_order(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and not 0 <= value[0] < value[1]:
-            raise ValueError(f"first ({value[0]:g}) and last ({value[1]:g}) must be in order, and not negative")
-        return value
 
     @field_validator("depth_um")
     @classmethod
@@ -108,13 +96,7 @@ class Allen2pOptions(DatasetOptions):
         return value
 
     @model_validator(mode="after")
-    def _stimuli_go_together(self) -> Allen2pOptions:
-        kinds = {name in IN_TIME for name in self.stimuli}
-        if len(kinds) > 1:
-            raise ValueError(
-                f"stimuli {', '.join(self.stimuli)} are partly in time ({', '.join(IN_TIME)}) and partly items "
-                f"({', '.join(AS_ITEMS)}); make two analyses of them"
-            )
+    def _sessions_showed_all(self) -> Allen2pOptions:
         if not self._showed_all:
             raise ValueError(f"no session showed all of {', '.join(self.stimuli)}; make several analyses of them")
         wrong = [name for name in self.session_types if name not in self._showed_all]
@@ -131,10 +113,6 @@ class Allen2pOptions(DatasetOptions):
     @property
     def _showed_all(self) -> set[str]:
         return set.intersection(*(set(SHOWN_IN[name]) for name in self.stimuli))
-
-    @property
-    def in_time(self) -> bool:
-        return self.stimuli[0] in IN_TIME
 
     @property
     def window_s(self) -> tuple[float, float]:
