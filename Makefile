@@ -10,7 +10,7 @@ endif
 # Rules call plain `python`: whatever runs must find that of the environment first.
 inside := PATH="$(bin):$$PATH"
 # One thread each: workers that all take every core get in each other's way.
-pytest := $(inside) OMP_NUM_THREADS=1 pytest -n $(WORKERS) --dist loadscope
+pytest := $(inside) OMP_NUM_THREADS=1 pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup offline slurm zoo demo test test-fast lint format clean clean-all

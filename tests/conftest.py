@@ -1,4 +1,4 @@
-"""What all tests share: where the real data are."""
+"""What all tests share: where the real data are, and that whole studies begin first."""
 
 from pathlib import Path
 
@@ -14,3 +14,8 @@ def mirror() -> Path:
     if not MIRROR.is_dir():
         pytest.skip(f"needs the mirror of real data at {MIRROR}")
     return MIRROR
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole studies take minutes each: begun last, one worker would run them alone while the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("study") is None)
