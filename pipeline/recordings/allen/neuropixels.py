@@ -27,7 +27,7 @@ from pipeline.recordings.allen.neuropixels_catalogue import (
 from pipeline.recordings.allen.neuropixels_nwb import CCF_COLUMNS, CHANNEL_COLUMNS, NeuropixelsFile
 from pipeline.recordings.allen.neuropixels_options import KIND, SHOWN_IN, AllenNeuropixelsOptions
 from pipeline.recordings.allen.presentations import BLANK, DRIFTING, SCENES, STATIC, Presentations
-from pipeline.recordings.allen.responses import join_stimuli, mean_behaviour, spike_rates
+from pipeline.recordings.allen.responses import behaviour_during, join_stimuli, spike_rates
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.verified import FETCH_AGAIN, sha_of_files, verified
 
@@ -65,13 +65,14 @@ def prepare_recording(name: str, raw_folder: Path, options: AllenNeuropixelsOpti
     with verified(path), NeuropixelsFile(path, channels, FETCH_AGAIN) as file:
         units, left_out = _chosen_units(file, session, raw_folder, options)
         spike_times_s = file.spike_times(units.index.tolist())
-        invalid_s, running, pupil = file.invalid_spikes(), file.running_speed(), file.pupil_area()
+        invalid_s = file.invalid_spikes()
+        behaviour = {"running_speed_cm_s": file.running_speed(), "pupil_area": file.pupil_area()}
         parts = []
         for stimulus in options.stimuli:
             shown = file.presentations(stimulus, options.frames_per_bin, n_scenes)
             rates = spike_rates(spike_times_s, options.window_s, shown)
             drop_invalid(rates, shown, options.window_s, units["probe_description"].to_numpy(str), invalid_s)
-            parts.append((shown, rates, _behaviour(running, pupil, shown, options.window_s)))
+            parts.append((shown, rates, behaviour_during(shown, options.window_s, behaviour)))
         recording = join_stimuli(
             parts,
             _targets(units, file.mouse()),
@@ -161,23 +162,6 @@ def _chosen_units(
             f"{left_out or 'none'}; {thresholds}); widen areas or thresholds, or add the session to leave_out"
         )
     return chosen, left_out
-
-
-def _behaviour(
-    running: tuple[np.ndarray, np.ndarray],
-    pupil: tuple[np.ndarray, np.ndarray] | None,
-    shown: Presentations,
-    window_s: tuple[float, float],
-) -> dict[str, np.ndarray]:
-    """Name → (n_repeats, n_samples), NaN where it was not measured."""
-    import numpy as np
-
-    return {
-        name: np.full((shown.n_repeats, shown.n_samples), np.nan, np.float32)
-        if measured is None
-        else mean_behaviour(*measured, window_s, shown)
-        for name, measured in (("running_speed_cm_s", running), ("pupil_area", pupil))
-    }
 
 
 def _targets(units: pd.DataFrame, mouse: str) -> dict[str, np.ndarray]:

@@ -131,6 +131,22 @@ def mean_behaviour(
     return mean.astype(np.float32).reshape(shown.n_repeats, shown.n_samples)
 
 
+def behaviour_during(
+    shown: Presentations,
+    window_s: tuple[float, float],
+    measured: dict[str, tuple[np.ndarray, np.ndarray] | None],
+) -> dict[str, np.ndarray]:
+    """Name → means within the windows, (n_repeats, n_samples) float32; all NaN for a signal (times, values) of None."""
+    import numpy as np
+
+    return {
+        name: np.full((shown.n_repeats, shown.n_samples), np.nan, np.float32)
+        if signal is None
+        else mean_behaviour(*signal, window_s, shown)
+        for name, signal in measured.items()
+    }
+
+
 def _by_repeat(values: np.ndarray, shown: Presentations) -> np.ndarray:
     """(n_repeats · n_samples, n) → (n_repeats, n_samples, n), NaN where a repeat was not shown."""
     import numpy as np

@@ -17,8 +17,8 @@ from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.recorded_digests import read_digest
 from pipeline.recordings.allen import stimuli
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
-from pipeline.recordings.allen.presentations import BLANK, DRIFTING, SCENES, STATIC, Presentations
-from pipeline.recordings.allen.responses import join_stimuli, mean_behaviour, mean_responses, window_weights
+from pipeline.recordings.allen.presentations import BLANK, DRIFTING, SCENES, STATIC
+from pipeline.recordings.allen.responses import behaviour_during, join_stimuli, mean_responses, window_weights
 from pipeline.recordings.allen.two_photon_catalogue import catalogue, chosen_cells_path, events_path, nwb_path
 from pipeline.recordings.allen.two_photon_nwb import Session, TwoPhotonFile
 from pipeline.recordings.allen.two_photon_options import KIND, SHOWN_IN, Allen2pOptions
@@ -77,7 +77,7 @@ def prepare_recording(name: str, raw_folder: Path, options: Allen2pOptions) -> x
         shown = [file.presentations(stimulus, options.frames_per_bin, times_s) for stimulus in options.stimuli]
         responses = [mean_responses(traces, window_weights(one, options.window_s, times_s, path), one) for one in shown]
     parts = [
-        (one, values, {name: _during(measured, options, one) for name, measured in behaviour.items()})
+        (one, values, behaviour_during(one, options.window_s, behaviour))
         for one, values in zip(shown, responses, strict=True)
     ]
     recording = join_stimuli(
@@ -97,17 +97,6 @@ def prepare_recording(name: str, raw_folder: Path, options: Allen2pOptions) -> x
         },
     )
     return _usable(recording, session, raw_folder, options)
-
-
-def _during(
-    measured: tuple[np.ndarray, np.ndarray] | None, options: Allen2pOptions, shown: Presentations
-) -> np.ndarray:
-    """A behavioural signal (times, values) in the windows of the responses, all NaN where it was not measured."""
-    import numpy as np
-
-    if measured is None:
-        return np.full((shown.n_repeats, shown.n_samples), np.nan, np.float32)
-    return mean_behaviour(*measured, options.window_s, shown)
 
 
 def _events(name: str, raw_folder: Path, file: TwoPhotonFile) -> tuple[np.ndarray, np.ndarray]:
