@@ -176,16 +176,19 @@ def _prepare_stimulus(dataset: DatasetPlan, name: str, inputs_sha: str) -> None:
 
 def _prepare_recording(dataset: DatasetPlan, name: str, inputs_sha: str) -> None:
     from pipeline.artifacts.geometry import write_geometry
-    from pipeline.artifacts.recording import write_recording
+    from pipeline.artifacts.recording import RecordingParts, write_recording
 
     recording = dataset.entry.prepare_recording(name, dataset.raw_folder, dataset.options)
-    kind = "geometry" if "item2" in recording.dims else "recording"
-    inputs_sha = recording.attrs.pop("inputs_sha", inputs_sha)
-    recording = recording.assign_attrs(
-        {**recording.attrs, **standard_attrs(kind, "layermap prepare", dataset.prep_key, inputs_sha)}
-    )
-    write = write_geometry if kind == "geometry" else write_recording
-    write(recording, dataset.recording_path(name))
+    header = recording.header if isinstance(recording, RecordingParts) else recording
+    kind = "geometry" if "item2" in header.dims else "recording"
+    inputs_sha = header.attrs.pop("inputs_sha", inputs_sha)
+    attrs = standard_attrs(kind, "layermap prepare", dataset.prep_key, inputs_sha)
+    path = dataset.recording_path(name)
+    if isinstance(recording, RecordingParts):
+        write_recording(recording.with_attrs(attrs), path)
+    else:
+        write = write_geometry if kind == "geometry" else write_recording
+        write(recording.assign_attrs({**recording.attrs, **attrs}), path)
 
 
 def _models(arguments: argparse.Namespace, analysis: AnalysisPlan) -> list[ModelPlan]:
@@ -281,6 +284,7 @@ def run_map(arguments: argparse.Namespace) -> None:
             models=tuple(model.name for model in analysis.models),
             paths=tuple(_score_paths(analysis)),
             streams=analysis.analysis.streams,
+            languages=analysis.analysis.languages,
         )
         for analysis in plan.analyses
     ]

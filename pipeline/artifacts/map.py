@@ -1,7 +1,8 @@
-"""Map artifact: the layer-by-region table, its summaries per region and its contrasts.
+"""Map artifact: the layer-by-region table, its summaries per region, its contrasts, and maps of the cortex.
 
-``data/maps/<study>.nc`` holds three tables as variables over the dims ``row``, ``summary`` and
-``contrast``; ``<study>.csv``, ``<study>-summary.csv`` and ``<study>-contrasts.csv`` are the same tables.
+``data/maps/<study>.nc`` holds five tables as variables over the dims ``row``, ``summary``, ``contrast``, ``unit`` and
+``surface``; ``<study>.csv``, ``<study>-summary.csv``, ``<study>-contrasts.csv``, ``<study>-units.csv`` and
+``<study>-surface.csv`` are the same tables. The last two are empty, header apart, where no recording lies on a surface.
 
 ``subject`` is a subject's name; ``mean`` where the **responses** were averaged over subjects before they
 were scored; ``all`` where the **scores** of several subjects were averaged.
@@ -11,6 +12,9 @@ some of which have few animals, joins them: ``subject and block``.
 * rows — one per (analysis, metric, group, subject, model, layer, region, compartment): `ROW_COLUMNS`
 * summaries — one per (analysis, metric, group, subject, model, region, compartment): `SUMMARY_COLUMNS`
 * contrasts — one per (contrast, group, subject, region, compartment): `CONTRAST_COLUMNS`
+* units — one per (analysis, metric, group, subject, model, unit); a unit is what is recorded in every listener under
+  one name, a parcel or a vertex: `UNIT_COLUMNS`
+* surface — one per painted vertex of an analysis' mesh, with the unit that it shows: `SURFACE_COLUMNS`
 """
 
 from __future__ import annotations
@@ -106,8 +110,45 @@ CONTRAST_COLUMNS = {
     "probability_above_zero": "f",  # share of bootstrap draws with difference > 0
     "statement": "s",  # what the contrast is and is not a test of
 }
-TABLES = {"row": ROW_COLUMNS, "summary": SUMMARY_COLUMNS, "contrast": CONTRAST_COLUMNS}
-FILES = {"row": "", "summary": "-summary", "contrast": "-contrasts"}
+UNIT_COLUMNS = {
+    "study": "s",
+    "analysis": "s",
+    "metric": "s",
+    "group": "s",
+    "subject": "s",
+    "model": "s",  # twins are left out
+    "objective": "s",
+    "unit": "s",  # as `surface` names it
+    "hemisphere": "s",
+    "region": "s",
+    "vertex": "i",  # within the hemisphere; −1 for a unit of several vertices
+    "score": "f",  # held-out score of the nested best layer, mean over listeners
+    "ci_low": "f",
+    "ci_high": "f",
+    "ci_unit": "s",
+    "p": "f",  # one-sided, of a score above 0
+    "q": "f",  # Benjamini–Hochberg over the units of one group, subject and model
+    "significant": "i",  # q < .05
+    "best_layer": "s",  # the most frequent nested choice
+    "best_layer_depth": "f",
+    "n_subjects": "i",
+}
+SURFACE_COLUMNS = {
+    "study": "s",
+    "analysis": "s",
+    "mesh": "s",
+    "hemisphere": "s",  # left or right
+    "vertex": "i",  # within the hemisphere, from 0
+    "unit": "s",
+}
+TABLES = {
+    "row": ROW_COLUMNS,
+    "summary": SUMMARY_COLUMNS,
+    "contrast": CONTRAST_COLUMNS,
+    "unit": UNIT_COLUMNS,
+    "surface": SURFACE_COLUMNS,
+}
+FILES = {"row": "", "summary": "-summary", "contrast": "-contrasts", "unit": "-units", "surface": "-surface"}
 
 MAP = Contract(
     "map",
@@ -128,7 +169,7 @@ def write_map(tables: dict[str, pd.DataFrame], attrs: dict[str, Any], path: Path
 
     Parameters
     ----------
-    tables : ``row``, ``summary``, ``contrast``; columns as in this module, tables may be empty
+    tables : all of `TABLES`; columns as in this module, tables may be empty
     attrs : standard attributes and ``study``
     """
     import numpy as np

@@ -287,13 +287,17 @@ class StudyPlan:
         return paths.report(self.name)
 
     def map_key(self) -> str:
-        """What decides the map besides the scores: inference settings, contrasts, order of regions, streams, code."""
+        """What decides the map besides the scores: inference settings, contrasts, order of regions, streams,
+        languages, code."""
         return key_of(
             {
                 "inference": self.study.inference.model_dump(mode="json"),
                 "contrasts": {p.name: [c.model_dump(mode="json") for c in p.analysis.contrasts] for p in self.analyses},
                 "region_order": {p.name: p.analysis.region_order for p in self.analyses},
                 "streams": {p.name: [s.model_dump(mode="json") for s in p.analysis.streams] for p in self.analyses},
+                "languages": {
+                    p.name: p.analysis.languages and p.analysis.languages.model_dump() for p in self.analyses
+                },
                 "within_category": {p.name: getattr(p.options, "within_category", False) for p in self.analyses},
                 "models": {p.name: [m.name for m in p.models] for p in self.analyses},
                 "code": code_version("pipeline.inference.stage"),

@@ -17,10 +17,12 @@ from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
 from pipeline.config.base import MetricSection, Section
 from pipeline.config.metrics import METRICS
 from pipeline.config.networks import NetworkSection
+from pipeline.inference.twin_names import twin_of
 from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.registry import DATASETS
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+LANGUAGE_CODE = re.compile(r"^[a-z]{2,3}(-[a-z0-9]+)*$")
 NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -99,6 +101,53 @@ class StreamAssignment(Section):
         return self
 
 
+class Languages(Section):
+    """Which language each group of listeners heard and each model learned, and in which acoustic domain."""
+
+    listeners: dict[str, str] = Field(
+        min_length=2, description="group of listeners → language that they heard, as a code"
+    )
+    models: dict[str, str] = Field(min_length=2, description="model of the analysis, no twins → its training language")
+    listeners_domain: dict[str, str] = Field(
+        default_factory=dict, description="group of listeners → kind of sound that they heard (audiobook, talk, …)"
+    )
+    models_domain: dict[str, str] = Field(
+        default_factory=dict, description="model → kind of sound that it was trained on; give both or neither"
+    )
+
+    @field_validator("listeners", "models")
+    @classmethod
+    def _codes_are_lower_case(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, code in value.items():
+            if not LANGUAGE_CODE.match(code):
+                raise ValueError(f"language '{code}' of {name} must be a lower-case code such as en, fr or zh")
+        return value
+
+    @model_validator(mode="after")
+    def _domains_are_whole(self) -> Languages:
+        if bool(self.listeners_domain) != bool(self.models_domain):
+            raise ValueError("give both listeners_domain and models_domain, or neither: their match is what counts")
+        for field, domains, named in (
+            ("listeners_domain", self.listeners_domain, self.listeners),
+            ("models_domain", self.models_domain, self.models),
+        ):
+            odd = sorted(set(domains) ^ set(named)) if domains else []
+            if odd:
+                raise ValueError(f"{field} must name the same as {field.partition('_')[0]}; '{odd[0]}' is in one only")
+        return self
+
+    @model_validator(mode="after")
+    def _something_varies(self) -> Languages:
+        languages = {*self.listeners.values(), *self.models.values()}
+        domains = {*self.listeners_domain.values(), *self.models_domain.values()}
+        if len(languages) < 2 and len(domains) < 2:
+            raise ValueError(
+                f"all listeners and models have language '{languages.pop()}'; name at least two languages "
+                "(or two acoustic domains), or leave the section out"
+            )
+        return self
+
+
 class Analysis(Section):
     """One dataset scored with one metric for several models."""
 
@@ -109,6 +158,10 @@ class Analysis(Section):
     region_order: tuple[str, ...] = Field((), description="regions in the order shown; others follow")
     streams: tuple[StreamAssignment, ...] = Field(
         (), description="assignments of regions to the ventral and the dorsal stream; each is reported"
+    )
+    languages: Languages | None = Field(
+        None,
+        description="which language listeners heard and models learned: do models of the listeners' own predict more",
     )
 
     @field_validator("models", mode="before")
@@ -138,6 +191,18 @@ class Analysis(Section):
                 twins = (f"{choice.name}@{kind}-{seed}" for seed in range(n))
                 choices += [alone.model_copy(update={"name": twin}) for twin in twins]
         return tuple(choices)
+
+    @model_validator(mode="after")
+    def _languages_name_models(self) -> Analysis:
+        if self.languages is None:
+            return self
+        names = [choice.name for choice in self.model_choices]
+        for name in self.languages.models:
+            if twin_of(name) is not None:
+                raise ValueError(f"languages names '{name}', a twin that learned no language; name trained models only")
+            if name not in names:
+                raise ValueError(f"languages names model '{name}', which the analysis does not have")
+        return self
 
     @model_validator(mode="after")
     def _contrasts_name_models(self) -> Analysis:

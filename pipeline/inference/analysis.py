@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -52,6 +52,22 @@ class StreamSpec(Protocol):
     def dorsal(self) -> Sequence[str]: ...
 
 
+class LanguageSpec(Protocol):
+    """Group of listeners → language heard, model → language learned, and their acoustic domains where stated.
+
+    `pipeline.config.study.Languages` has it.
+    """
+
+    @property
+    def listeners(self) -> Mapping[str, str]: ...
+    @property
+    def models(self) -> Mapping[str, str]: ...
+    @property
+    def listeners_domain(self) -> Mapping[str, str]: ...
+    @property
+    def models_domain(self) -> Mapping[str, str]: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class AnalysisScores:
     """One analysis of a study.
@@ -66,6 +82,7 @@ class AnalysisScores:
     models : in the order shown, twins spelled out
     paths : one scores file per (group, model)
     streams : assignments of regions to the ventral and the dorsal stream, each compared in turn
+    languages : which language listeners heard and models learned; None to compare none
     """
 
     name: str
@@ -76,3 +93,4 @@ class AnalysisScores:
     models: Sequence[str]
     paths: Sequence[Path]
     streams: Sequence[StreamSpec] = ()
+    languages: LanguageSpec | None = None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
-from pipeline.artifacts.map import FILES, csv_path
+from pipeline.artifacts.map import csv_path
 from pipeline.config import paths
 from pipeline.config.keys import slug
 from pipeline.config.plan import AnalysisPlan, StudyPlan
@@ -142,14 +142,14 @@ def _wall_s(path: Path) -> float | None:
 
 
 def downloads(map_path: Path, tables: dict[str, pd.DataFrame]) -> list[Download]:
-    """The map's three CSV files inside the page; large ones compressed, very large ones without single subjects.
+    """The map's tables of regions inside the page; large ones compressed, very large ones without single subjects.
 
     Raises
     ------
     BrokenArtifact
         A CSV file beside the map is missing.
     """
-    return [_download(csv_path(map_path, table), TITLES[table], tables[table]) for table in FILES]
+    return [_download(csv_path(map_path, table), title, tables[table]) for table, title in TITLES.items()]
 
 
 def _download(path: Path, title: str, table: pd.DataFrame) -> Download:

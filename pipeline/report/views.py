@@ -139,7 +139,7 @@ class View:
 
 def make_views(facts: StudyFacts, tables: dict[str, pd.DataFrame]) -> list[View]:
     """All views of a study, in the order of its analyses: ``all`` before ``mean`` before single subjects."""
-    labelled = {name: _labelled(table) for name, table in tables.items()}
+    labelled = {name: _labelled(tables[name]) for name in ("row", "summary", "contrast")}
     views = []
     for analysis in facts.analyses:
         own = {name: table[table["analysis"] == analysis.name] for name, table in labelled.items()}

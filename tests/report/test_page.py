@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from pipeline.artifacts.map import TABLES, csv_path, write_map
 from pipeline.artifacts.store import standard_attrs
 from pipeline.errors import BrokenArtifact
-from pipeline.report.provenance import StageTime, downloads
+from pipeline.report.provenance import TITLES, StageTime, downloads
 from pipeline.report.scores_read import Reference
 from pipeline.report.stage import build_page
 
@@ -189,7 +189,7 @@ def test_downloads_are_the_files_themselves(simulated, tmp_path):
     write_map(simulated.tables, {**standard_attrs("map", "test", "c", "i"), "study": "simulated"}, path)
     found = downloads(path, simulated.tables)
     assert [one.file_name for one in found] == ["simulated.csv", "simulated-summary.csv", "simulated-contrasts.csv"]
-    for one, table in zip(found, TABLES, strict=True):
+    for one, table in zip(found, TITLES, strict=True):
         assert contents_of(one.uri) == csv_path(path, table).read_bytes()
 
 

@@ -15,6 +15,8 @@ rule map_study:
         "data/maps/{study}.csv",
         "data/maps/{study}-summary.csv",
         "data/maps/{study}-contrasts.csv",
+        "data/maps/{study}-units.csv",
+        "data/maps/{study}-surface.csv",
     params:
         flags=lambda w, output: FLAGS[w.study],
         key=lambda w: PLAN_OF[w.study].map_key(),
