@@ -8,30 +8,14 @@ over the windows that lie wholly within the clip, so padding never enters poolin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
+from pipeline.stimuli.resampling import resample
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
-
-_LARGEST_FACTOR = 4096
-
-
-def resample(sound: np.ndarray, from_hz: float, to_hz: int) -> np.ndarray:
-    """A sound (n,) brought to another sampling rate by a zero-phase polyphase filter, float32.
-
-    The filter reaches 10 samples of the slower rate to either side: 0.6 ms ahead where that is 16 kHz.
-    """
-    import numpy as np
-    from scipy.signal import resample_poly
-
-    ratio = (Fraction(to_hz) / Fraction(from_hz)).limit_denominator(_LARGEST_FACTOR)
-    if ratio == 1:
-        return np.asarray(sound, dtype=np.float32)
-    return np.asarray(resample_poly(sound.astype(np.float64), ratio.numerator, ratio.denominator), dtype=np.float32)
 
 
 def is_one_recording(stimulus: xr.Dataset) -> bool:

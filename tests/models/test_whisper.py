@@ -10,9 +10,9 @@ import pytest
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.weight_packages import find_in_package
 from pipeline.models import whisper
-from pipeline.models.audio_stimuli import resample
 from pipeline.models.convert_ctranslate2 import read_model, whisper_state
 from pipeline.models.hooked_network import Pass
+from pipeline.stimuli.resampling import resample
 
 SPEECH = (
     "raw.githubusercontent.com/Uberi/speech_recognition/0a675d1e5232dbeae1be8d071c923fb37f0f163a/examples/english.wav"
