@@ -234,7 +234,7 @@ def as_large_as_alice(listeners):
     summary = row.drop_duplicates(["model", "subject", "region"])
     blank = {**listeners.tables["summary"].iloc[0].to_dict()}
     summary = summary.reindex(columns=list(TABLES["summary"])).fillna(blank)
-    return {"row": row, "summary": summary, "contrast": listeners.tables["contrast"]}
+    return {**listeners.tables, "row": row, "summary": summary}
 
 
 def test_a_study_of_many_listeners_stays_under_ten_megabytes(listeners, tmp_path):
@@ -261,8 +261,9 @@ def of_thirty_mice(movies, n_layers=22):
         "pixels",
         "motion-energy",
     ]
-    tables = {}
-    for name, table in movies.tables.items():
+    tables = dict(movies.tables)
+    for name in TITLES:
+        table = tables[name]
         own = table[(table["analysis"] == "similarity") & (table["model"] == "net") & (table["subject"] == "all")]
         per_subject = own[~own["contrast"].str.startswith(("streams", "depth order"))] if name == "contrast" else own
         parts = [own, *(per_subject.assign(subject=mouse) for mouse in mice)]
