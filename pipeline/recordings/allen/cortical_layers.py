@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.errors import BrokenArtifact
-from pipeline.recordings.allen.queries import API_URL, sizes_of
+from pipeline.recordings.allen.queries import API_URL
+from pipeline.recordings.servers import sizes_of
 from pipeline.recordings.verified import FETCH_AGAIN, verified
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from pipeline.recordings.allen.cortical_layers import annotation_files
 from pipeline.recordings.allen.neuropixels_nwb import CHANNEL_COLUMNS, HOLDS, structures_of
 from pipeline.recordings.allen.neuropixels_options import KIND, AllenNeuropixelsOptions
 from pipeline.recordings.allen.presentations import SCENES
-from pipeline.recordings.allen.queries import API_URL, PASSING_STATUS, SILENCE_S, NoAnswer, ask, rows_of, sizes_of
+from pipeline.recordings.allen.queries import API_URL, ask, rows_of
 from pipeline.recordings.allen.specimens import mouse_of
+from pipeline.recordings.servers import PASSING_STATUS, SILENCE_S, NoAnswer, sizes_of
 
 if TYPE_CHECKING:
     import pandas as pd

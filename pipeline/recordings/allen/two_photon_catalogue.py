@@ -10,9 +10,10 @@ from typing import Any
 from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, StimulusEntry
 from pipeline.config.keys import key_of
 from pipeline.errors import BadConfiguration, FetchError, UnknownName
-from pipeline.recordings.allen.queries import API_URL, ask, rows_of, sizes_of
+from pipeline.recordings.allen.queries import API_URL, ask, rows_of
 from pipeline.recordings.allen.two_photon_nwb import HOLDS
 from pipeline.recordings.allen.two_photon_options import KIND, Allen2pOptions
+from pipeline.recordings.servers import sizes_of
 
 GROUP = "animals"
 QUERIES_AND_TYPES = {
