@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import LayermapError
+from pipeline.stimuli.resampling import resample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ def render_speech(utterances: Sequence[Utterance], sampling_rate_hz: int = 16_00
     LayermapError
         The library or its voices are missing, or a voice does not exist.
     """
-    return [_resample(*_speak(utterance), sampling_rate_hz) for utterance in utterances]
+    return [resample(*_speak(utterance), sampling_rate_hz) for utterance in utterances]
 
 
 @contextmanager
@@ -93,7 +93,10 @@ def _fresh_library() -> Iterator[tuple[ctypes.CDLL, str]]:
             raise LayermapError(
                 f"{source} cannot be loaded ({error}); install the package espeakng-loader again: make setup"
             ) from error
-        yield library, data_path
+        try:
+            yield library, data_path
+        finally:  # a story is a thousand utterances, and each copy holds a megabyte
+            ctypes.CDLL(None).dlclose(ctypes.c_void_p(library._handle))
 
 
 def _speak(utterance: Utterance) -> tuple[np.ndarray, int]:
@@ -132,12 +135,3 @@ def _choose_voice(library: ctypes.CDLL, utterance: Utterance) -> None:
     settings = {_RATE: utterance.words_per_minute, _VOLUME: 100, _PITCH: utterance.pitch, _RANGE: utterance.pitch_range}
     for parameter, value in settings.items():
         library.espeak_SetParameter(parameter, value, 0)
-
-
-def _resample(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Polyphase resampling with its anti-aliasing filter."""
-    import numpy as np
-    from scipy.signal import resample_poly
-
-    common = math.gcd(from_hz, to_hz)
-    return np.asarray(resample_poly(samples.astype(np.float64), to_hz // common, from_hz // common), dtype=np.float32)
