@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path, PurePosixPath
 
 from pipeline.artifacts.catalogue import RawFile
+from pipeline.fetch.annex import is_pointer, pointer_refused
 from pipeline.fetch.failures import WrongContents
 
 CHUNK_BYTES = 1 << 20
@@ -37,7 +38,7 @@ def digests_of(path: Path, names: set[str]) -> dict[str, str]:
 
 
 def check_contents(path: Path, expected: RawFile, origin: str) -> str:
-    """Check size, digests and that data are not an HTML page.
+    """Check size, digests and that data are neither an HTML page nor a git-annex pointer.
 
     Parameters
     ----------
@@ -58,6 +59,8 @@ def check_contents(path: Path, expected: RawFile, origin: str) -> str:
         head = stream.read(512)
     if is_html(head) and not may_be_html(expected.path):
         raise WrongContents(f"{origin} is an HTML page, not {expected.path}: {_A_PAGE}")
+    if is_pointer(head, size):
+        raise WrongContents(pointer_refused(origin, expected.path))
     if expected.bytes is not None and size != expected.bytes:
         raise WrongContents(f"{origin} has {size} bytes where {expected.bytes} were expected: {_REMEDY}")
     wanted = {

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pipeline.artifacts.catalogue import FetchedFile, RawFile
 from pipeline.artifacts.store import explain_os_error, locked
 from pipeline.errors import AlreadyRunning, FetchError
+from pipeline.fetch.annex import absent_contents
 from pipeline.fetch.connections import Connections
 from pipeline.fetch.digests import check_contents, is_pinned
 from pipeline.fetch.failures import Unavailable, WrongContents
@@ -154,7 +155,7 @@ def _fetch(
             raise FetchError(f"cannot read {path}: change its permissions or give another mirror")
         if path.is_file():
             return _copy(path, file, destination, settings, progress)
-        missing.append(f"{path} is missing")
+        missing.append(absent_contents(path) or f"{path} is missing")
     elif mirror is not None:
         addresses.insert(0, mirror.url_of(file.url))
     for url in addresses:
@@ -205,7 +206,9 @@ def _settle(part: PartFile, destination: Path, file: RawFile, origin: str) -> st
 
     The digest is recorded first: a run killed in between fetches the file again, and the same bytes of it.
     """
-    sha256 = check_contents(part.path, file, origin)
+    published = None if is_pinned(file) else part.md5()
+    expected = file if published is None else file.model_copy(update={"md5": published})
+    sha256 = check_contents(part.path, expected, origin)
     check_inside(part.path, file.path, file.holds, origin)
     if not is_pinned(file):
         record_digest(destination, sha256)

@@ -13,11 +13,13 @@ import urllib3.exceptions
 from requests import Response
 
 from pipeline.artifacts.catalogue import RawFile
+from pipeline.fetch.annex import is_pointer, pointer_refused
 from pipeline.fetch.connections import Connections
 from pipeline.fetch.digests import is_html, is_pinned, may_be_html
 from pipeline.fetch.failures import Transient, Unavailable
 from pipeline.fetch.part_file import PartFile
 from pipeline.fetch.progress import Progress
+from pipeline.fetch.s3_answers import md5_in_etag, s3_reason
 from pipeline.fetch.settings import FetchSettings
 
 READ_BYTES = 1 << 18
@@ -104,9 +106,11 @@ class HttpTransfer:
             else:
                 offset, total = 0, _length(response)
                 first = self._read(response)
-                self._check_kind(response, first)
+                self._check_kind(response, first, total)
                 self._check_length(total)
-                stream = self.part.start(self.url, _validator(response))
+                stream = self.part.start(
+                    self.url, _validator(response), md5_in_etag(self.expected.url, response.headers)
+                )
             self._count_to(offset)
             with stream:
                 self._copy(response, stream, first)
@@ -150,10 +154,15 @@ class HttpTransfer:
             raise Transient(f"the server answers {status} {response.reason}", wait_s, status=status)
         if status not in (200, 206):
             raise Unavailable(
-                f"{self.url}: the server answers {status} {response.reason}",
+                f"{self.url}: the server answers {status} {response.reason}{self._refusal(response)}",
                 status=status,
                 code=response.headers.get("X-Error-Code", ""),
             )
+
+    def _refusal(self, response: Response) -> str:
+        """What S3 adds to a refusal, in brackets; empty for other servers."""
+        kind = response.headers.get("Content-Type", "")
+        return s3_reason(self._read(response)) if "xml" in kind and "html" not in kind else ""
 
     def _range_refused(self, response: Response) -> None:
         """416: either everything is there already, or what is there is no part of this file."""
@@ -175,11 +184,17 @@ class HttpTransfer:
             raise Transient(f"the server did not go on at byte {size}")
         return size, None if found[3] == "*" else int(found[3])
 
-    def _check_kind(self, response: Response, first: bytes) -> None:
+    def _check_kind(self, response: Response, first: bytes, total: int | None) -> None:
+        if is_pointer(first, total):
+            raise Unavailable(pointer_refused(self.url, self.expected.path))
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if may_be_html(self.expected.path):
             return
         if kind in ("text/html", "application/xhtml+xml") or is_html(first):
+            passing = re.search(rb"<title>\s*(50[0234]\b[^<]{0,40})", first)
+            if passing is not None:
+                said = passing[1].decode("ascii", "replace").strip()
+                raise Transient(f"the server answers with an HTML page that says '{said}'")
             raise Unavailable(
                 f"{self.url} answers with an HTML page, not {self.expected.path} (an error or log-in page)"
             )

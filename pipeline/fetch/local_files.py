@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.errors import FetchError
+from pipeline.fetch.annex import absent_contents, is_pointer, pointer_refused
 from pipeline.fetch.digests import digests_of
 from pipeline.fetch.failures import WrongContents
 from pipeline.fetch.part_file import PartFile
@@ -43,13 +44,19 @@ def take_local(source: Path, file: RawFile, destination: Path) -> str:
     Raises
     ------
     FetchError
-        The file is gone, may not be read, or is not what it was when the catalogue was made.
+        The file is gone, may not be read, is a git-annex pointer, or is not what it was when the catalogue was made.
     """
     again = "run: snakemake catalogue --forcerun catalogue_dataset"
+    absent = absent_contents(source)
+    if absent is not None:
+        raise FetchError(f"{absent}, or leave it out of the study")
     if not source.is_file():
         raise FetchError(f"{source} is missing, which the catalogue names; put it back, or {again}")
     if not os.access(source, os.R_OK):
         raise FetchError(f"cannot read {source}: change its permissions")
+    with open(source, "rb") as stream:
+        if is_pointer(stream.read(512), source.stat().st_size):
+            raise WrongContents(pointer_refused(str(source), file.path))
     part = PartFile(destination)
     part.discard()
     try:

@@ -12,7 +12,8 @@ class PartFile:
     """``NAME.part`` and ``NAME.part.json`` beside the destination.
 
     The note holds the address and the validator (a strong ETag or a date) under which the server gave
-    the first bytes, so that a later run never glues the end of one version to the start of another.
+    the first bytes, so that a later run never glues the end of one version to the start of another;
+    and the MD5 of the whole, where the server told it.
     """
 
     def __init__(self, destination: Path) -> None:
@@ -28,20 +29,25 @@ class PartFile:
 
     def validator(self, url: str) -> str | None:
         """The validator of the bytes that are there; None if they came from elsewhere or had none."""
+        return self._noted("validator") if self._noted("url") == url else None
+
+    def md5(self) -> str | None:
+        """MD5 (hex) that the server told of the whole file; None if it did not."""
+        return self._noted("md5")
+
+    def _noted(self, name: str) -> str | None:
         try:
             note = json.loads(self.note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        if not isinstance(note, dict) or note.get("url") != url:
-            return None
-        validator = note.get("validator")
-        return validator if isinstance(validator, str) else None
+        value = note.get(name) if isinstance(note, dict) else None
+        return value if isinstance(value, str) else None
 
-    def start(self, url: str, validator: str | None) -> BinaryIO:
+    def start(self, url: str, validator: str | None, md5: str | None = None) -> BinaryIO:
         """Begin from the first byte. The note goes first: a killed run never leaves old notes on new bytes."""
         self.discard()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.note.write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
+        self.note.write_text(json.dumps({"url": url, "validator": validator, "md5": md5}), encoding="utf-8")
         return open(self.path, "wb")
 
     def resume(self) -> BinaryIO:

@@ -1,0 +1,162 @@
+"""The files of a snapshot from the dataset's git repository, where sizes and digests stand without any download.
+
+What git-annex keeps is a link whose target ends in its key, ``MD5E-s<bytes>--<md5><ext>``; the rest are git's blobs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.fetch.annex import key_in_pointer, parse_key
+from pipeline.recordings import servers
+from pipeline.recordings.openneuro.listed import ListedFile, s3_address
+from pipeline.recordings.servers import NoAnswer
+
+GITHUB = "https://github.com"
+LONGEST_CLONE_S = 1800.0
+SLOWEST_BYTES_PER_S = 1000
+"""A clone that stays below this for `servers.SILENCE_S` is given up."""
+LONGEST_UNLOCKED_POINTER_BYTES = 512
+LINK = "120000"
+OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
+"""What git sets for its hooks; layermap may be run from one."""
+SUBMODULE = "commit"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A line of ``git ls-tree``."""
+
+    mode: str
+    kind: str
+    sha1: str
+    n_bytes: int
+    path: str
+
+
+def read_git_tree(dataset: str, tag: str, base: str) -> list[ListedFile]:
+    """List a snapshot by a shallow clone of ``BASE/OpenNeuroDatasets/DATASET``, which is removed again.
+
+    Submodules and links that are not git-annex's own have no contents on S3 and are left out.
+
+    Raises
+    ------
+    NoAnswer
+        git is not installed, the repository cannot be reached, or it has no such snapshot.
+    """
+    with tempfile.TemporaryDirectory(prefix="layermap-git-") as folder:
+        repository = Path(folder) / "tree.git"
+        _clone(f"{base}/OpenNeuroDatasets/{dataset}", tag, repository)
+        return list(_files(dataset, repository, tag))
+
+
+def _files(dataset: str, repository: Path, tag: str) -> Iterator[ListedFile]:
+    entries = [one for one in _entries(repository, tag) if one.kind != SUBMODULE]
+    # an unlocked file is no link but a blob with the key in it
+    asked = [one.sha1 for one in entries if one.mode == LINK or one.n_bytes <= LONGEST_UNLOCKED_POINTER_BYTES]
+    contents = _contents(repository, asked)
+    for entry in entries:
+        address = s3_address(dataset, entry.path)
+        text = key_in_pointer(contents.get(entry.sha1, b""))
+        if text is not None:
+            key = parse_key(text)
+            if key is None or key.bytes is None:
+                raise NoAnswer(f"the git-annex key '{text}' of {entry.path} tells no size", passing=False)
+            yield ListedFile(entry.path, key.bytes, address, md5=key.md5, sha256=key.sha256)
+        elif entry.mode != LINK:
+            yield ListedFile(entry.path, entry.n_bytes, address, git_sha1=entry.sha1)
+
+
+def _entries(repository: Path, tag: str) -> list[_Entry]:
+    # a branch of that name may move: only a tag is a snapshot
+    listed = _git(["--git-dir", str(repository), "ls-tree", "-r", "-z", "--long", f"refs/tags/{tag}"])
+    if listed.returncode:
+        raise NoAnswer(f"it has no tag {tag}", passing=False)
+    entries = []
+    for line in listed.stdout.split(b"\0")[:-1]:
+        head, _, path = line.partition(b"\t")
+        mode, kind, sha1, n_bytes = head.decode().split()
+        entries.append(_Entry(mode, kind, sha1, 0 if n_bytes == "-" else int(n_bytes), os.fsdecode(path)))
+    return entries
+
+
+def _contents(repository: Path, sha1s: list[str]) -> dict[str, bytes]:
+    """Blobs by their SHA-1, all through one process."""
+    distinct = list(dict.fromkeys(sha1s))
+    asked = "".join(f"{sha1}\n" for sha1 in distinct).encode()
+    answer = _git(["--git-dir", str(repository), "cat-file", "--batch"], asked).stdout
+    contents, at = {}, 0
+    for sha1 in distinct:
+        end = answer.index(b"\n", at)
+        n_bytes = int(answer[at:end].rpartition(b" ")[2])
+        contents[sha1] = answer[end + 1 : end + 1 + n_bytes]
+        at = end + n_bytes + 2
+    return contents
+
+
+def _clone(url: str, tag: str, repository: Path) -> None:
+    cloned = _git(
+        [
+            *("-c", "credential.helper=", "-c", f"http.lowSpeedLimit={SLOWEST_BYTES_PER_S}"),
+            *("-c", f"http.lowSpeedTime={max(1, round(servers.SILENCE_S))}"),
+            *("clone", "--quiet", "--bare", "--template=", "--depth", "1", "--branch", tag, "--", url, str(repository)),
+        ]
+    )
+    if cloned.returncode:
+        raise _explained(cloned.stderr.decode("utf-8", "replace"), url, tag)
+
+
+def _explained(said: str, url: str, tag: str) -> NoAnswer:
+    """What git says about a clone that failed, in half a sentence."""
+    if "Remote branch" in said and "not found" in said:
+        return NoAnswer(f"it has no tag {tag}{_tags(url)}", passing=False)
+    # GitHub asks for a password where there is no such repository
+    if "could not read Username" in said or "not found" in said or "Authentication failed" in said:
+        return NoAnswer(f"it has no repository {url.rpartition('/')[2]}", passing=False)
+    if "Could not resolve host" in said or "Failed to connect" in said or "Couldn't connect" in said:
+        return NoAnswer(f"it cannot be reached ({_last(said)})", passing=False)
+    if "Operation too slow" in said:
+        return NoAnswer(f"it was silent for {servers.SILENCE_S:g} s", passing=True)
+    status = re.search(r"returned error: (\d+)", said)
+    if status:
+        return NoAnswer(f"it answers {status[1]}", passing=status[1].startswith("5") or status[1] == "429")
+    return NoAnswer(f"git cannot clone it ({_last(said)})", passing="early EOF" in said or "hung up" in said)
+
+
+def _last(said: str) -> str:
+    lines = [line for line in said.splitlines() if line.startswith(("fatal: ", "error: "))] or said.splitlines()
+    return lines[-1].partition(": ")[2].strip()[:200] if lines else "it says nothing"
+
+
+def _tags(url: str) -> str:
+    listed = _git(["-c", "credential.helper=", "ls-remote", "--tags", "--refs", "--", url])
+    tags = re.findall(r"refs/tags/(\S+)", listed.stdout.decode("utf-8", "replace"))
+    return f" (it has {', '.join(tags)})" if tags else ""
+
+
+def _git(arguments: list[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run git as on a machine without a user: no credentials, no questions, nobody's configuration."""
+    environment = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_REPOSITORY}
+    environment |= {
+        "HOME": os.devnull,  # curl would read passwords from ~/.netrc
+        "GIT_ASKPASS": "",
+        "SSH_ASKPASS": "",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ALLOW_PROTOCOL": "http:https",
+        "LC_ALL": "C",
+    }
+    try:
+        return subprocess.run(
+            ["git", *arguments], input=given, capture_output=True, env=environment, timeout=LONGEST_CLONE_S, check=False
+        )
+    except FileNotFoundError as error:
+        raise NoAnswer("git is not installed", passing=False) from error
+    except subprocess.TimeoutExpired as error:
+        raise NoAnswer(f"git was not done after {LONGEST_CLONE_S:g} s", passing=False) from error
