@@ -22,17 +22,29 @@ Where known, a recording also carries
 Attrs: ``units``; ``sample_kind`` (``time`` or ``item``); ``sample_interval_s`` (time only);
 ``high_pass_s`` (period of the high-pass filter already applied to the responses, 0 for none: encode
 applies the same filter to the features); ``z_scored`` (0/1, per run); ``n_subjects``.
+
+A recording of human cortex also carries ``hemisphere (target)`` (left, right or empty), ``unit (target)`` (the same
+name in every listener), ``parcel (target)`` and ``vertex (target)``; if its targets lie on a surface, ``surface_unit
+(surface_vertex)``: the unit painted on each vertex of the mesh that attr ``surface_mesh`` names, left hemisphere first.
+
+Recordings too large for memory are written from `RecordingParts`, block by block.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.contract import Contract, read_netcdf, write_netcdf
+from pipeline.artifacts.store import write_whole
 from pipeline.errors import BrokenArtifact
 
 if TYPE_CHECKING:
+    import h5netcdf
+    import numpy as np
     import xarray as xr
 
 RECORDING = Contract(
@@ -51,12 +63,57 @@ RECORDING = Contract(
     compressed=False,
 )
 
+IN_BLOCKS = ("responses", "n_repeats")
+HEADER = dataclasses.replace(
+    RECORDING, variables={name: dims for name, dims in RECORDING.variables.items() if name not in IN_BLOCKS}
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordingParts:
+    """A recording of one repeat that is never in memory as a whole.
+
+    Parameters
+    ----------
+    header : the recording without ``responses`` and ``n_repeats``, which is 1 everywhere
+    blocks : float32 arrays (1, n_samples, n) without NaN, side by side along ``target``, in order; read once
+    closing_attrs : called after the last block: attributes that are known only then; they replace those of the header
+    """
+
+    header: xr.Dataset
+    blocks: Iterator[np.ndarray]
+    closing_attrs: Callable[[], Mapping[str, Any]] = dict
+
+    def with_attrs(self, attrs: Mapping[str, Any]) -> RecordingParts:
+        """The same with more attributes of the header."""
+        return dataclasses.replace(self, header=self.header.assign_attrs(attrs))
+
+    def whole(self) -> xr.Dataset:
+        """All blocks in memory; they are read, so this can be called once."""
+        import numpy as np
+
+        responses = np.concatenate(list(self.blocks), axis=2)
+        shape = (self.header.sizes["sample"], self.header.sizes["target"])
+        return self.header.assign(
+            responses=(("repeat", "sample", "target"), responses),
+            n_repeats=(("sample", "target"), np.ones(shape, dtype=np.int8)),
+        ).assign_attrs(self.closing_attrs())
+
 
 def check_recording(dataset: xr.Dataset, source: Path) -> xr.Dataset:
     """Check what the variables' names and dims cannot say: clocks, NaN and unique targets."""
     import numpy as np
 
     RECORDING.check(dataset, source)
+    _check_clock_and_names(dataset, source)
+    present = np.isfinite(dataset["responses"].values).sum(axis=0)
+    if not np.array_equal(present, dataset["n_repeats"].values):
+        bad = dataset["target"].values[(present != dataset["n_repeats"].values).any(0)][0]
+        raise BrokenArtifact(f"{source}: target '{bad}' has NaN or infinite responses where n_repeats counts a repeat")
+    return dataset
+
+
+def _check_clock_and_names(dataset: xr.Dataset, source: Path) -> None:
     kind = dataset.attrs["sample_kind"]
     clock = {"time": "time_s", "item": "item"}.get(kind)
     if clock is None:
@@ -72,18 +129,91 @@ def check_recording(dataset: xr.Dataset, source: Path) -> xr.Dataset:
         raise BrokenArtifact(
             f"{source}: targets must have unique names; {names.size - len(set(names.tolist()))} are repeated"
         )
-    present = np.isfinite(dataset["responses"].values).sum(axis=0)
-    if not np.array_equal(present, dataset["n_repeats"].values):
-        bad = dataset["target"].values[(present != dataset["n_repeats"].values).any(0)][0]
-        raise BrokenArtifact(f"{source}: target '{bad}' has NaN or infinite responses where n_repeats counts a repeat")
-    return dataset
 
 
-def write_recording(dataset: xr.Dataset, path: Path) -> None:
-    """Write ``…/recordings/<recording>.nc``."""
-    write_netcdf(check_recording(dataset, path), path, RECORDING)
+def write_recording(recording: xr.Dataset | RecordingParts, path: Path) -> None:
+    """Write ``…/recordings/<recording>.nc``, whole or not at all."""
+    if isinstance(recording, RecordingParts):
+        _write_parts(recording, path)
+    else:
+        write_netcdf(check_recording(recording, path), path, RECORDING)
 
 
 def open_recording(path: Path) -> xr.Dataset:
     """Read a recording; raises `BrokenArtifact` naming the file, the variable and what was expected."""
     return check_recording(read_netcdf(path, RECORDING), path)
+
+
+def _write_parts(parts: RecordingParts, path: Path) -> None:
+    """The header first, then each block into its place, then the attributes that are known last."""
+    import h5netcdf
+
+    header = HEADER.check(parts.header, path)
+    _check_clock_and_names(header, path)
+    contents = header.to_netcdf(engine="h5netcdf")
+    with write_whole(path) as temporary:
+        temporary.write_bytes(contents)
+        with h5netcdf.File(temporary, "r+") as file:
+            _add_variables(file)
+        _write_blocks(parts, temporary, path)
+        with h5netcdf.File(temporary, "r+") as file:
+            for name, value in parts.closing_attrs().items():
+                file.attrs[name] = value
+
+
+def _add_variables(file: h5netcdf.File) -> None:
+    """Room for ``responses`` in one piece; ``n_repeats`` is 1 by its fill value and takes none."""
+    import h5py
+
+    file.dimensions["repeat"] = 1
+    for name, dtype in (("responses", "<f4"), ("n_repeats", "i1")):
+        room = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        room.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY if name == "responses" else h5py.h5d.ALLOC_TIME_LATE)
+        room.set_fill_time(h5py.h5d.FILL_TIME_NEVER if name == "responses" else h5py.h5d.FILL_TIME_IFSET)
+        fill = None if name == "responses" else 1
+        file.create_variable(name, RECORDING.variables[name], dtype=dtype, fillvalue=fill, dcpl=room)
+    # With the attribute, readers would take 1 for a missing value.
+    del file["n_repeats"].attrs["_FillValue"]
+
+
+def _write_blocks(parts: RecordingParts, temporary: Path, path: Path) -> None:
+    """Write blocks by ordinary means: HDF5 prints tracebacks of its own when the disk is full beneath it."""
+    import h5py
+    import numpy as np
+
+    with h5py.File(temporary, "r") as file:
+        offset = file["responses"].id.get_offset()
+    names = parts.header["target"].values
+    n_samples, n_targets = parts.header.sizes["sample"], names.size
+    done = 0
+    descriptor = os.open(temporary, os.O_WRONLY)
+    try:
+        for block in parts.blocks:
+            n = block.shape[-1]
+            if block.shape != (1, n_samples, n) or done + n > n_targets:
+                raise BrokenArtifact(
+                    f"{path}: a block of shape {block.shape} after {done} of {n_targets} targets does not fit "
+                    f"(1, {n_samples}, ≤ {n_targets - done}); report it, this is a defect of the dataset's module"
+                )
+            rows = np.ascontiguousarray(block[0], dtype="<f4")
+            finite = np.isfinite(rows).all(axis=0)
+            if not finite.all():
+                bad = names[done + int(finite.argmin())]
+                raise BrokenArtifact(f"{path}: target '{bad}' has NaN or infinite responses; leave it out")
+            for number, row in enumerate(rows):
+                _write_all(descriptor, row.tobytes(), offset + 4 * (number * n_targets + done))
+            done += n
+    finally:
+        os.close(descriptor)
+    if done != n_targets:
+        raise BrokenArtifact(
+            f"{path}: blocks have {done} targets and the header {n_targets}; "
+            "report it, this is a defect of the dataset's module"
+        )
+
+
+def _write_all(descriptor: int, contents: bytes, offset: int) -> None:
+    view = memoryview(contents)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
