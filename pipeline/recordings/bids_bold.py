@@ -7,22 +7,20 @@ correction is undone or assumed.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
-import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.errors import BrokenArtifact, LayermapError, SampleMismatch
+from pipeline.errors import BrokenArtifact, SampleMismatch
+from pipeline.recordings.bold.confounds import read_confounds
+from pipeline.recordings.bold.images import header_repetition_time, open_nifti, voxels
+from pipeline.recordings.bold.tables import beside, read_repetition_time, read_table, to_number
 
 if TYPE_CHECKING:
     import nibabel
     import numpy as np
 
-REMEDY = "delete it and run: snakemake fetch --forcerun fetch_simulated"
-SECONDS_PER = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
-TR_TOLERANCE = 1e-3  # relative; headers hold TR in single precision
+REMEDY = "run: snakemake fetch --forcerun fetch_simulated"
 CLOCK_TOLERANCE = 1e-6  # of a TR
 
 
@@ -78,11 +76,11 @@ def read_bold_run(
     """
     import numpy as np
 
-    image = _load_image(bold_path, n_dimensions=4)
-    labels_image = _load_image(labels_path, n_dimensions=3)
+    image = open_nifti(bold_path, 4, REMEDY)
+    labels_image = open_nifti(labels_path, 3, REMEDY)
     _check_same_grid(bold_path, image, labels_path, labels_image)
-    interval_s = read_repetition_time(bold_path, image)
-    onset_s, duration_s = read_onset(_beside(bold_path, "_events.tsv"), trial_type)
+    interval_s = read_repetition_time(bold_path, header_repetition_time(image), REMEDY)
+    onset_s, duration_s = read_onset(beside(bold_path, "_events.tsv"), trial_type)
     ends_s = (np.arange(image.shape[3]) + 1) * interval_s - onset_s
     slack = CLOCK_TOLERANCE * interval_s
     kept = (ends_s - interval_s >= -slack) & (ends_s <= duration_s + slack)
@@ -91,16 +89,16 @@ def read_bold_run(
             f"{bold_path} has {image.shape[3]} volumes of {interval_s:g} s, none of which lies within the event "
             f"'{trial_type}' ({onset_s:g} s, {duration_s:g} s long); check its events.tsv"
         )
-    labels = np.asarray(_data(labels_path, labels_image)).astype(np.int64)
+    labels = np.asarray(voxels(labels_path, labels_image, REMEDY)).astype(np.int64)
     names = _region_names(regions_path, labels)
-    voxels = np.argwhere(np.isin(labels, list(names)))
-    order = np.argsort(labels[tuple(voxels.T)], kind="stable")
-    voxels = voxels[order]
-    values = _data(bold_path, image)[tuple(voxels.T)][:, kept].T
-    region = np.array([names[label] for label in labels[tuple(voxels.T)].tolist()])
+    places = np.argwhere(np.isin(labels, list(names)))
+    order = np.argsort(labels[tuple(places.T)], kind="stable")
+    places = places[order]
+    values = voxels(bold_path, image, REMEDY)[tuple(places.T)][:, kept].T
+    region = np.array([names[label] for label in labels[tuple(places.T)].tolist()])
     confounds = None
     if confounds_path is not None and confound_columns:
-        confounds = read_confounds(confounds_path, confound_columns)
+        confounds = read_confounds(confounds_path, confound_columns, REMEDY)
         if confounds.shape[0] != image.shape[3]:
             raise SampleMismatch(
                 f"{confounds_path} has {confounds.shape[0]} rows and {bold_path} {image.shape[3]} volumes; "
@@ -113,41 +111,9 @@ def read_bold_run(
         repetition_time_s=interval_s,
         region=region,
         number_in_region=_count_up(region),
-        xyz_mm=np.asarray(voxels @ image.affine[:3, :3].T + image.affine[:3, 3]),
+        xyz_mm=np.asarray(places @ image.affine[:3, :3].T + image.affine[:3, 3]),
         confounds=confounds,
     )
-
-
-def read_repetition_time(bold_path: Path, image: nibabel.Nifti1Image) -> float:
-    """TR in s from the JSON sidecar, else from the header.
-
-    Raises
-    ------
-    BrokenArtifact
-        Neither says it, or they disagree.
-    """
-    sidecar = _beside(bold_path, "_bold.json")
-    header = float(image.header.get_zooms()[3]) * SECONDS_PER.get(image.header.get_xyzt_units()[1], 0.0)
-    stated: Any = None
-    if sidecar.is_file():
-        try:
-            stated = json.loads(sidecar.read_text(encoding="utf-8-sig")).get("RepetitionTime")
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-            raise BrokenArtifact(f"{sidecar} is not a JSON sidecar ({error}); {REMEDY}") from error
-    if stated is None:
-        if header <= 0:
-            raise BrokenArtifact(
-                f"{bold_path} states no TR (header: {header:g} s) and {sidecar.name} no RepetitionTime; "
-                "add it to the JSON"
-            )
-        return header
-    if not isinstance(stated, int | float) or stated <= 0:
-        raise BrokenArtifact(f"{sidecar}: RepetitionTime is {stated!r}, expected seconds above 0; correct it")
-    if header > 0 and abs(header - stated) > TR_TOLERANCE * stated:
-        raise BrokenArtifact(
-            f"{sidecar} states a TR of {stated:g} s, the header of {bold_path.name} {header:g} s; correct the wrong one"
-        )
-    return float(stated)
 
 
 def read_onset(events_path: Path, trial_type: str) -> tuple[float, float]:
@@ -158,60 +124,15 @@ def read_onset(events_path: Path, trial_type: str) -> tuple[float, float]:
     BrokenArtifact
         The file, a column or the event is missing, or a time is no number.
     """
-    rows = _read_table(events_path, ("onset", "duration", "trial_type"))
+    rows = read_table(events_path, ("onset", "duration", "trial_type"), REMEDY)
     for row in rows:
         if row["trial_type"] == trial_type:
             return (
-                _number(row["onset"], events_path, "onset"),
-                float("inf") if row["duration"] == "n/a" else _number(row["duration"], events_path, "duration"),
+                to_number(row["onset"], events_path, "onset"),
+                float("inf") if row["duration"] == "n/a" else to_number(row["duration"], events_path, "duration"),
             )
     known = ", ".join(sorted({row["trial_type"] for row in rows})) or "none"
     raise BrokenArtifact(f"{events_path} has no event of trial_type '{trial_type}' (there are: {known}); {REMEDY}")
-
-
-def read_confounds(path: Path, columns: tuple[str, ...]) -> np.ndarray:
-    """(n_volumes, n_columns) float64; n/a, as in the first row of derivatives, becomes the column's mean."""
-    import numpy as np
-
-    rows = _read_table(path, columns)
-    values = np.array(
-        [[np.nan if row[name] == "n/a" else _number(row[name], path, name) for name in columns] for row in rows]
-    )
-    missing = np.isnan(values)
-    if missing.all(axis=0).any():
-        raise BrokenArtifact(
-            f"{path}: column '{columns[int(missing.all(axis=0).argmax())]}' holds no number; leave it out"
-        )
-    return np.where(missing, np.nanmean(values, axis=0), values)
-
-
-def _load_image(path: Path, n_dimensions: int) -> nibabel.Nifti1Image:
-    """Open an image; its voxels are read later by `_data`."""
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
-
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_simulated")
-    try:
-        image = nibabel.load(path)
-    except (ImageFileError, HeaderDataError, EOFError, zlib.error, OSError, ValueError) as error:
-        raise BrokenArtifact(f"{path} is no NIfTI image ({_reason(error)}); {REMEDY}") from error
-    if not isinstance(image, nibabel.Nifti1Image):
-        raise BrokenArtifact(f"{path} is a {type(image).__name__}, expected NIfTI; {REMEDY}")
-    if len(image.shape) != n_dimensions:
-        raise BrokenArtifact(f"{path} has shape {image.shape}, expected {n_dimensions} dimensions; {REMEDY}")
-    return image
-
-
-def _data(path: Path, image: nibabel.Nifti1Image) -> np.ndarray:
-    """The voxels, scaled as the header says; raises `BrokenArtifact` if the file ends early or its checksum fails."""
-    import numpy as np
-
-    try:
-        return np.asanyarray(image.dataobj)
-    except (EOFError, zlib.error, OSError, ValueError) as error:
-        raise BrokenArtifact(f"{path} is truncated or altered ({_reason(error)}); {REMEDY}") from error
 
 
 def _check_same_grid(
@@ -231,44 +152,12 @@ def _check_same_grid(
 def _region_names(path: Path, labels: np.ndarray) -> dict[int, str]:
     """Label → region, for the labels of the table; each must occur in the image."""
     names = {}
-    for row in _read_table(path, ("index", "name")):
-        index = int(_number(row["index"], path, "index"))
+    for row in read_table(path, ("index", "name"), REMEDY):
+        index = int(to_number(row["index"], path, "index"))
         if not (labels == index).any():
             raise SampleMismatch(f"{path}: region '{row['name']}' has label {index}, which no voxel of its image has")
         names[index] = row["name"]
     return names
-
-
-def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rows of a BIDS table; a byte-order mark is skipped."""
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_simulated")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t")
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BrokenArtifact(f"{path} is not a tab-separated table ({error}); {REMEDY}") from error
-    for name in columns:
-        if name not in (reader.fieldnames or ()):
-            raise BrokenArtifact(
-                f"{path} lacks column '{name}' (it has: {', '.join(reader.fieldnames or ())}); {REMEDY}"
-            )
-        if any(row[name] is None for row in rows):
-            raise BrokenArtifact(f"{path}: a row ends before column '{name}'; {REMEDY}")
-    return rows
-
-
-def _number(text: str, path: Path, column: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise LayermapError(f"{path}: column '{column}' holds '{text}', expected a number; correct it") from error
-
-
-def _beside(bold_path: Path, ending: str) -> Path:
-    """Another file of the same run: ``…_bold.nii.gz`` → ``…_events.tsv``."""
-    return bold_path.with_name(bold_path.name.removesuffix(".gz").removesuffix(".nii").removesuffix("_bold") + ending)
 
 
 def _count_up(region: np.ndarray) -> np.ndarray:
@@ -281,7 +170,3 @@ def _count_up(region: np.ndarray) -> np.ndarray:
         numbers.append(count.get(name, 0))
         count[name] = numbers[-1] + 1
     return np.array(numbers, dtype=np.int64)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
