@@ -28,6 +28,7 @@ class Served:
     announced: int | None = None  # a Content-Length that may be a lie
     chunked: bool = False
     status_each: list[int] = field(default_factory=list)
+    page: tuple[bytes, str] = (b"no", "text/plain")  # body and type of answers with another status than 200
     cut_each: list[int | None] = field(default_factory=list)  # bytes after which the connection breaks
     stall_each: list[int | None] = field(default_factory=list)  # bytes after which nothing more comes
     bytes_per_s: float | None = None
@@ -92,15 +93,14 @@ class Handler(BaseHTTPRequestHandler):
             return self.end_headers()
         status = file.status_each[turn] if turn < len(file.status_each) else 200
         if status != 200:
-            return self._plain(status)
+            return self._plain(status, *file.page)
         if turn > 0 and file.changes_to is not None:
             file.body, file.etag, file.changes_to = file.changes_to, '"v2"', None
         self._send(file, turn)
 
-    def _plain(self, status: int) -> None:
-        text = b"no"
+    def _plain(self, status: int, text: bytes = b"no", kind: str = "text/plain") -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         if self.command != "HEAD":

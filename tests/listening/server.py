@@ -6,6 +6,8 @@ S3 is moto's. The list of a snapshot is given both as a git repository with git-
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 import io
 import json
@@ -59,6 +61,15 @@ class ListedRow:
 Contents = bytes | Path | ListedRow
 
 
+def listed_rows(mirror: Path, dataset: str) -> list[ListedRow]:
+    """The rows of a real list, ``openneuro-trees/DATASET.tsv.gz`` in the mirror of real data."""
+    with gzip.open(mirror / "openneuro-trees" / f"{dataset}.tsv.gz", "rt", encoding="utf-8") as stream:
+        return [
+            ListedRow(row["path"], int(row["bytes"]), row["digest"], row["store"])
+            for row in csv.DictReader(stream, delimiter="\t")
+        ]
+
+
 @dataclass
 class _Snapshot:
     rows: list[TreeRow]
@@ -79,7 +90,7 @@ class ListeningServer:
     git_status, graphql_status : a status that git or GraphQL answers with instead, e.g. 503; None where they work
     graphql_answer : what GraphQL answers with instead, e.g. ``(b"<html>", "text/html")``
     cuts : ``/HOST/PATH`` of contents → bytes after which the connection breaks off, one for each of the next requests
-    requests : ``METHOD PATH`` of all that was asked, with ``?QUERY`` where there was one
+    requests : ``METHOD PATH`` of all that was asked, with ``?QUERY`` and `` bytes=FROM-`` where there were any
     """
 
     def __init__(self) -> None:
@@ -108,7 +119,8 @@ class ListeningServer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._backend.buckets.pop(self._bucket).keys.clear()
+        self._backend.get_bucket(self._bucket).keys.clear()
+        self._backend.delete_bucket(self._bucket)
         self._folder.cleanup()
 
     @property
@@ -135,7 +147,7 @@ class ListeningServer:
             else:
                 annex_key = f"MD5E-s{len(data)}--{hashlib.md5(data).hexdigest()}{_extension(path)}"
                 snapshot.rows.append(TreeRow(path, len(data), annex_key=annex_key))
-        write_snapshot(self._repositories / dataset, tag, snapshot.rows)
+        write_snapshot(self.repository(dataset), tag, snapshot.rows)
         self._snapshots[dataset, tag] = snapshot
 
     def add_listed_rows(self, dataset: str, tag: str, rows: Iterable[ListedRow]) -> None:
@@ -148,15 +160,23 @@ class ListeningServer:
             raise ValueError(f"{address} is on none of {PLAIN_HOSTS}")
         self._plain[f"/{address}"] = contents
 
-    def put(self, key: str, contents: bytes, *, public: bool = True, part_bytes: int | None = None) -> FakeKey:
+    def put(
+        self,
+        key: str,
+        contents: bytes,
+        *,
+        public: bool = True,
+        part_bytes: int | None = None,
+        etag: str | None = None,
+    ) -> FakeKey:
         """Put an object into S3; returns moto's, with ``version_id`` and ``etag``.
 
         Parameters
         ----------
         key : without the host, e.g. ``openneuro.org/ds002345/README``
         part_bytes : upload it in parts of this size, as S3 asks for with big files
+        etag : one that is not that of the contents, as if they had been altered since
         """
-        etag = None
         if part_bytes is not None:
             parts = [contents[at : at + part_bytes] for at in range(0, len(contents), part_bytes)]
             etag = f"{hashlib.md5(b''.join(hashlib.md5(part).digest() for part in parts)).hexdigest()}-{len(parts)}"
@@ -164,14 +184,19 @@ class ListeningServer:
         stored.set_acl(get_canned_acl("public-read" if public else "private"))
         return stored
 
+    def repository(self, dataset: str) -> Path:
+        """The bare git repository of a dataset."""
+        return self._repositories / dataset
+
     def remove(self, key: str) -> None:
         """Take every version of an object out of S3."""
-        self._backend.get_bucket(self._bucket).keys.poplist(key)
+        self._backend.get_bucket(self._bucket).keys.pop(key)
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         query = environ.get("QUERY_STRING", "")
-        self.requests.append(f"{environ['REQUEST_METHOD']} {path}{'?' if query else ''}{query}")
+        asked = f"{environ['REQUEST_METHOD']} {path}{'?' if query else ''}{query} {environ.get('HTTP_RANGE', '')}"
+        self.requests.append(asked.strip())
         try:
             if path.startswith(REPOSITORIES):
                 return self._git(environ)(environ, start_response)
@@ -186,9 +211,8 @@ class ListeningServer:
 
     def _object(self, path: str, environ: dict[str, Any]) -> Response:
         """S3's answer; moto refuses without the document in which S3 says why."""
-        bucket = f"/{self._bucket}/"
         for name in ("PATH_INFO", "RAW_URI", "REQUEST_URI"):
-            environ[name] = re.sub(rf"^/{re.escape(S3_HOST)}/", bucket, environ.get(name, path))
+            environ[name] = re.sub(rf"^/{re.escape(S3_HOST)}(?![^/?])", f"/{self._bucket}", environ.get(name, path))
         response = Response.from_app(self._s3, environ)
         if response.status_code == 403 and not response.get_data():
             response.set_data(b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")

@@ -117,7 +117,7 @@ def _explained(said: str, url: str, tag: str) -> NoAnswer:
     if "Remote branch" in said and "not found" in said:
         return NoAnswer(f"it has no tag {tag}{_tags(url)}", passing=False)
     # GitHub asks for a password where there is no such repository
-    if "could not read Username" in said or "not found" in said or "Authentication failed" in said:
+    if re.search(r"could not read Username|repository( '.*')? not found|Authentication failed", said, re.IGNORECASE):
         return NoAnswer(f"it has no repository {url.rpartition('/')[2]}", passing=False)
     if "Could not resolve host" in said or "Failed to connect" in said or "Couldn't connect" in said:
         return NoAnswer(f"it cannot be reached ({_last(said)})", passing=False)
