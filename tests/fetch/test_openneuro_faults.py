@@ -17,6 +17,8 @@ from pipeline.fetch.failures import WrongContents
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.s3_answers import md5_in_etag
 from pipeline.fetch.settings import FetchSettings
+from pipeline.recordings.servers import sizes_of
+from tests.fetch.test_faults import start, wait_for
 from tests.http_server import HonestServer
 from tests.listening.server import ListeningServer
 
@@ -151,6 +153,35 @@ def test_a_run_that_gave_up_is_resumed_by_the_next(s3, body, tmp_path: Path, pin
     assert (tmp_path / "bold.nii.gz.part").read_bytes() == body[:300_000]
     rerun(file, tmp_path, mirror, once, body)
     assert s3.requests[-1] == f"GET {AT} bytes=300000-"
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_killed_runs_add_up_on_s3(s3, settings, body, tmp_path: Path, pinned: bool) -> None:
+    s3.put(KEY, body)
+    s3.bytes_per_s = 1_000_000
+    file = pinned_by_md5(body) if pinned else unpinned()
+    part, kept = tmp_path / "bold.nii.gz.part", []
+    for kill_at in (100_000, 250_000):
+        process = start(file, tmp_path / "bold.nii.gz", s3.prefix)
+        wait_for(lambda limit=kill_at: part.exists() and part.stat().st_size > limit)
+        process.kill()
+        process.communicate()
+        kept.append(part.stat().st_size)
+    s3.bytes_per_s = None
+    rerun(file, tmp_path, Mirror(prefix=s3.prefix), settings, body)
+    assert s3.requests == [f"GET {AT}", *(f"GET {AT} bytes={size}-" for size in kept)]
+
+
+def test_datalads_plain_files_have_sizes_and_ranges(s3, settings, body, tmp_path: Path) -> None:
+    path = "datasets.datalad.org/labs/hasson/narratives/sub-001_desc-clean.func.gii"
+    (tmp_path / "on-disk").write_bytes(body)
+    s3.add_file(path, tmp_path / "on-disk")
+    assert sizes_of([f"https://{path}"], s3.prefix) == {f"https://{path}": len(body)}
+    s3.cuts[f"/{path}"] = [200_000]
+    file = RawFile(path="clean.func.gii", url=f"https://{path}")
+    (tmp_path / "here").mkdir()
+    rerun(file, tmp_path / "here", Mirror(prefix=s3.prefix), settings, body)
+    assert s3.requests == [f"HEAD /{path}", f"GET /{path}", f"GET /{path} bytes=200000-"]
 
 
 def test_a_resumed_file_is_held_to_the_etag_of_its_beginning(s3, body, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import json
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -90,6 +91,7 @@ class ListeningServer:
     git_status, graphql_status : a status that git or GraphQL answers with instead, e.g. 503; None where they work
     graphql_answer : what GraphQL answers with instead, e.g. ``(b"<html>", "text/html")``
     cuts : ``/HOST/PATH`` of contents → bytes after which the connection breaks off, one for each of the next requests
+    bytes_per_s : speed at which contents are sent; None sends them at once
     requests : ``METHOD PATH`` of all that was asked, with ``?QUERY`` and `` bytes=FROM-`` where there were any
     """
 
@@ -98,6 +100,7 @@ class ListeningServer:
         self.graphql_status: int | None = None
         self.graphql_answer: tuple[bytes, str] | None = None
         self.cuts: dict[str, list[int]] = {}
+        self.bytes_per_s: float | None = None
         self.requests: list[str] = []
         self._plain: dict[str, bytes | Path] = {}
         self._snapshots: dict[tuple[str, str], _Snapshot] = {}
@@ -207,6 +210,8 @@ class ListeningServer:
         except HTTPException as error:
             return error(environ, start_response)
         sent = response(environ, start_response)
+        if self.bytes_per_s is not None:
+            sent = _slowed(sent, self.bytes_per_s)
         return _cut(sent, self.cuts[path].pop(0)) if self.cuts.get(path) else sent
 
     def _object(self, path: str, environ: dict[str, Any]) -> Response:
@@ -247,6 +252,14 @@ class ListeningServer:
         source = io.BytesIO(contents) if isinstance(contents, bytes) else contents
         tag = hashlib.sha1(contents).hexdigest() if isinstance(contents, bytes) else True
         return send_file(source, environ, "application/octet-stream", conditional=True, etag=tag)
+
+
+def _slowed(sent: Iterable[bytes], bytes_per_s: float) -> Iterator[bytes]:
+    step = 1 << 14
+    for piece in sent:
+        for at in range(0, len(piece), step):
+            time.sleep(step / bytes_per_s)
+            yield piece[at : at + step]
 
 
 def _cut(sent: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
