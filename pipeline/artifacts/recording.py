@@ -201,8 +201,9 @@ def _write_blocks(parts: RecordingParts, temporary: Path, path: Path) -> None:
                 bad = names[done + int(finite.argmin())]
                 raise BrokenArtifact(f"{path}: target '{bad}' has NaN or infinite responses; leave it out")
             for number, row in enumerate(rows):
-                _write_all(descriptor, row.tobytes(), offset + 4 * (number * n_targets + done))
+                _write_all(descriptor, memoryview(row).cast("B"), offset + 4 * (number * n_targets + done))
             done += n
+            del block, rows  # so that the next one need not find room beside it
     finally:
         os.close(descriptor)
     if done != n_targets:
@@ -212,8 +213,7 @@ def _write_blocks(parts: RecordingParts, temporary: Path, path: Path) -> None:
         )
 
 
-def _write_all(descriptor: int, contents: bytes, offset: int) -> None:
-    view = memoryview(contents)
+def _write_all(descriptor: int, view: memoryview, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written

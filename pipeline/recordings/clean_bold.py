@@ -14,7 +14,12 @@ COLUMNS_AT_ONCE = 1024
 
 
 def clean_responses(
-    values: np.ndarray, *, sample_interval_s: float, high_pass_s: float, confounds: np.ndarray | None = None
+    values: np.ndarray,
+    *,
+    sample_interval_s: float,
+    high_pass_s: float,
+    confounds: np.ndarray | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Regress slow cosines and confounds out of each column together, then z-score it.
 
@@ -27,6 +32,7 @@ def clean_responses(
     sample_interval_s : in s
     high_pass_s : cut-off period, in s; 0 for none
     confounds : array of shape (n_samples, n_confounds), e.g. six motion parameters
+    out : float32 array of the values' shape that takes the result; it may be ``values`` itself
 
     Returns
     -------
@@ -36,7 +42,7 @@ def clean_responses(
     Raises
     ------
     SampleMismatch
-        Confounds and responses differ in length.
+        Confounds and responses differ in length, or regressors leave nothing.
     """
     import numpy as np
 
@@ -53,7 +59,12 @@ def clean_responses(
         spread = centred.std(axis=0)
         nuisance.append(centred[:, spread > 0] / spread[spread > 0])
     basis = np.linalg.qr(np.hstack(nuisance))[0]
-    cleaned = np.empty((n_samples, n_columns), np.float32)
+    if basis.shape[1] >= n_samples:
+        raise SampleMismatch(
+            f"{n_samples} samples are no more than the {basis.shape[1]} regressors of drift and confounds; "
+            "take fewer confounds or a longer high-pass period"
+        )
+    cleaned = np.empty((n_samples, n_columns), np.float32) if out is None else out
     for first in range(0, n_columns, COLUMNS_AT_ONCE):
         columns = slice(first, first + COLUMNS_AT_ONCE)
         cleaned[:, columns] = _clean_columns(np.asarray(values[:, columns], np.float64), basis)

@@ -133,13 +133,20 @@ def volume_chunks(path: Path, image: nibabel.Nifti1Image, remedy: str) -> Iterat
         yield chunk.reshape(n_voxels, -1, order="F").astype(np.float32, copy=False)
 
 
-def read_gifti(path: Path, mesh: str, remedy: str, vertices: np.ndarray | None = None) -> np.ndarray:
+def read_gifti(
+    path: Path,
+    mesh: str,
+    remedy: str,
+    vertices: np.ndarray | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """One hemisphere's time series on the vertices of a mesh.
 
     Parameters
     ----------
     mesh : ``fsaverage5`` or ``fsaverage6``; the file may have a finer one, whose first vertices are taken
     vertices : numbers of those to keep; None keeps all of the mesh
+    out : (n_volumes, n_vertices) float32 that takes the values
 
     Returns
     -------
@@ -148,7 +155,8 @@ def read_gifti(path: Path, mesh: str, remedy: str, vertices: np.ndarray | None =
     Raises
     ------
     BrokenArtifact
-        It is missing, damaged, no GIfTI of data, or its vertices are not those of a mesh that is fine enough.
+        It is missing, damaged, no GIfTI of data, its vertices are not those of a mesh that is fine enough, or it has
+        another number of volumes than ``out``.
     """
     import nibabel
     import numpy as np
@@ -173,7 +181,9 @@ def read_gifti(path: Path, mesh: str, remedy: str, vertices: np.ndarray | None =
         )
     n_volumes = sum(array.data.size for array in arrays) // n_vertices
     kept = slice(n_kept) if vertices is None else vertices
-    values = np.empty((n_volumes, n_kept if vertices is None else vertices.size), np.float32)
+    values = np.empty((n_volumes, n_kept if vertices is None else vertices.size), np.float32) if out is None else out
+    if values.shape[0] != n_volumes:
+        raise BrokenArtifact(f"{path} holds {n_volumes} volumes, expected {values.shape[0]}; {remedy}")
     row = 0
     arrays.reverse()
     while arrays:

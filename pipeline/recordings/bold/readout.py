@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
-from pipeline.recordings.bold.images import N_VERTICES, open_nifti, read_gifti, volume_chunks
+from pipeline.recordings.bold.images import N_VERTICES, count_volumes, open_nifti, read_gifti, volume_chunks
 from pipeline.recordings.bold.options import BoldOptions, Vertices, is_volumetric
 from pipeline.recordings.bold.parcels import Units, average, projected_weights, surface_weights, volume_weights
 
@@ -58,28 +58,28 @@ class Readout:
         members = self.units.members
         if members is None:
             raise BrokenArtifact(f"{images[0]} is a surface and the parcellation is made of voxels")
-        block: np.ndarray | None = None
+        n_vertices = N_VERTICES[self.options.mesh]
+        block = np.empty((count_volumes(images[0], self.remedy), self.units.name.size), np.float32)
         for half, path in enumerate(images):
-            number = members[half]
-            units = np.unique(number[number >= 0])
+            vertices = np.flatnonzero(members[half] >= 0)
+            if not vertices.size:
+                continue
+            # Units of a hemisphere follow one another.
+            numbers = members[half][vertices]
+            columns = slice(numbers.min(), numbers.max() + 1)
             if isinstance(self.options.parcellation, Vertices):
-                values = read_gifti(path, self.options.mesh, self.remedy, np.flatnonzero(number >= 0))
-            else:
-                n_vertices = N_VERTICES[self.options.mesh]
-                if self._weights is None:
-                    self._weights = surface_weights(self.units)
-                weights = self._weights[units][:, half * n_vertices : (half + 1) * n_vertices]
-                values = average(weights, read_gifti(path, self.options.mesh, self.remedy).T)
-            if block is None:
-                block = np.empty((values.shape[0], self.units.name.size), np.float32)
+                read_gifti(path, self.options.mesh, self.remedy, vertices, out=block[:, columns])
+                continue
+            if self._weights is None:
+                self._weights = surface_weights(self.units)
+            weights = self._weights[columns][:, half * n_vertices : (half + 1) * n_vertices]
+            values = read_gifti(path, self.options.mesh, self.remedy)
             if values.shape[0] != block.shape[0]:
                 raise BrokenArtifact(
-                    f"{path} holds {values.shape[0]} volumes and {images[0].name} {block.shape[0]}; {self.remedy}"
+                    f"{path} holds {values.shape[0]} volumes, expected {block.shape[0]}; {self.remedy}"
                 )
-            if units.size:  # units of a hemisphere follow one another
-                block[:, units[0] : units[-1] + 1] = values
-            del values
-        return np.empty((0, 0), np.float32) if block is None else block
+            block[:, columns] = average(weights, values.T)
+        return block
 
     def _read_volume(self, path: Path) -> np.ndarray:
         """Some volumes after the other."""

@@ -150,7 +150,7 @@ class _Story:
             del cleaned
         if total is not None:
             # Of a sum, as of a mean, only the shape is left by z-scoring; constant courses are zeros and add nothing.
-            mean = clean_responses(total, sample_interval_s=self.grid.interval_s, high_pass_s=0.0)
+            mean = clean_responses(total, sample_interval_s=self.grid.interval_s, high_pass_s=0.0, out=total)
             self._note_constant(MEAN, np.any(mean, axis=0))
             yield mean[None]
 
@@ -191,6 +191,7 @@ class _Story:
                 sample_interval_s=self.grid.interval_s,
                 high_pass_s=self.options.high_pass_s,
                 confounds=confounds,
+                out=values,
             )
         except SampleMismatch as error:
             raise SampleMismatch(f"{scan.images[0]}: {error}") from error
