@@ -161,6 +161,28 @@ WAV2VEC2_BASE = hub_entry(
     licence="Apache-2.0",
     parameters=94_371_712,
 )
+WAV2VEC2_BASE_FRENCH = hub_entry(
+    "wav2vec2-base-french",
+    "wav2vec2",
+    BASE,
+    hub="LeBenchmark/wav2vec2-FR-1K-base",
+    objective=SSL,
+    title="wav2vec 2.0, base, French (LeBenchmark, 1,000 h of read speech)",
+    citation="Evain et al. 2021, Interspeech (LeBenchmark)",
+    licence="Apache-2.0",
+    parameters=94_371_712,
+)
+WAV2VEC2_BASE_CHINESE = hub_entry(
+    "wav2vec2-base-chinese",
+    "wav2vec2",
+    BASE,
+    hub="TencentGameMate/chinese-wav2vec2-base",
+    objective=SSL,
+    title="wav2vec 2.0, base, Mandarin (WenetSpeech, 10,000 h of speech from the web)",
+    citation="TencentGameMate 2022, chinese_speech_pretrain; Zhang et al. 2022, ICASSP (WenetSpeech)",
+    licence="MIT",
+    parameters=94_371_712,
+)
 HUBERT_BASE = hub_entry(
     "hubert-base",
     "hubert",

@@ -27,6 +27,8 @@ MODELS: Registry[ModelEntry] = Registry(
         "data2vec-vision-base": "pipeline.models.hub_models:DATA2VEC_VISION_BASE",
         "videomae-base": "pipeline.models.hub_models:VIDEOMAE_BASE",
         "wav2vec2-base": "pipeline.models.hub_models:WAV2VEC2_BASE",
+        "wav2vec2-base-french": "pipeline.models.hub_models:WAV2VEC2_BASE_FRENCH",
+        "wav2vec2-base-chinese": "pipeline.models.hub_models:WAV2VEC2_BASE_CHINESE",
         "hubert-base": "pipeline.models.hub_models:HUBERT_BASE",
         "wavlm-base": "pipeline.models.hub_models:WAVLM_BASE",
         "data2vec-audio-base": "pipeline.models.hub_models:DATA2VEC_AUDIO_BASE",

@@ -15,6 +15,8 @@ from pipeline.config.base import Section
 if TYPE_CHECKING:
     import xarray as xr
 
+    from pipeline.artifacts.recording import RecordingParts
+
 
 class DatasetOptions(Section):
     """Options that every dataset has; a dataset's own class adds its fields and narrows ``kind``."""
@@ -36,7 +38,8 @@ class DatasetEntry:
     catalogue : (options, key, mirror) → Catalogue; may query the network, fetches nothing. ``mirror`` is an http(s)
         prefix that stands before HOST/PATH of public addresses, or None
     prepare_stimulus : (name, raw_folder, options) → stimulus Dataset
-    prepare_recording : (name, raw_folder, options) → recording or geometry Dataset
+    prepare_recording : (name, raw_folder, options) → recording or geometry Dataset, or the parts of a recording that is
+        too large for memory
     title, citation, licence : for the report
     selection : names of the options that decide which files are needed (they make the catalogue's key)
     shown : names of the options that decide what stimuli look like; None where all options and files do. A stimulus
@@ -53,7 +56,7 @@ class DatasetEntry:
     options: type[DatasetOptions]
     catalogue: Callable[[Any, str, str | None], Catalogue]
     prepare_stimulus: Callable[[str, Path, Any], xr.Dataset]
-    prepare_recording: Callable[[str, Path, Any], xr.Dataset]
+    prepare_recording: Callable[[str, Path, Any], xr.Dataset | RecordingParts]
     title: str
     citation: str
     licence: str

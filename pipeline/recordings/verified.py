@@ -4,47 +4,69 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipeline.config.keys import sha256_of_file
 from pipeline.errors import BrokenArtifact
+from pipeline.fetch.digests import digests_of
 from pipeline.fetch.recorded_digests import digest_file, read_digest
 
 FETCH_AGAIN = "run with the same --config: snakemake fetch --forcerun fetch_recordings"
 
 
-@contextlib.contextmanager
-def verified(path: Path) -> Iterator[None]:
-    """Whatever is read from a file within counts only if all its bytes are those that were fetched.
+def verified(path: Path) -> contextlib.AbstractContextManager[None]:
+    """`verified_all` of one file, with the digest that was recorded when it was fetched."""
+    return verified_all({path: {}})
 
-    The digest is computed beside the reading, in a thread of its own: a file costs the longer of the two.
+
+@contextlib.contextmanager
+def verified_all(published: Mapping[Path, Mapping[str, str]]) -> Iterator[None]:
+    """Whatever is read from files within counts only if all their bytes are those that were fetched.
+
+    Digests are computed beside the reading, in a thread of its own: files cost the longer of the two.
+
+    Parameters
+    ----------
+    published : file → its published digests (``md5``, ``git_sha1`` or ``sha256``, hex); a file without any is held
+        to the SHA-256 that was recorded when it was fetched
 
     Raises
     ------
     BrokenArtifact
-        The file is missing, was never fetched whole, or changed since; the message says how to fetch it again.
+        A file is missing, was never fetched whole, or changed since; the message says how to fetch it again.
     """
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; {FETCH_AGAIN}")
-    expected = read_digest(path)
-    if expected is None:
-        raise BrokenArtifact(
-            f"{digest_file(path)} is missing, so {path} may be incomplete; {FETCH_AGAIN}, or, where that folder cannot "
-            f"be written, have its owner run there: sha256sum {path.name} > {path.name}.sha256"
-        )
+    for path in published:
+        if not path.is_file():
+            raise BrokenArtifact(f"{path} is missing; {FETCH_AGAIN}")
+    expected = {path: dict(digests) or {"sha256": _recorded(path)} for path, digests in published.items()}
     with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(sha256_of_file, path)
+        found = {path: pool.submit(digests_of, path, set(wanted)) for path, wanted in expected.items()}
         try:
             yield
         finally:
             # altered bytes explain whatever else went wrong in reading them
-            if found.result() != expected:
-                raise BrokenArtifact(
-                    f"{path} changed since it was fetched (SHA-256 {found.result()[:12]}…, recorded {expected[:12]}…); "
-                    f"{FETCH_AGAIN}"
-                )
+            for path, digests in found.items():
+                _check(path, digests.result(), expected[path])
+
+
+def _check(path: Path, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    for name, digest in expected.items():
+        if found[name] != digest:
+            raise BrokenArtifact(
+                f"{path} changed since it was fetched ({name} {found[name][:12]}…, expected {digest[:12]}…); "
+                f"{FETCH_AGAIN}"
+            )
+
+
+def _recorded(path: Path) -> str:
+    digest = read_digest(path)
+    if digest is None:
+        raise BrokenArtifact(
+            f"{digest_file(path)} is missing, so {path} may be incomplete; {FETCH_AGAIN}, or, where that folder cannot "
+            f"be written, have its owner run there: sha256sum {path.name} > {path.name}.sha256"
+        )
+    return digest
 
 
 def sha_of_files(raw_folder: Path, files: Sequence[str]) -> str:

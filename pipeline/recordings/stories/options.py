@@ -1,0 +1,36 @@
+"""Options that all datasets of listeners in the scanner share."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.recordings.bold.options import BoldOptions
+
+
+class StoryOptions(BoldOptions):
+    """Who listens, what of the stories networks are shown, and how BOLD is prepared. ``limit`` takes listeners."""
+
+    subjects: tuple[str, ...] = Field((), description="only these listeners, e.g. sub-001; empty takes all")
+    exclude: tuple[str, ...] = Field(
+        (), description="listeners (sub-001) or scans (sub-001_task-pieman_run-1) to leave out"
+    )
+    heard_as: Literal["audio", "words"] = Field(
+        "audio", description="what networks are shown: the sound, or the words with the times at which they were spoken"
+    )
+    resynthesise: bool = Field(
+        False,
+        description="render the word timings with eSpeak NG instead of fetching the sound, each word at its onset and "
+        "stretched to its length; every figure made from it says so",
+    )
+
+    @model_validator(mode="after")
+    def _only_sound_is_rendered(self) -> Self:
+        if self.resynthesise and self.heard_as == "words":
+            raise ValueError("resynthesise makes sound, but heard_as is words; remove one of the two")
+        return self
+
+    def wanted(self, subject: str, scan: str = "") -> bool:
+        """Whether a listener, and a scan (the start of its files' names), is taken."""
+        return (not self.subjects or subject in self.subjects) and not {subject, scan} & set(self.exclude)
