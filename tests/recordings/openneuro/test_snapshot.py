@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -260,9 +261,36 @@ def test_nobodys_configuration_or_repository_counts(openneuro, monkeypatch, tmp_
     (tmp_path / ".gitconfig").write_text(f'[url "http://nowhere.invalid/"]\n\tinsteadOf = {openneuro.prefix}\n')
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "objects"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / ".gitconfig"))
     assert list(by_git(openneuro)) == sorted(FILES)
     assert os.listdir(tmp_path) == [".gitconfig"]
+
+
+ASK = """
+import os, pty, sys
+child = "from pipeline.recordings.openneuro import git_tree; git_tree.read_git_tree('ds1', '1.0', sys.argv[1])"
+os._exit(os.waitstatus_to_exitcode(pty.spawn([sys.executable, "-c", "import sys; " + child, sys.argv[1]])))
+"""
+
+
+def test_nobody_at_a_terminal_is_asked_for_a_password(openneuro) -> None:
+    """GitHub answers so where there is no such repository; a prompt would wait for ever."""
+    openneuro.git_status = 401
+    command = [sys.executable, "-c", ASK, f"{openneuro.prefix}/github.com"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said = process.communicate(timeout=20)[0]
+        finally:
+            process.kill()
+    assert "NoAnswer: it has no repository ds1" in said
+
+
+def test_folders_in_the_answer_of_graphql_are_no_files(openneuro) -> None:
+    openneuro.git_status = 404
+    folder = {"filename": "sub-01", "size": 0, **REST, "directory": True}
+    openneuro.graphql_answer = (list_answer(folder, {"filename": "sub-01/a", "size": 7, **REST}), "application/json")
+    assert {path: file.bytes for path, file in list_snapshot(DATASET, TAG, openneuro.prefix).items()} == {"sub-01/a": 7}
 
 
 @contextlib.contextmanager
