@@ -98,7 +98,7 @@ def catalogue(options: AliceBoldOptions, key: str, mirror: str | None = None) ->
         files[path] = raw_file(listed[path], part=part)
     selection = Selection(
         stories=(story,),
-        digests=published_digests(listed, files),
+        digests=published_digests(listed, [story]),
         left_out="; ".join(f"{subject}: {reason}" for subject, reason in reasons.items()),
     )
     return catalogue_of(

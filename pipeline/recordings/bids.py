@@ -54,10 +54,9 @@ def _chosen(options: LocalBidsOptions) -> tuple[tuple[StoryFiles, ...], list[str
     stories = choose_stories(list_folder(options.folder), options, str(options.folder))
     needed = set()
     for story in stories:
-        needed.add(story.words if options.heard_as == "words" or options.resynthesise else story.audio)
-        for scan in story.scans:
-            needed.update((*scan.images, scan.events, scan.sidecar, scan.confounds))
-    return stories, sorted(needed - {""})
+        not_heard = story.audio if options.heard_as == "words" or options.resynthesise else story.words
+        needed.update(set(story.files) - {not_heard})
+    return stories, sorted(needed)
 
 
 def contents(options: LocalBidsOptions) -> dict[str, Any]:

@@ -127,9 +127,7 @@ def catalogue(options: NarrativesOptions, key: str, mirror: str | None = None) -
     left_out = f"{len(excluded)} scans left out by the authors" if excluded else ""
     if options.exclude:
         left_out += f"{'; ' if left_out else ''}by the study: {', '.join(options.exclude)}"
-    selection = Selection(
-        stories=stories, digests=published_digests(listed, (file.path for file in files)), left_out=left_out
-    )
+    selection = Selection(stories=stories, digests=published_digests(listed, stories), left_out=left_out)
     groups: dict[str, tuple[str, ...]] = {name: (name,) for name in options.stories}
     if options.joined:
         groups = {"listeners": options.stories}

@@ -45,7 +45,7 @@ def catalogue(options: OpenNeuroOptions, key: str, mirror: str | None = None) ->
         for part, scan in enumerate(story.scans, start=1):
             for path in filter(None, (*scan.images, scan.events, scan.sidecar, scan.confounds)):
                 files[path] = raw_file(listed[path], part=part, prefix=f"{options.dataset}/")
-    digests = published_digests(listed, files)
+    digests = published_digests(listed, stories)
     selection = Selection(
         stories=tuple(_within(story, f"{options.dataset}/") for story in stories),
         digests={f"{options.dataset}/{path}": found for path, found in digests.items()},

@@ -22,6 +22,7 @@ from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.bids_names import parse_name
 from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot, raw_file
 from pipeline.recordings.stories import prepare
+from pipeline.recordings.stories.onset import watch_onset
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.selection import (
     ScanFiles,
@@ -133,7 +134,7 @@ def catalogue(options: PetitPrinceOptions, key: str, mirror: str | None = None) 
                 files[scan.images[0]] = raw_file(_listed(scan.images[0], listed), part=part)
     selection = Selection(
         stories=tuple(stories),
-        digests=published_digests(listed, files),
+        digests=published_digests(listed, stories),
         left_out=f"by the study: {', '.join(options.exclude)}" if options.exclude else "",
     )
     return catalogue_of(KIND, key, options, selection, [*files.values(), *atlas_files(options)], groups)
@@ -191,8 +192,12 @@ def prepare_recording(name: str, raw_folder: Path, options: PetitPrinceOptions) 
     language = name.partition("-")[0]
     for scan in story.scans:
         check_volumes(raw_folder / scan.images[0], language, int(story.section or 0), options.volume_tolerance)
-    sound = raw_folder / story.audio if options.check_onset and options.heard_as == "audio" else None
-    return prepare.prepare_recording(name, raw_folder, options, loudness_of=None if options.resynthesise else sound)
+    parts = prepare.prepare_recording(name, raw_folder, options)
+    if not options.check_onset or options.heard_as == "words" or options.resynthesise:
+        return parts  # without the sound that was heard there is nothing to compare with
+    return watch_onset(
+        parts, raw_folder / story.audio, name, f"set onset_s: {{{language}: SECONDS}} if that holds in all"
+    )
 
 
 def check_volumes(path: Path, language: str, section: int, tolerance: int) -> None:

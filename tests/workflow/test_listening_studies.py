@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from tests.conftest import MIRROR
 from tests.listening.planted import REGIONS
-from tests.listening.published import serve_narratives
+from tests.listening.published import serve_alice, serve_narratives, serve_petit_prince
 from tests.listening.server import ListeningServer
 from tests.workflow.conftest import Folder
 from tests.workflow.observatory_runs import shipped, smaller, table
@@ -85,3 +85,55 @@ def narratives(server: ListeningServer, tmp_path_factory: pytest.TempPathFactory
 
 def test_narratives_recover_the_planted_order(narratives: Folder) -> None:
     check_gradient(best_depths(narratives, "narratives_speech", "wav2vec2"))
+
+
+LANGUAGES = {"wav2vec2-en": ("EN", 11), "wav2vec2-fr": ("FR", 12), "wav2vec2-zh": ("CN", 13)}
+SECTION = 5
+
+
+def trilingual(folder: Folder, server: ListeningServer, domains: dict[str, str]) -> None:
+    """The shipped study with one section and small networks."""
+    study = shipped("petit_prince_trilingual")
+    study["networks"] = {name: network(seed) for name, (_, seed) in LANGUAGES.items()}
+    analysis = study["analyses"]["book"]
+    analysis["recording"]["sections"] = [SECTION]
+    smaller(analysis, list(LANGUAGES))
+    analysis["languages"]["models_domain"] = domains
+    run(folder, study, server, limit=2)
+
+
+@pytest.fixture(scope="module")
+def own_language(server: ListeningServer, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Everybody's cortex reads out the network of their own language."""
+    networks = {language: seed for language, seed in LANGUAGES.values()}
+    serve_petit_prince(server, tmp_path_factory.mktemp("served"), SECTION, 2, networks)
+    folder = Folder(tmp_path_factory.mktemp("own"))
+    trilingual(folder, server, dict(zip(LANGUAGES, ("audiobook", "audiobook", "web"), strict=True)))
+    return folder
+
+
+def language_rows(folder: Folder) -> pd.DataFrame:
+    rows = table(folder, "petit_prince_trilingual", "-contrasts")
+    return rows[rows.contrast.str.contains("native|domain")]
+
+
+def test_own_language(own_language: Folder) -> None:
+    print(language_rows(own_language).to_string())
+    for name, (language, _) in LANGUAGES.items():
+        check_gradient(best_depths(own_language, "petit_prince_trilingual", name, group=language))
+
+
+@pytest.fixture(scope="module")
+def alice(server: ListeningServer, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    serve_alice(server, tmp_path_factory.mktemp("served"), LIMIT, seed=3)
+    study = shipped("alice_bold")
+    study["networks"] = {"wav2vec2": network(3)}
+    smaller(study["analyses"]["sound"], ["wav2vec2", "log-mel"])
+    smaller(study["analyses"]["words"], ["word-rate"])
+    folder = Folder(tmp_path_factory.mktemp("alice"))
+    run(folder, study, server)
+    return folder
+
+
+def test_alice(alice: Folder) -> None:
+    check_gradient(best_depths(alice, "alice_bold", "wav2vec2", analysis="sound"))

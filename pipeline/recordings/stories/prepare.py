@@ -90,14 +90,8 @@ def _sound(name: str, story: StoryFiles, raw_folder: Path, *, resynthesise: bool
     )
 
 
-def prepare_recording(
-    name: str, raw_folder: Path, options: StoryOptions, *, loudness_of: Path | None = None
-) -> RecordingParts:
+def prepare_recording(name: str, raw_folder: Path, options: StoryOptions) -> RecordingParts:
     """All listeners of one story, cleaned, side by side as targets.
-
-    Parameters
-    ----------
-    loudness_of : sound whose loudness the response of auditory cortex is compared with at other lags; None: not
 
     Raises
     ------

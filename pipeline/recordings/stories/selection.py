@@ -69,6 +69,12 @@ class StoryFiles(_Strict):
     scans: tuple[ScanFiles, ...]
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """All that may be read of it."""
+        scans = (path for scan in self.scans for path in (*scan.images, scan.events, scan.sidecar, scan.confounds))
+        return tuple(filter(None, (self.audio, self.words, *scans)))
+
+    @property
     def listeners(self) -> tuple[str, ...]:
         """Each once, in order; of some, several scans may hold the story."""
         return tuple(dict.fromkeys(scan.subject for scan in self.scans))
@@ -117,10 +123,13 @@ def intact(raw_folder: Path, files: Sequence[str], selection: Selection) -> Iter
         yield
 
 
-def published_digests(listed: Mapping[str, ListedFile], files: Iterable[str]) -> dict[str, dict[str, str]]:
-    """A digest of each of the files that a list has; the others are held to what is recorded of them."""
+def published_digests(listed: Mapping[str, ListedFile], stories: Iterable[StoryFiles]) -> dict[str, dict[str, str]]:
+    """A digest of each file of the stories that a list has; the others are held to what is recorded of them.
+
+    Sound and words both count, whichever is fetched: analyses of either share a selection.
+    """
     digests: dict[str, dict[str, str]] = {}
-    for path in files:
+    for path in (path for story in stories for path in story.files):
         one = listed.get(path)
         for name in ("md5", "sha256", "git_sha1"):
             digest = getattr(one, name, None)
