@@ -35,10 +35,11 @@ class PlantedTable:
 def contrast_findings(view: View) -> list[Finding]:
     """One finding per contrast of the study."""
     names = dict.fromkeys(view.contrasts["contrast"])
-    return [_contrast(name, records(view.contrasts[view.contrasts["contrast"] == name])) for name in names]
+    return [contrast_finding(name, records(view.contrasts[view.contrasts["contrast"] == name])) for name in names]
 
 
-def _contrast(name: str, rows: list[Row]) -> Finding:
+def contrast_finding(name: str, rows: list[Row]) -> Finding:
+    """In which regions a contrast lies above, below, or not distinguishably from zero."""
     above = [row for row in rows if row["ci_low"] > 0]
     below = [row for row in rows if row["ci_high"] < 0]
     open_ones = [row for row in rows if row not in above and row not in below]
@@ -64,6 +65,32 @@ def order_findings(view: View) -> list[Finding]:
         _order(f"{model} {pathway}" if pathway else model, records(rows), view)
         for model, pathway, rows in view.orders()
     ]
+
+
+def rank_findings(view: View) -> list[Finding]:
+    """How strongly best layers follow the study's order of regions, network by network or pathway by pathway."""
+    return [_rank(row, view) for row in records(view.ranks)]
+
+
+def _rank(row: Row, view: View) -> Finding:
+    where = f"{row['model']} {row['pathway']}" if row["pathway"] else str(row["model"])
+    lead = f"Depth along the order of regions, {where}:"
+    if not math.isfinite(row["difference"]):
+        return Finding(lead, f"no rank correlation is defined. Read as: {row['statement']}.")
+    order = [name for name in view.analysis.region_order if name in view.places]
+    ends = f", from {order[0]} to {order[-1]}," if order else ""
+    if row["ci_low"] > 0:
+        verdict = "best layers get reliably deeper"
+    elif row["ci_high"] < 0:
+        verdict = "best layers get reliably shallower"
+    else:
+        verdict = "it cannot be told whether best layers get deeper"
+    correlation = with_interval(row["difference"], row["ci_low"], row["ci_high"])
+    return Finding(
+        lead,
+        f"along the study's order of regions{ends} {verdict} (rank correlation {correlation}). "
+        f"Read as: {row['statement']}.",
+    )
 
 
 def _order(model: str, rows: list[Row], view: View) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.report.facts import DatasetFacts
@@ -9,6 +10,8 @@ from pipeline.report.wording import counted, listed
 
 SIGNALS = {"events": "inferred events", "dff": "dF/F"}
 MOVIE = "natural_movie"
+ONSET_ADVICE = "check the start of the audio"  # what a recording's sentence ends with if its check warns
+MOST_VALUES = 3  # of an attribute that differs from recording to recording
 CUTOFFS = (
     ("amplitude_cutoff_max", "an amplitude cutoff above {:g}"),
     ("presence_ratio_min", "a presence ratio below {:g}"),
@@ -19,13 +22,58 @@ CUTOFFS = (
 
 def recorded_in_words(dataset: DatasetFacts) -> str:
     """What was recorded where, what a response is, and what was left out; empty for options that say none of it."""
-    sentences = (_where(dataset.options), _response(dataset), _left_out(dataset.options))
+    sentences = (_where(dataset.options), _response(dataset), _left_out(dataset.options), *_prepared(dataset))
     return " ".join(f"{one}." for one in sentences if one)
 
 
 def window_in_words(window_s: tuple[float, float]) -> str:
     """``0.03 to 0.15 s``."""
     return f"{window_s[0]:g} to {window_s[1]:g} s"
+
+
+def prepared_in_words(dataset: DatasetFacts) -> str:
+    """How volumes were placed in time and what was regressed out; empty where the recordings say neither."""
+    return " ".join(f"{one}." for one in _prepared(dataset))
+
+
+def warnings_of(dataset: DatasetFacts) -> list[str]:
+    """What the checks of the sound's start warned of, each once."""
+    return [sentence(text) for text in dataset.prepared.get("onset_check", ()) if ONSET_ADVICE in text]
+
+
+def left_out_in_words(dataset: DatasetFacts) -> str:
+    """Scans, listeners, cells or units that are not in the recordings, as these say; empty if none are."""
+    return _values([text for text in dataset.prepared.get("left_out", ()) if text != dataset.excluded])
+
+
+def sentence(text: str) -> str:
+    """With a capital at its start and a full stop at its end."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def _prepared(dataset: DatasetFacts) -> list[str]:
+    """How volumes were placed in time and what was regressed out, as the recordings say; without full stops."""
+    found = dataset.prepared
+    unwarned = [text for text in found.get("onset_check", ()) if ONSET_ADVICE not in text]
+    told = [
+        _values([sentence(text) for text in found.get("slice_reference", ())]),
+        _labelled("Clocks", found.get("clocks", ())),
+        _labelled("Start of the sound", unwarned),
+        _labelled("Confounds regressed out", found.get("confounds", ())),
+    ]
+    return [text for text in told if text]
+
+
+def _labelled(label: str, values: Sequence[str]) -> str:
+    return f"{label}: {_values(values)}" if values else ""
+
+
+def _values(values: Sequence[str]) -> str:
+    """The different values of an attribute; of many, the first few and how many more there are."""
+    shown = [text.strip().rstrip(".") for text in values[:MOST_VALUES]]
+    more = len(values) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more, as the recordings say" if more else "")
 
 
 def _where(options: dict[str, Any]) -> str:

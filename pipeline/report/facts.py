@@ -25,6 +25,7 @@ WITHIN_CATEGORY = "-within-category"
 NETWORK, TWIN, BASELINE = "network", "twin", "baseline"
 PRECISIONS = {"float32": "", "float16": "half precision (float16)", "bfloat16": "half precision (bfloat16)"}
 SYMBOLS = {"spearman": "ρ", "kendall": "τ", "pearson": "r"}
+PREPARATION = ("slice_reference", "clocks", "confounds", "onset_check", "excluded", "left_out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,8 @@ class DatasetFacts:
     ----------
     window_s : first and last time after a frame's or picture's onset that its response is taken from; None where the
         dataset has no such window
+    resynthesised : whether stimuli were spoken by a synthesiser from the words' timings
+    prepared : attribute of the recordings (`PREPARATION`) → its different values, in the recordings' order
     """
 
     kind: str
@@ -51,6 +54,24 @@ class DatasetFacts:
     constant_targets: str
     units: str
     window_s: tuple[float, float] | None = None
+    resynthesised: bool = False
+    prepared: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageFacts:
+    """Which language each group of listeners heard and each model learned, and the kind of sound, if the study says so.
+
+    Parameters
+    ----------
+    listeners, listeners_domain : group → language, kind of sound
+    models, models_domain : model → language, kind of sound
+    """
+
+    listeners: dict[str, str]
+    models: dict[str, str]
+    listeners_domain: dict[str, str] = dataclasses.field(default_factory=dict)
+    models_domain: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +153,7 @@ class AnalysisFacts:
     planted_model: str
     planted_layers: tuple[LayerInfo, ...]
     streams: tuple[StreamFacts, ...] = ()
+    languages: LanguageFacts | None = None
 
     def model(self, name: str) -> ModelFacts:
         return next(model for model in self.models if model.name == name)
@@ -247,12 +269,21 @@ def _analysis_facts(plan: AnalysisPlan) -> AnalysisFacts:
         planted_model=planted_models[0] if planted_models else "",
         planted_layers=resolve_model(planted_models[0]).entry.layers if planted_models else (),
         streams=tuple(StreamFacts(one.name, one.ventral, one.dorsal) for one in plan.analysis.streams),
+        languages=_language_facts(plan),
     )
+
+
+def _language_facts(plan: AnalysisPlan) -> LanguageFacts | None:
+    languages = plan.analysis.languages
+    if languages is None:
+        return None
+    return LanguageFacts(languages.listeners, languages.models, languages.listeners_domain, languages.models_domain)
 
 
 def _dataset_facts(plan: DatasetPlan) -> DatasetFacts:
     receipt = open_receipt(plan.receipt_path)
-    attrs = _recording_attrs([plan.recording_path(name) for name in plan.open_catalogue().recordings])
+    found = _recording_attrs([plan.recording_path(name) for name in plan.open_catalogue().recordings])
+    attrs = found[0] if found else {}
     return DatasetFacts(
         kind=plan.kind,
         title=plan.entry.title,
@@ -264,21 +295,31 @@ def _dataset_facts(plan: DatasetPlan) -> DatasetFacts:
         n_bytes=sum(file.bytes for file in receipt.files),
         receipt_sha=receipt.sha(),
         receipt_path=str(plan.receipt_path),
-        excluded=str(attrs.get("excluded", "")),
+        excluded="; ".join(_different(found, "excluded")),
         constant_targets=str(attrs.get("constant_targets", "")),
         units=str(attrs.get("units", "")),
         window_s=getattr(plan.options, "window_s", None),
+        resynthesised=bool(getattr(plan.options, "resynthesise", False)),
+        prepared={name: values for name in PREPARATION if (values := _different(found, name))},
     )
 
 
-def _recording_attrs(recordings: list[Path]) -> dict[str, Any]:
-    """Attributes of the first recording; empty if prepared data were cleared away after the map was made."""
-    import xarray as xr
+def _recording_attrs(recordings: list[Path]) -> list[dict[str, Any]]:
+    """Attributes of each recording; empty if prepared data were cleared away after the map was made."""
+    import h5netcdf
 
-    if not recordings or not recordings[0].is_file():
-        return {}
-    with xr.open_dataset(recordings[0], engine="h5netcdf") as opened:
-        return dict(opened.attrs)
+    found = []
+    for path in recordings:
+        if path.is_file():
+            with h5netcdf.File(path, "r") as opened:
+                found.append(dict(opened.attrs))
+    return found
+
+
+def _different(attrs: list[dict[str, Any]], name: str) -> tuple[str, ...]:
+    """The different values of an attribute as text, without those that say nothing."""
+    values = dict.fromkeys(str(one[name]) for one in attrs if name in one)
+    return tuple(value for value in values if value)
 
 
 def model_facts(plan: ModelPlan) -> ModelFacts:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.report.facts import BASELINE, NETWORK, TWIN
 from pipeline.report.views import View
@@ -27,6 +27,20 @@ GRID_COLOUR = "#e4e4e4"
 CEILING_COLOUR = "#555555"
 SEQUENTIAL = "Cividis"
 SMALLEST_SCALE = 0.1  # scores that are all near zero are not stretched into a pattern
+
+
+class PanelLike(Protocol):
+    """What the page asks of a panel, whatever draws it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def height_px(self) -> int: ...
+    @property
+    def min_width_px(self) -> int: ...
+    def to_json(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +61,7 @@ class Panel:
 
     def to_json(self) -> str:
         """Compact JSON that is safe inside a script element; NaN becomes null, floats keep 5 decimals."""
-        contents = {"data": self.traces, "layout": self.layout}
-        text = json.dumps(_plain(contents), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-        return text.replace("<", "\\u003c")
+        return script_json(_plain({"data": self.traces, "layout": self.layout}))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +82,27 @@ class Figure:
     kind : which caption of ``text/captions.yaml`` it takes
     values : what the caption's placeholders stand for
     column_px : panels get a column at least this wide where the screen has room; 0 leaves it to their own widths
+    shared : id → JSON that the page holds once for all panels that name it
     """
 
     id: str
     kind: str
-    panels: list[Panel]
+    panels: Sequence[PanelLike]
     values: dict[str, str] = dataclasses.field(default_factory=dict)
     legend: list[LegendEntry] = dataclasses.field(default_factory=list)
     column_px: int = 0
+    shared: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def slug(title: str) -> str:
+    """A title as a part of an id."""
+    return "".join(c if c.isalnum() else "-" for c in title.lower())
+
+
+def script_json(contents: Any) -> str:
+    """Compact JSON that is safe inside a script element."""
+    text = json.dumps(contents, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return text.replace("<", "\\u003c")
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from pipeline.report.figure import (
     LegendEntry,
     Panel,
     colours_of,
+    slug,
     translucent,
 )
 from pipeline.report.figures_profile import (
@@ -23,7 +24,6 @@ from pipeline.report.figures_profile import (
     profile_line,
     profile_panel,
     profile_range,
-    slug,
 )
 from pipeline.report.views import View
 

@@ -20,6 +20,7 @@ from pipeline.report.figure import (
     colours_of,
     layout,
     score_range,
+    slug,
     translucent,
 )
 from pipeline.report.views import View
@@ -156,10 +157,6 @@ def _pathway_marks(rows: pd.DataFrame, layers: list[str]) -> tuple[dict[str, Any
     line = {"color": "#ffffff", "width": 5}
     lines = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line} for y in edges]
     return {"tickvals": layers, "ticktext": labels}, lines
-
-
-def slug(title: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in title.lower())
 
 
 def profiles(view: View) -> Figure | None:

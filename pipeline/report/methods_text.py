@@ -90,13 +90,16 @@ class Citations:
         return [self._known[key]["full"] for key in self._used]
 
 
-def methods_text(study: StudyFacts, contents: dict[str, ScoresContents], summary: pd.DataFrame) -> Methods:
+def methods_text(
+    study: StudyFacts, contents: dict[str, ScoresContents], summary: pd.DataFrame, *, maps_of_cortex: bool = False
+) -> Methods:
     """Write the methods of a study.
 
     Parameters
     ----------
     contents : analysis → what its scores files say of the split
     summary : the map's summary table, for kinds of ceilings and units of intervals
+    maps_of_cortex : whether parcels or vertices were scored one by one and drawn on the cortex
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -115,6 +118,7 @@ def methods_text(study: StudyFacts, contents: dict[str, ScoresContents], summary
         draws=draws,
         units=listed(list(dict.fromkeys(units)), last="or"),
         version=__version__,
+        maps_of_cortex=maps_of_cortex,
         several_pathways=any(model.pathways for analysis in study.analyses for model in analysis.models),
         uses_torch=any(model.role != BASELINE for analysis in study.analyses for model in analysis.models),
     )

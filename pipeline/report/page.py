@@ -10,11 +10,15 @@ import yaml
 
 from pipeline import __version__
 from pipeline.report.behaviour import BehaviourTable
-from pipeline.report.comparisons import PlantedTable, contrast_findings, order_findings, planted_table
+from pipeline.report.comparisons import PlantedTable, contrast_findings, order_findings, planted_table, rank_findings
+from pipeline.report.cortex import VIEWS
+from pipeline.report.dataset_text import left_out_in_words, prepared_in_words, warnings_of
 from pipeline.report.depth_table import DepthGroup, depth_groups
 from pipeline.report.facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, StudyFacts
 from pipeline.report.figure import Figure, LegendEntry
+from pipeline.report.figures_cortex import PICTURES, ColourBar, CortexPanel
 from pipeline.report.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
+from pipeline.report.languages import LanguageSection
 from pipeline.report.methods_text import TEMPLATES, TEXT, Methods
 from pipeline.report.provenance import Download, StageTime
 from pipeline.report.scores_read import ScoresContents
@@ -39,18 +43,29 @@ INDICES = (
 )
 
 
+RESYNTHESISED = "Stimuli resynthesised by eSpeak NG from word timings."
+
+
 @dataclasses.dataclass(frozen=True)
 class PagePanel:
+    """A panel; one with a colour bar is a map of the cortex, any other a plot."""
+
     id: str
     title: str
     json: str
     height_px: int
     min_width_px: int
+    bar: ColourBar | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class PageFigure:
-    """A numbered figure with its caption in words."""
+    """A numbered figure with its caption in words.
+
+    Parameters
+    ----------
+    warning : what must be known of all that was made from these stimuli; stands over the panels and in the caption
+    """
 
     id: str
     number: int
@@ -60,6 +75,7 @@ class PageFigure:
     panels: list[PagePanel]
     legend: list[LegendEntry]
     column_px: int
+    warning: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +105,7 @@ class Part:
     split : how samples were divided, in words
     behaviour : what running and pupil explain of the responses
     left_out : how many single subjects are not told, and where they are
+    languages : the language design, metric by metric
     """
 
     analysis: AnalysisFacts
@@ -97,6 +114,7 @@ class Part:
     split: str
     behaviour: BehaviourTable | None
     left_out: str
+    languages: list[LanguageSection] = dataclasses.field(default_factory=list)
 
 
 def notices(study: StudyFacts) -> list[str]:
@@ -118,6 +136,14 @@ def notices(study: StudyFacts) -> list[str]:
                 f"In {listed(rolled)}, whose blocks of time were rolled, neighbouring blocks stay alike: the agreement "
                 "that is left is what slowness alone explains, and need not be zero."
             )
+    found += [
+        f"{RESYNTHESISED} What models were given in {listed(names)} is not the sound that listeners heard."
+        for names in [[one.name for one in study.analyses if one.dataset.resynthesised]]
+        if names
+    ]
+    doubted = [one.name for one in study.analyses if warnings_of(one.dataset)]
+    if doubted:
+        found.append(f"The clocks of {listed(doubted)} may be off: see the warnings under Data.")
     return found
 
 
@@ -131,7 +157,7 @@ def page_view(study: StudyFacts, view: View) -> PageView:
             for model in view.networks
             for pathway in ("", *view.pathways_of(model))
         ],
-        comparisons=[*contrast_findings(view), *order_findings(view)],
+        comparisons=[*contrast_findings(view), *rank_findings(view), *order_findings(view)],
         planted=planted,
         streams=stream_section(view),
         depths=[] if planted and view.networks == [view.analysis.planted_model] else depth_groups(view),
@@ -140,16 +166,21 @@ def page_view(study: StudyFacts, view: View) -> PageView:
 
 
 class Captions:
-    """Numbers figures and writes their captions from ``text/captions.yaml``."""
+    """Numbers figures and writes their captions from ``text/captions.yaml``.
+
+    Every figure of the page passes here. ``shared`` collects what the page holds once for several panels: id → JSON.
+    """
 
     def __init__(self, study: StudyFacts) -> None:
         self._texts: dict[str, dict[str, str]] = yaml.safe_load((TEXT / "captions.yaml").read_text(encoding="utf-8"))
         self._study = study
         self._number = 0
+        self.shared: dict[str, str] = {}
 
     def page_figure(self, figure: Figure, view: View) -> PageFigure:
         """Give a figure its number and caption; ``view`` says what the intervals are."""
         self._number += 1
+        self.shared |= figure.shared
         texts = self._texts[figure.kind]
         units = ci_units(view.summary["ci_unit"], view.metric)
         stem = self._study.map_path.removesuffix(".nc")
@@ -161,6 +192,8 @@ class Captions:
             "map": f"{stem}.csv",
             "summary": f"{stem}-summary.csv",
             "contrasts": f"{stem}-contrasts.csv",
+            "units_file": f"{stem}-units.csv",
+            "surface_file": f"{stem}-surface.csv",
             **figure.values,
         }
         return PageFigure(
@@ -170,11 +203,19 @@ class Captions:
             text=texts["text"].format(**values),
             files=texts["files"].format(**values),
             panels=[
-                PagePanel(element_id(one.id), one.title, one.to_json(), one.height_px, one.min_width_px)
+                PagePanel(
+                    element_id(one.id),
+                    one.title,
+                    one.to_json(),
+                    one.height_px,
+                    one.min_width_px,
+                    one.bar if isinstance(one, CortexPanel) else None,
+                )
                 for one in figure.panels
             ],
             legend=figure.legend,
             column_px=max([figure.column_px, *(panel.min_width_px for panel in figure.panels)]),
+            warning=RESYNTHESISED if view.analysis.dataset.resynthesised else "",
         )
 
 
@@ -288,6 +329,7 @@ class PageContents:
     versions: list[tuple[str, str]]
     times: list[StageTime]
     downloads: list[Download]
+    shared: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def render(contents: PageContents) -> str:
@@ -297,6 +339,7 @@ def render(contents: PageContents) -> str:
 
     environment = Environment(undefined=StrictUndefined, autoescape=True)
     environment.filters |= {"duration": duration, "file_size": file_size, "analysis_title": analysis_title}
+    environment.filters |= {"left_out": left_out_in_words, "warnings": warnings_of, "recorded": prepared_in_words}
     study = contents.study
     datasets = {part.analysis.dataset.receipt_path: part.analysis.dataset for part in contents.parts}
     return environment.from_string(_template("page.html.j2")).render(
@@ -313,8 +356,12 @@ def render(contents: PageContents) -> str:
         downloads=contents.downloads,
         version=__version__,
         indices=INDICES,
+        resynthesised=RESYNTHESISED,
         style=_template("style.css"),
         script=_template("page.js"),
+        shared=contents.shared,
+        cortex_script=_template("cortex.js") if PICTURES in contents.shared else "",
+        cortex_views=[f"{hemisphere} {side}" for hemisphere, side in VIEWS],
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
 

@@ -37,11 +37,13 @@ PACKAGES = (
 )
 PLAIN_UP_TO_BYTES = 200_000
 COMPRESSED_UP_TO_BYTES = 1_000_000
+CORTEX_UP_TO_BYTES = 400_000  # the page holds these numbers already, to be hovered
 TITLES = {
     "row": "Every layer and region",
     "summary": "One line per region and model",
     "contrast": "Contrasts and depth order",
 }
+OF_THE_CORTEX = {"unit": "Every parcel or vertex", "surface": "Which unit each vertex of the cortex shows"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Download:
 
     Parameters
     ----------
-    uri : ``data:`` address with the file's bytes
+    uri : ``data:`` address with the file's bytes; empty for a file that is too large for the page
     note : what was left out, or that it is compressed
     """
 
@@ -142,14 +144,17 @@ def _wall_s(path: Path) -> float | None:
 
 
 def downloads(map_path: Path, tables: dict[str, pd.DataFrame]) -> list[Download]:
-    """The map's tables of regions inside the page; large ones compressed, very large ones without single subjects.
+    """The map's tables inside the page, those of the cortex only if they hold anything.
+
+    Large ones are compressed; very large ones are without single subjects, or left out if that does not help.
 
     Raises
     ------
     BrokenArtifact
         A CSV file beside the map is missing.
     """
-    return [_download(csv_path(map_path, table), title, tables[table]) for table, title in TITLES.items()]
+    titles = TITLES | {table: title for table, title in OF_THE_CORTEX.items() if len(tables[table])}
+    return [_download(csv_path(map_path, table), title, tables[table]) for table, title in titles.items()]
 
 
 def _download(path: Path, title: str, table: pd.DataFrame) -> Download:
@@ -159,11 +164,13 @@ def _download(path: Path, title: str, table: pd.DataFrame) -> Download:
     if len(contents) <= PLAIN_UP_TO_BYTES:
         return Download(title, path.name, _uri("text/csv", contents), len(contents), "")
     packed, note = gzip.compress(contents, mtime=0), "compressed with gzip"
-    if len(packed) > COMPRESSED_UP_TO_BYTES:
+    if len(packed) > COMPRESSED_UP_TO_BYTES and "subject" in table:
         text = io.StringIO()
         table[table["subject"].isin([ALL, MEAN])].to_csv(text, index=False)
         packed = gzip.compress(text.getvalue().encode(), mtime=0)
         note = f"compressed with gzip; averages only, single subjects are in {path}"
+    if title in OF_THE_CORTEX.values() and len(packed) > CORTEX_UP_TO_BYTES:
+        return Download(title, path.name, "", len(contents), f"too large for this page, see {path}")
     return Download(title, f"{path.name}.gz", _uri("application/gzip", packed), len(packed), note)
 
 

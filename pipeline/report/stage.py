@@ -13,12 +13,16 @@ from pipeline.errors import BrokenArtifact
 from pipeline.report.behaviour import behaviour_table
 from pipeline.report.facts import NETWORK, AnalysisFacts, StudyFacts, study_facts, with_layers
 from pipeline.report.figure import Figure
+from pipeline.report.figures_cortex import cortex_maps
 from pipeline.report.figures_depth import depth_plot, order_plot
+from pipeline.report.figures_gradient import gradient_plot
+from pipeline.report.figures_languages import language_figures
 from pipeline.report.figures_models import contrast_plot, models_side_by_side, subject_spread
 from pipeline.report.figures_pathways import pathway_profiles
 from pipeline.report.figures_profile import compartment_map, heat_maps, profiles
 from pipeline.report.figures_scores import score_figures
 from pipeline.report.figures_streams import stream_plot
+from pipeline.report.languages import LanguageView, language_section, language_views
 from pipeline.report.methods_text import methods_text
 from pipeline.report.page import Captions, PageContents, Part, page_view, render, split_in_words
 from pipeline.report.provenance import Download, StageTime, downloads, stage_times, versions
@@ -34,11 +38,13 @@ VIEW_FIGURES: tuple[Callable[[View], Figure | None], ...] = (
     profiles,
     pathway_profiles,
     depth_plot,
+    gradient_plot,
     order_plot,
     models_side_by_side,
     contrast_plot,
     stream_plot,
     subject_spread,
+    cortex_maps,
 )
 
 
@@ -101,20 +107,23 @@ def build_page(
                 "make it with: snakemake map --forcerun map_study"
             )
         not_told = left_out(tables, analysis.name, facts.map_path)
-        parts.append(_part(facts, analysis, own, contents[analysis.name], captions, not_told))
-    methods = methods_text(facts, contents, tables["summary"])
-    return render(PageContents(facts, views, parts, methods, versions(), times, files))
+        languages = language_views(analysis, own, tables)
+        parts.append(_part(facts, analysis, own, languages, contents[analysis.name], captions, not_told))
+    methods = methods_text(facts, contents, tables["summary"], maps_of_cortex=len(tables["unit"]) > 0)
+    return render(PageContents(facts, views, parts, methods, versions(), times, files, captions.shared))
 
 
 def _part(
     facts: StudyFacts,
     analysis: AnalysisFacts,
     views: list[View],
+    languages: list[LanguageView],
     contents: ScoresContents,
     captions: Captions,
     not_told: str,
 ) -> Part:
     figures = [(make(view), view) for view in views for make in VIEW_FIGURES]
+    figures += [(figure, views[0]) for one in languages for figure in language_figures(one, facts.percent)]
     figures += [(figure, views[0]) for figure in score_figures(analysis, contents)]
     return Part(
         analysis=analysis,
@@ -123,4 +132,5 @@ def _part(
         split=split_in_words(analysis, contents),
         behaviour=behaviour_table(analysis, contents.shares),
         left_out=not_told,
+        languages=[language_section(one) for one in languages],
     )

@@ -14,6 +14,7 @@ from pipeline.inference.pathways import WHOLE, in_order, pathways_of
 from pipeline.inference.region_order import OrderName
 from pipeline.inference.streams import StreamName
 from pipeline.inference.twin_names import twin_of
+from pipeline.report.contrast_names import LanguageName, RankName
 from pipeline.report.facts import BASELINE, NETWORK, TWIN, WITHIN_CATEGORY, AnalysisFacts, StudyFacts
 from pipeline.report.wording import counted
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ALL, MEAN = "all", "mean"
 MOST_SINGLE_SUBJECTS = 4
+OF_REGIONS = ("row", "summary", "contrast")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,11 @@ class View:
     pathways : summary within each pathway of the networks that have several
     compartments : rows of the single compartments, empty where regions have no more than one
     subjects, subject_contrasts : summary and contrasts of the single subjects behind an average, whole regions
+    ranks : how well the depths of best layers follow the order of the regions, with ``pathway``
+    units : scores of parcels or vertices; empty where the recordings do not lie on a surface
+    surface : which unit each vertex of the cortex shows
+    several_groups : whether other groups of subjects have the same kind of average
+    highest_unit : the highest of the units' scores in any group of listeners, so that all share a scale
     """
 
     analysis: AnalysisFacts
@@ -53,6 +60,11 @@ class View:
     compartments: pd.DataFrame
     subjects: pd.DataFrame
     subject_contrasts: pd.DataFrame
+    ranks: pd.DataFrame
+    units: pd.DataFrame
+    surface: pd.DataFrame
+    several_groups: bool = False
+    highest_unit: float = 0.0
 
     @property
     def id(self) -> str:
@@ -69,6 +81,11 @@ class View:
 
     @property
     def subject_in_words(self) -> str:
+        """Whose scores or responses; with the group's name where there are several."""
+        return f"group {self.group}: {self._who}" if self.several_groups else self._who
+
+    @property
+    def _who(self) -> str:
         if self.subject == ALL:
             fewest = int(self.summary["n_subjects"].min())
             if fewest < self.n_subjects:
@@ -139,17 +156,19 @@ class View:
 
 def make_views(facts: StudyFacts, tables: dict[str, pd.DataFrame]) -> list[View]:
     """All views of a study, in the order of its analyses: ``all`` before ``mean`` before single subjects."""
-    labelled = {name: _labelled(tables[name]) for name in ("row", "summary", "contrast")}
+    labelled = {name: labelled_by_place(tables[name]) for name in OF_REGIONS} | {"unit": tables["unit"]}
     views = []
     for analysis in facts.analyses:
         own = {name: table[table["analysis"] == analysis.name] for name, table in labelled.items()}
+        surface = tables["surface"][tables["surface"]["analysis"] == analysis.name]
         for metric_name in dict.fromkeys(own["summary"]["metric"]):
             parts = {name: table[table["metric"] == metric_name] for name, table in own.items()}
-            views += [_view(analysis, metric_name, *where, parts) for where in _shown(parts["summary"])]
+            views += [_view(analysis, metric_name, *where, parts, surface) for where in _shown(parts["summary"])]
     return views
 
 
-def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+def labelled_by_place(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of regions with ``place``, the role of models, and what the names of contrasts say."""
     compartment = table["compartment"].astype(str)
     whole = compartment.isin(["", ALL])
     region = table["region"].astype(str)
@@ -163,7 +182,11 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
         names = [OrderName.read(str(name)) for name in table["contrast"]]
         labelled["is_order"] = [name is not None for name in names]
         labelled["pair"] = [name.pair if name else "" for name in names]
-        labelled["pathway"] = [name.pathway if name else "" for name in names]
+        ranks = [RankName.read(str(name)) for name in table["contrast"]]
+        labelled["is_rank"] = [name is not None for name in ranks]
+        both = [name or rank for name, rank in zip(names, ranks, strict=True)]
+        labelled["pathway"] = [name.pathway if name else "" for name in both]
+        labelled["is_language"] = [LanguageName.read(str(name)) is not None for name in table["contrast"]]
         streams = [StreamName.read(str(name)) for name in table["contrast"]]
         labelled["is_stream"] = [name is not None for name in streams]
         for part in ("assignment", "first", "second"):
@@ -202,11 +225,18 @@ def left_out(tables: dict[str, pd.DataFrame], analysis: str, map_path: str) -> s
     return f"Not told one by one: the {counted(n, 'subject')} behind the averages; see {where}." if n else ""
 
 
-def _view(analysis: AnalysisFacts, metric_name: str, group: str, subject: str, parts: dict[str, pd.DataFrame]) -> View:
+def _view(
+    analysis: AnalysisFacts,
+    metric_name: str,
+    group: str,
+    subject: str,
+    parts: dict[str, pd.DataFrame],
+    surface: pd.DataFrame,
+) -> View:
     here = {name: t[(t["group"] == group) & (t["subject"] == subject)] for name, t in parts.items()}
     several = bool((here["summary"]["compartment"] == ALL).any())
-    whole = {name: t[t["compartment"] == ALL] if several else t for name, t in here.items()}
-    is_order, is_stream = (whole["contrast"][name].astype(bool) for name in ("is_order", "is_stream"))
+    whole = {name: here[name][here[name]["compartment"] == ALL] if several else here[name] for name in OF_REGIONS}
+    is_order, is_stream, is_rank = (whole["contrast"][f"is_{one}"].astype(bool) for one in ("order", "stream", "rank"))
     in_pathway = _in_pathway(whole["summary"])
     return View(
         analysis=analysis,
@@ -216,12 +246,17 @@ def _view(analysis: AnalysisFacts, metric_name: str, group: str, subject: str, p
         rows=whole["row"],
         summary=whole["summary"][~in_pathway],
         pathways=whole["summary"][in_pathway],
-        contrasts=whole["contrast"][~is_order & ~is_stream],
+        contrasts=whole["contrast"][_is_plain(whole["contrast"])],
         order=whole["contrast"][is_order],
         streams=whole["contrast"][is_stream],
         compartments=here["row"][here["row"]["compartment"] != ALL] if several else here["row"].iloc[:0],
         subjects=_single_subjects(parts["summary"], subject, several),
         subject_contrasts=_single_subjects(parts["contrast"], subject, several),
+        ranks=whole["contrast"][is_rank],
+        units=here["unit"],
+        surface=surface,
+        several_groups=parts["summary"].loc[parts["summary"]["subject"] == subject, "group"].nunique() > 1,
+        highest_unit=_highest(parts["unit"], subject),
     )
 
 
@@ -231,8 +266,19 @@ def _single_subjects(table: pd.DataFrame, subject: str, several: bool) -> pd.Dat
     single = table[~table["subject"].isin([ALL, MEAN])]
     single = single[single["compartment"] == ALL] if several else single
     if "contrast" in single:
-        return single[~single["is_order"].astype(bool) & ~single["is_stream"].astype(bool)]
+        return single[_is_plain(single)]
     return single[~_in_pathway(single)]
+
+
+def _highest(units: pd.DataFrame, subject: str) -> float:
+    scores = units.loc[units["subject"] == subject, "score"].dropna()
+    return float(scores.max()) if len(scores) else 0.0
+
+
+def _is_plain(contrasts: pd.DataFrame) -> pd.Series:
+    """Which contrasts are the study's own: model minus reference in a region."""
+    kinds = ("order", "stream", "rank", "language")
+    return ~contrasts[[f"is_{kind}" for kind in kinds]].astype(bool).any(axis=1)
 
 
 def _in_pathway(summary: pd.DataFrame) -> pd.Series:

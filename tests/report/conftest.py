@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.scores import write_scores
+from tests.report.synthetic_cortex import trilingual
 from tests.report.synthetic_models import STREAMS, Analysis
 from tests.report.synthetic_scores import encoding_scores
 from tests.report.synthetic_study import synthesise
@@ -105,3 +106,9 @@ def movies(tmp_path_factory):
     nuisance = ("running_speed", "pupil_area")
     cells = Analysis("cells", VIS_PEAKS, 3, mice[:3], nuisance=nuisance, seed=8, **common)
     return synthesise(tmp_path_factory.mktemp("movies"), "movies", [similarity, cells])
+
+
+@pytest.fixture(scope="session")
+def cortex(listeners):
+    """Three groups of listeners, three networks, 150 parcels, and a language design; stimuli resynthesised."""
+    return trilingual(listeners, resynthesised=True)

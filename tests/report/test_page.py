@@ -18,7 +18,7 @@ from pipeline.report.provenance import TITLES, StageTime, downloads
 from pipeline.report.scores_read import Reference
 from pipeline.report.stage import build_page
 
-STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies"]
+STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies", "cortex"]
 MOST_BYTES = 10_000_000
 
 

@@ -1,14 +1,21 @@
 """The page in headless Chromium: every figure draws, the console is clean, nothing is fetched, phones and paper fit."""
 
 import base64
+import json
 import re
 import shutil
 import time
 
+import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
+
+from pipeline.report.cortex import cortex_pictures
+from pipeline.report.figures_cortex import cortex_maps
+from tests.report.test_cortex import N_VERTICES, decoded
 
 pytestmark = pytest.mark.browser
-STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies"]
+STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies", "cortex"]
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --window-size=1280,900"
@@ -19,6 +26,24 @@ EMPTY = """
 return Array.from(document.querySelectorAll('.plot')).filter(function (plot) {
   return !plot.querySelector('.scatterlayer .trace path, .heatmaplayer image, .barlayer path');
 }).map(function (plot) { return plot.id; });
+"""
+
+
+BLANK_MAPS = """
+return Array.from(document.querySelectorAll('.cortex canvas')).filter(function (canvas) {
+  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  let painted = 0;
+  for (let i = 3; i < pixels.length; i += 4) { painted += pixels[i] === 255; }
+  return painted < pixels.length / 8;
+}).length;
+"""
+# a pixel of a picture: where it is on the screen, and its colour
+PLACE_OF = """
+const canvas = document.querySelector('#' + CSS.escape(arguments[0]) + ' canvas[data-view="' + arguments[1] + '"]');
+canvas.scrollIntoView({block: 'center'});
+const box = canvas.getBoundingClientRect();
+return [box.left + arguments[2] / canvas.width * box.width, box.top + arguments[3] / canvas.height * box.height,
+        Array.from(canvas.getContext('2d').getImageData(arguments[2], arguments[3], 1, 1).data)];
 """
 
 
@@ -89,6 +114,60 @@ def test_numbers_appear_on_hovering(simulated, browser, show):
     shown = browser.execute_script("return document.querySelector('[id$=\"-heat-net\"] .hoverlayer').textContent")
     assert "VISp, block4" in shown
     assert re.search(r"score [−-]?0\.\d", shown)
+
+
+def place_of(unit, painting):
+    """A pixel (column, row) of the first picture in the middle of a unit, and the vertex seen there."""
+    pictures = json.loads(cortex_pictures())
+    first = pictures["views"][0]
+    seen = np.repeat(decoded(first["vertex"], "<u2"), decoded(first["length"], "u1"))
+    shown = np.append(decoded(painting["unit"], "<u2"), 65_535)[np.minimum(seen, 2 * N_VERTICES)]
+    own = (shown == painting["names"].index(unit)).reshape(pictures["height"], pictures["width"])
+    row, column = np.unravel_index(distance_transform_edt(own).argmax(), own.shape)
+    return int(column), int(row), int(seen.reshape(own.shape)[row, column])
+
+
+def test_maps_are_painted_and_a_vertex_tells_its_numbers(cortex, browser, show):
+    show(cortex.page(), 1280)
+    assert browser.execute_script("return document.querySelectorAll('.cortex canvas').length") == 3 * 11 * 4
+    assert browser.execute_script(BLANK_MAPS) == 0
+    view = next(one for one in cortex.views if one.group == "FR")
+    figure = cortex_maps(view)
+    painting = json.loads(figure.shared[f"{view.id}-cortex-painting"])
+    layers, scores, levels = (panel for panel in figure.panels if ": " in panel.title and "net-zh" in panel.title)
+    table = view.units[(view.units["model"] == "net-zh") & (view.units["hemisphere"] == "left")].set_index("unit")
+    best, worst = table["score"].idxmax(), table.loc[table["best_layer"] == "block5", "score"].idxmax()
+    for unit in (best, worst):
+        row = table.loc[unit]
+        column, line, vertex = place_of(unit, painting)
+        for panel in (layers, scores, levels):
+            x, y, pixel = browser.execute_script(PLACE_OF, panel.id, 0, column, line)
+            browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x, "y": y})
+            shown = browser.execute_script("return document.querySelector('.cortex-tip').textContent").replace("−", "-")
+            assert shown.splitlines() == [
+                f"{unit}, vertex {vertex}",
+                f"{row['region']}, left hemisphere",
+                f"r = {row['score']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]",
+                f"best layer {row['best_layer']} (depth {row['best_layer_depth']:.2f})",
+                "q = 0.0004",
+            ]
+            assert pixel[3] == 255
+        # the layer's colour, darkened by the light alone
+        number = int(row["best_layer"].removeprefix("block"))
+        colour = [int(layers.colours[number][i : i + 2], 16) for i in (1, 3, 5)]
+        pixel = browser.execute_script(PLACE_OF, layers.id, 0, column, line)[2]
+        shade = max(pixel[:3]) / max(colour)
+        assert 0.5 < shade <= 1
+        assert pixel[:3] == pytest.approx([shade * part for part in colour], abs=2.5)
+
+
+def test_beside_the_brain_nothing_is_told(cortex, browser, show):
+    show(cortex.page(), 1280)
+    panel = cortex_maps(cortex.views[0]).panels[0]
+    x, y, pixel = browser.execute_script(PLACE_OF, panel.id, 0, 3, 3)
+    assert pixel[3] == 0
+    browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x, "y": y})
+    assert browser.execute_script("return document.querySelector('.cortex-tip').hidden")
 
 
 def test_the_policy_of_the_page_forbids_the_network(simulated, browser, show):

@@ -10,9 +10,10 @@ from pipeline.artifacts.scores import write_scores
 from pipeline.inference import geometry_batches
 from pipeline.recordings.allen.neuropixels_options import AllenNeuropixelsOptions
 from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+from pipeline.recordings.bold.onset_check import _sentence as onset_sentence
 from pipeline.report import methods_text as methods_module
 from pipeline.report.behaviour import behaviour_table
-from pipeline.report.dataset_text import recorded_in_words
+from pipeline.report.dataset_text import left_out_in_words, recorded_in_words, warnings_of
 from pipeline.report.methods_text import draws_in_words, methods_text
 from pipeline.report.page import split_in_words
 from pipeline.report.scores_read import Shares, read_contents
@@ -20,6 +21,7 @@ from pipeline.report.wording import NBSP
 from tests.inference_settings import Settings
 from tests.report.synthetic_models import Analysis, models_of
 from tests.report.synthetic_scores import coordinates
+from tests.report.test_page import words
 
 
 def paragraphs(study, **changes):
@@ -250,3 +252,64 @@ def test_shares_are_read_once_per_group(movies, tmp_path, write_synthetic_scores
     path = tmp_path / "analysis" / "g" / "net.nc"
     write_synthetic_scores(path, ("group",), {"VISp": 0.5}, MODEL)
     assert read_contents([path], ["net"]).shares == []
+
+
+BOLD_ATTRS = {
+    "slice_reference": ("a volume stands for the instant 0.5 TR after its start",),
+    "clocks": ("all 49 listeners have one clock",),
+    "confounds": ("motion_24",),
+    "onset_check": (
+        onset_sentence("section 1", 0.21, 0.1, 0.22, 0.04, warns=False),
+        onset_sentence("section 2", 0.05, 3.0, 0.31, 0.04, warns=True),
+    ),
+    "left_out": ("sub-EN058: by the study", "2 scans left out by the authors"),
+}
+
+
+def with_dataset(study, **changes):
+    analysis = study.facts.analyses[0]
+    analysis = dataclasses.replace(analysis, dataset=dataclasses.replace(analysis.dataset, **changes))
+    return dataclasses.replace(study, facts=dataclasses.replace(study.facts, analyses=(analysis,)))
+
+
+def test_what_bold_recordings_say_of_themselves_is_under_data_and_in_the_methods(listeners):
+    text = words(with_dataset(listeners, prepared=BOLD_ATTRS, excluded="s33: constant").page())
+    data = text.partition("What was run")[2].partition("Preprocessing")[0]
+    methods = text.partition("Methods, ready to paste")[2]
+    for part in (data, methods):
+        assert (
+            "A volume stands for the instant 0.5 TR after its start. Clocks: all 49 listeners have one clock." in part
+        )
+        assert "Start of the sound: section 1: loudness and auditory cortex correlate at r = 0.21" in part
+        assert "Confounds regressed out: motion_24." in part
+    assert "Left out: s33: constant." in data
+    assert "Not in the recordings: sub-EN058: by the study; 2 scans left out by the authors." in data
+
+
+def test_a_doubtful_start_of_the_sound_is_said_first_and_under_data(listeners):
+    text = words(with_dataset(listeners, prepared=BOLD_ATTRS).page())
+    assert text.startswith("The clocks of story may be off: see the warnings under Data.")
+    warning = "Section 2: loudness and auditory cortex correlate at r = 0.05 with the configured start, and at 0.31"
+    assert text.partition("What was run")[2].count(warning) == 1
+    unwarned = {**BOLD_ATTRS, "onset_check": BOLD_ATTRS["onset_check"][:1]}
+    assert "may be off" not in words(with_dataset(listeners, prepared=unwarned).page())
+
+
+def test_recordings_that_say_nothing_add_nothing(listeners):
+    dataset = listeners.facts.analyses[0].dataset
+    assert warnings_of(dataset) == []
+    assert left_out_in_words(dataset) == recorded_in_words(dataset) == ""
+
+
+def test_of_many_different_values_only_some_are_told(listeners):
+    values = tuple(f"{n} cells outside" for n in range(40))
+    dataset = dataclasses.replace(listeners.facts.analyses[0].dataset, prepared={"left_out": values})
+    told = left_out_in_words(dataset)
+    assert told == "0 cells outside; 1 cells outside; 2 cells outside; and 37 more, as the recordings say"
+
+
+def test_resynthesised_stimuli_are_said_first_and_in_the_methods(listeners):
+    text = words(with_dataset(listeners, resynthesised=True).page())
+    said = "Stimuli resynthesised by eSpeak NG from word timings. What models were given in story is not the sound"
+    assert text.startswith(said)
+    assert "Stimuli were resynthesised by eSpeak NG from word timings." in text.partition("Methods, ready")[2]

@@ -32,7 +32,9 @@
     Promise.all(drawn).then(function () { if (waiting.length) { setTimeout(drawSome, 0); } else { finish(); } });
   }
 
-  function finish() { document.documentElement.dataset.drawn = "all"; }
+  function finish() {
+    return Promise.resolve(window.cortexPainted).then(function () { document.documentElement.dataset.drawn = "all"; });
+  }
 
   window.addEventListener("beforeprint", drawAll);
   if (waiting.length) { drawSome(); } else { finish(); }

@@ -1,0 +1,160 @@
+"""The language design: effects and cells are the map's, and every statement stands under its effect."""
+
+import dataclasses
+
+import pytest
+
+from pipeline.report.comparisons import rank_findings
+from pipeline.report.contrast_names import LanguageName, RankName
+from pipeline.report.figures_gradient import gradient_plot
+from pipeline.report.figures_languages import MEAN_OF_REGIONS, language_figures
+from pipeline.report.figures_models import contrast_plot
+from pipeline.report.languages import language_section, language_views
+from pipeline.report.wording import NBSP
+from tests.report.synthetic_cortex import CAUTION, EFFECTS, LISTENERS, MODELS
+from tests.report.test_page import words
+
+
+@pytest.fixture(scope="module")
+def design(cortex):
+    found = language_views(cortex.facts.analyses[0], cortex.views, cortex.tables)
+    assert len(found) == 1
+    return found[0]
+
+
+def test_effects_are_the_maps_rows(cortex, design):
+    table = cortex.tables["contrast"]
+    figure = language_figures(design, "95 %")[0]
+    assert [panel.title for panel in figure.panels] == [EFFECTS[0], EFFECTS[2], f"{EFFECTS[0]}, group by group"]
+    for panel, name in zip(figure.panels, (EFFECTS[0], EFFECTS[2], EFFECTS[1]), strict=True):
+        own = table[table["contrast"] == name]
+        trace = panel.traces[0]
+        assert trace["y"] == list(own["difference"])
+        assert [one[:2] for one in trace["customdata"]] == own[["ci_low", "ci_high"]].to_numpy().tolist()
+        above = [high - value for high, value in zip(own["ci_high"], own["difference"], strict=True)]
+        assert trace["error_y"]["array"] == pytest.approx(above)
+    assert figure.panels[0].traces[0]["marker"]["symbol"] == ["circle", "circle"]
+    assert figure.panels[1].traces[0]["marker"]["symbol"] == ["circle-open", "circle-open"]
+
+
+def test_cells_are_models_by_groups_with_native_ones_framed(cortex, design):
+    summary = cortex.tables["summary"].set_index(["model", "group", "region"])["best_layer_score"]
+    panels = language_figures(design, "95 %")[1].panels
+    assert [panel.title for panel in panels] == [MEAN_OF_REGIONS, "LATL", "LIFG"]
+    rows, columns = list(MODELS)[::-1], list(LISTENERS)
+    for panel in panels[1:]:
+        for i, model in enumerate(rows):
+            for j, group in enumerate(columns):
+                assert panel.traces[0]["z"][i][j] == summary[model, group, panel.title]
+    mean = panels[0].traces[0]["z"][0][0]
+    assert mean == pytest.approx((summary["net-zh", "EN", "LATL"] + summary["net-zh", "EN", "LIFG"]) / 2)
+    framed = {(round(s["x0"] + 0.48), round(s["y0"] + 0.48)) for s in panels[0].layout["shapes"]}
+    assert framed == {(0, 2), (1, 1), (2, 0)}
+
+
+def test_every_statement_stands_under_its_effect(design):
+    section = language_section(design)
+    assert section.header == [EFFECTS[0], EFFECTS[2], EFFECTS[1]]
+    assert [place for place, _ in section.rows] == ["LATL", "LIFG"]
+    assert section.rows[0][1][0] == f"+0.08 [0.05,{NBSP}0.11]"
+    for one in section.statements:
+        assert CAUTION in one.text
+    assert "above zero in 2 of 2 regions" in section.findings[0].text
+    assert "above zero in no region" in section.findings[1].text
+    assert "EN en, FR fr and CN zh" in section.design
+
+
+def test_statements_that_differ_name_their_regions(design):
+    effects = design.effects.copy()
+    here = (effects["contrast"] == EFFECTS[0]) & (effects["place"] == "LIFG")
+    effects.loc[here, "statement"] = "not separable from a match of the acoustic domain"
+    text = language_section(dataclasses.replace(design, effects=effects)).statements[0].text
+    assert text.startswith("LATL: design of 3 models")
+    assert text.endswith("LIFG: not separable from a match of the acoustic domain.")
+
+
+def test_the_section_stands_with_the_findings_and_not_among_plain_contrasts(cortex, listeners):
+    found = words(cortex.page()).partition("Numbers appear on hovering")[0]
+    assert "Language of listeners and models: encoding model (ridge)" in found
+    assert "Language of listeners and models" not in words(listeners.page())
+    for view in cortex.views:
+        names = [panel.title for panel in contrast_plot(view).panels]
+        assert not any(LanguageName.read(name) or RankName.read(name) for name in names)
+
+
+def test_methods_say_how_units_and_languages_were_tested(cortex, listeners):
+    methods = words(cortex.page()).partition("Methods, ready to paste")[2]
+    for said in (
+        "false discovery rate (Benjamini & Hochberg 1995)",
+        "Fischl B, Sereno MI",
+        "match of the acoustic domain",
+    ):
+        assert said in methods
+        assert said not in words(listeners.page())
+
+
+def test_a_study_without_languages_or_without_their_rows_has_no_section(cortex):
+    analysis = cortex.facts.analyses[0]
+    assert language_views(dataclasses.replace(analysis, languages=None), cortex.views, cortex.tables) == []
+    contrasts = cortex.tables["contrast"]
+    none = contrasts[~contrasts["contrast"].isin(EFFECTS)]
+    assert language_views(analysis, cortex.views, {**cortex.tables, "contrast": none}) == []
+
+
+def test_groups_are_named_where_there_are_several(cortex, listeners):
+    assert [one.subject_in_words for one in cortex.views] == [
+        f"group {group}: scores of 10 subjects averaged" for group in LISTENERS
+    ]
+    assert listeners.views[0].subject_in_words == "scores of 10 subjects averaged"
+
+
+def test_the_gradient_has_the_rank_correlation_beside_best_layers(cortex):
+    view = cortex.views[0]
+    figure = gradient_plot(view)
+    assert figure.panels[0].title.replace(NBSP, " ") == "net-en: ρ = 0.93 [0.73, 1.00]"
+    told, untold = figure.panels[0].traces
+    own = view.summary_of("net-en")
+    assert told["x"] == ["LATL", "LIFG"]
+    assert told["y"] == list(own["best_layer_depth"])
+    assert untold["x"] == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.73, 1.0, "best layers get reliably deeper"),
+        (-0.2, 1.0, "it cannot be told whether best layers get deeper"),
+        (-1.0, -0.3, "best layers get reliably shallower"),
+    ],
+)
+def test_the_gradient_in_words(cortex, low, high, said):
+    view = cortex.views[0]
+    view = dataclasses.replace(view, ranks=view.ranks.assign(ci_low=low, ci_high=high))
+    finding = rank_findings(view)[0]
+    assert finding.lead == "Depth along the order of regions, net-en:"
+    assert f"from LATL to LIFG, {said}" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("depth order: rank correlation of 8 regions", RankName(8)),
+        ("depth order in path1: rank correlation of 3 regions", RankName(3, "path1")),
+        ("depth order: A before B", None),
+    ],
+)
+def test_names_of_rank_correlations(name, expected):
+    assert RankName.read(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("native over non-native language", LanguageName("native over non-native language")),
+        ("native over non-native language: EN", LanguageName("native over non-native language", "EN")),
+        ("acoustic domain match", LanguageName("acoustic domain match")),
+        ("native over baseline", None),
+    ],
+)
+def test_names_of_language_contrasts(name, expected):
+    assert LanguageName.read(name) == expected
