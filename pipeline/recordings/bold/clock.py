@@ -44,12 +44,15 @@ class ScanClock:
     audio_start_s: float
     slice_reference: float
 
-    def ends_s(self) -> np.ndarray:
-        """(n_volumes,) ends of the volumes' bins on the audio clock, in s."""
+    def instants_s(self) -> np.ndarray:
+        """(n_volumes,) instants that the volumes stand for on the audio clock, in s."""
         import numpy as np
 
-        reference = self.slice_reference + 0.5
-        return (np.arange(self.n_volumes) + reference) * self.repetition_time_s - self.audio_start_s
+        return (np.arange(self.n_volumes) + self.slice_reference) * self.repetition_time_s - self.audio_start_s
+
+    def ends_s(self) -> np.ndarray:
+        """(n_volumes,) ends of the volumes' bins on the audio clock, in s."""
+        return self.instants_s() + self.repetition_time_s / 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,10 @@ class Grid:
 
     ends_s: np.ndarray
     interval_s: float
+
+    def instants_s(self) -> np.ndarray:
+        """(n_samples,) middles of the bins, at which volumes of any TR are read."""
+        return self.ends_s - self.interval_s / 2
 
 
 def common_grid(clocks: Sequence[ScanClock], start_s: float, stop_s: float) -> Grid:
@@ -87,8 +94,8 @@ def common_grid(clocks: Sequence[ScanClock], start_s: float, stop_s: float) -> G
     slack = SLACK * interval_s
     kept = (ends_s - interval_s >= start_s - slack) & (ends_s <= stop_s + slack)
     for clock in clocks:
-        theirs, near = clock.ends_s(), SAME_CLOCK * clock.repetition_time_s
-        kept &= (ends_s >= theirs[0] - near) & (ends_s <= theirs[-1] + near)
+        theirs, near = clock.instants_s(), SAME_CLOCK * clock.repetition_time_s
+        kept &= (chosen.instants_s() >= theirs[0] - near) & (chosen.instants_s() <= theirs[-1] + near)
     if kept.sum() < 2:
         raise SampleMismatch(
             f"{chosen.name} has {chosen.n_volumes} volumes of {interval_s:g} s, of which {int(kept.sum())} lie "
@@ -115,7 +122,7 @@ def _same_clock(one: ScanClock, other: ScanClock, length_s: float) -> bool:
     n_volumes = length_s / one.repetition_time_s
     if abs(one.repetition_time_s - other.repetition_time_s) * n_volumes > near:
         return False
-    apart = (float(one.ends_s()[0] - other.ends_s()[0])) / one.repetition_time_s
+    apart = float(one.instants_s()[0] - other.instants_s()[0]) / one.repetition_time_s
     return abs(apart - round(apart)) <= SAME_CLOCK
 
 
@@ -123,12 +130,11 @@ def samples_of(clock: ScanClock, grid: Grid) -> np.ndarray | None:
     """Numbers of the volumes that are the grid's samples; None where the clock differs from the grid's."""
     import numpy as np
 
-    ends_s = clock.ends_s()
-    nearest = np.clip(
-        np.round((grid.ends_s - ends_s[0]) / clock.repetition_time_s).astype(np.int64), 0, clock.n_volumes - 1
-    )
+    theirs, wanted = clock.instants_s(), grid.instants_s()
+    nearest = np.round((wanted - theirs[0]) / clock.repetition_time_s).astype(np.int64)
+    nearest = np.clip(nearest, 0, clock.n_volumes - 1)
     near = (SAME_CLOCK + SLACK) * clock.repetition_time_s
-    return nearest if np.abs(ends_s[nearest] - grid.ends_s).max() <= near else None
+    return nearest if np.abs(theirs[nearest] - wanted).max() <= near else None
 
 
 def bring_to_grid(values: np.ndarray, clock: ScanClock, grid: Grid) -> np.ndarray:
@@ -150,11 +156,11 @@ def bring_to_grid(values: np.ndarray, clock: ScanClock, grid: Grid) -> np.ndarra
         if np.array_equal(kept, np.arange(kept[0], kept[0] + kept.size)):
             return values[kept[0] : kept[0] + kept.size]
         return values[kept]
-    ends_s = clock.ends_s()
-    out = np.empty((grid.ends_s.size, values.shape[1]), values.dtype)
+    theirs, wanted = clock.instants_s(), grid.instants_s()
+    out = np.empty((wanted.size, values.shape[1]), values.dtype)
     for first in range(0, values.shape[1], COLUMNS_AT_ONCE):
         columns = slice(first, first + COLUMNS_AT_ONCE)
-        out[:, columns] = CubicSpline(ends_s, values[:, columns].astype(np.float64))(grid.ends_s)
+        out[:, columns] = CubicSpline(theirs, values[:, columns].astype(np.float64))(wanted)
     return out
 
 
@@ -165,9 +171,9 @@ def state_clocks(clocks: Sequence[ScanClock], grid: Grid) -> str:
     shifts = []
     for clock in clocks:
         if samples_of(clock, grid) is None:
-            ends_s = clock.ends_s()
-            after = np.clip(np.searchsorted(ends_s, grid.ends_s), 1, ends_s.size - 1)
-            nearest = np.minimum(np.abs(ends_s[after] - grid.ends_s), np.abs(ends_s[after - 1] - grid.ends_s))
+            theirs, wanted = clock.instants_s(), grid.instants_s()
+            after = np.clip(np.searchsorted(theirs, wanted), 1, theirs.size - 1)
+            nearest = np.minimum(np.abs(theirs[after] - wanted), np.abs(theirs[after - 1] - wanted))
             shifts.append(float(nearest.max()))
     if not shifts:
         return f"all {len(clocks)} listeners have one clock"

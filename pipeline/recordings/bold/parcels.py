@@ -185,7 +185,8 @@ def average(weights: scipy.sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (n_volumes, n_units) float32; NaN for units of which less than half has numbers
+    (n_volumes, n_units) float64, as means vary little about a large value; NaN for units of which less than half has
+    numbers
     """
     import numpy as np
 
@@ -194,10 +195,10 @@ def average(weights: scipy.sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
         means = weights @ values
         share = np.broadcast_to(np.asarray(weights.sum(axis=1)), means.shape)
     else:
-        share = weights @ finite.astype(np.float32)
+        share = weights @ finite.astype(np.float64)
         means = weights @ np.where(finite, values, np.float32(0))
         means = np.divide(means, share, out=np.zeros_like(means), where=share > 0)
-    return np.where(share >= MIN_WEIGHT, means, np.nan).T.astype(np.float32)
+    return np.where(share >= MIN_WEIGHT, means, np.nan).T
 
 
 def _units(rows: list[tuple[str, str, str, str, int]], xyz_mm: np.ndarray, members: np.ndarray | None) -> Units:

@@ -48,7 +48,7 @@ class Readout:
             )
 
     def read(self, images: tuple[Path, ...]) -> np.ndarray:
-        """(n_volumes, n_units) float32, NaN where less than half of a unit was measured."""
+        """(n_volumes, n_units) float64, float32 for vertices; NaN where less than half of a unit was measured."""
         return self._read_volume(images[0]) if len(images) == 1 else self._read_surfaces(images)
 
     def _read_surfaces(self, images: tuple[Path, ...]) -> np.ndarray:
@@ -59,7 +59,9 @@ class Readout:
         if members is None:
             raise BrokenArtifact(f"{images[0]} is a surface and the parcellation is made of voxels")
         n_vertices = N_VERTICES[self.options.mesh]
-        block = np.empty((count_volumes(images[0], self.remedy), self.units.name.size), np.float32)
+        single = isinstance(self.options.parcellation, Vertices)
+        n_volumes = count_volumes(images[0], self.remedy)
+        block = np.empty((n_volumes, self.units.name.size), np.float32 if single else np.float64)
         for half, path in enumerate(images):
             vertices = np.flatnonzero(members[half] >= 0)
             if not vertices.size:
@@ -67,7 +69,7 @@ class Readout:
             # Units of a hemisphere follow one another.
             numbers = members[half][vertices]
             columns = slice(numbers.min(), numbers.max() + 1)
-            if isinstance(self.options.parcellation, Vertices):
+            if single:
                 read_gifti(path, self.options.mesh, self.remedy, vertices, out=block[:, columns])
                 continue
             if self._weights is None:
@@ -90,7 +92,6 @@ class Readout:
         return np.concatenate([average(weights, chunk) for chunk in volume_chunks(path, image, self.remedy)])
 
     def _weights_on(self, shape: tuple[int, ...], affine: np.ndarray) -> scipy.sparse.csr_matrix:
-        import numpy as np
 
         grid = (tuple(shape), affine.tobytes())
         if self._weights is None or self._grid != grid:
@@ -99,5 +100,5 @@ class Readout:
                 weights = volume_weights(parcellation, self.raw_folder, shape, affine, self.remedy)
             else:
                 weights = projected_weights(self.units, shape, affine)
-            self._weights, self._grid = weights.astype(np.float32), grid
+            self._weights, self._grid = weights, grid
         return self._weights

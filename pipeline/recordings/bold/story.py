@@ -191,7 +191,7 @@ class _Story:
                 sample_interval_s=self.grid.interval_s,
                 high_pass_s=self.options.high_pass_s,
                 confounds=confounds,
-                out=values,
+                out=values if values.dtype == np.float32 else None,
             )
         except SampleMismatch as error:
             raise SampleMismatch(f"{scan.images[0]}: {error}") from error

@@ -31,12 +31,12 @@ def read_table(path: Path, columns: tuple[str, ...], remedy: str) -> list[dict[s
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, delimiter="\t")
-            rows = list(reader)
+            rows, names = list(reader), reader.fieldnames or ()
     except (UnicodeDecodeError, csv.Error) as error:
         raise BrokenArtifact(f"{path} is not a tab-separated table ({error}); {remedy}") from error
     for name in columns:
-        if name not in (reader.fieldnames or ()):
-            known = ", ".join(reader.fieldnames or ())
+        if name not in names:
+            known = ", ".join(names)
             raise BrokenArtifact(f"{path} lacks column '{name}' (it has: {known}); {remedy}")
         if any(row[name] is None for row in rows):
             raise BrokenArtifact(f"{path}: a row ends before column '{name}'; {remedy}")
