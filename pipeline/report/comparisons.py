@@ -38,8 +38,8 @@ def contrast_findings(view: View) -> list[Finding]:
     return [contrast_finding(name, records(view.contrasts[view.contrasts["contrast"] == name])) for name in names]
 
 
-def contrast_finding(name: str, rows: list[Row]) -> Finding:
-    """In which regions a contrast lies above, below, or not distinguishably from zero."""
+def contrast_finding(name: str, rows: list[Row], *, statement: bool = True) -> Finding:
+    """In which regions a contrast lies above, below, or not distinguishably from zero; and what it is a test of."""
     above = [row for row in rows if row["ci_low"] > 0]
     below = [row for row in rows if row["ci_high"] < 0]
     open_ones = [row for row in rows if row not in above and row not in below]
@@ -52,7 +52,8 @@ def contrast_finding(name: str, rows: list[Row]) -> Finding:
         parts.append(f"below zero in {listed([_at(row) for row in below])}")
     if open_ones:
         parts.append(f"not distinguishable from zero in {listed([_at(row) for row in open_ones])}")
-    return Finding(f"{name}:", f"{'; '.join(parts)}. Read as: {rows[0]['statement']}.")
+    read_as = f" Read as: {rows[0]['statement']}." if statement else ""
+    return Finding(f"{name}:", f"{'; '.join(parts)}.{read_as}")
 
 
 def _at(row: Row) -> str:

@@ -131,7 +131,7 @@ def language_section(view: LanguageView) -> LanguageSection:
     return LanguageSection(
         heading=f"{TITLE}: {metric(view.metric)}",
         design=_design(view.design),
-        findings=[contrast_finding(name, view.rows_of(name)) for name in names],
+        findings=[contrast_finding(name, view.rows_of(name), statement=False) for name in names],
         header=names,
         rows=[(place, found) for place, found in cells.items() if any(found)],
         statements=[Finding(f"{name}:", _statements(view.rows_of(name))) for name in names],
@@ -145,14 +145,13 @@ def _cell(row: Row | None) -> str:
 
 def _design(design: LanguageFacts) -> str:
     """Who heard and who learned what."""
-    heard, learned = (
-        [f"{name} {_with_domain(language, domains.get(name))}" for name, language in languages.items()]
-        for languages, domains in (
-            (design.listeners, design.listeners_domain),
-            (design.models, design.models_domain),
-        )
-    )
-    return f"Listeners heard: {listed(heard)}. Models were trained on: {listed(learned)}."
+    heard = _told(design.listeners, design.listeners_domain, "heard")
+    learned = _told(design.models, design.models_domain, "learned")
+    return f"Listeners: {heard}. Models: {learned}."
+
+
+def _told(languages: dict[str, str], domains: dict[str, str], verb: str) -> str:
+    return listed([f"{name} {verb} {_with_domain(one, domains.get(name))}" for name, one in languages.items()])
 
 
 def _with_domain(language: str, domain: str | None) -> str:

@@ -1,7 +1,9 @@
 """The language design: effects and cells are the map's, and every statement stands under its effect."""
 
 import dataclasses
+import json
 
+import plotly.graph_objects as go
 import pytest
 
 from pipeline.report.comparisons import rank_findings
@@ -52,16 +54,24 @@ def test_cells_are_models_by_groups_with_native_ones_framed(cortex, design):
     assert framed == {(0, 2), (1, 1), (2, 0)}
 
 
+def test_plotly_accepts_the_panels(cortex, design):
+    for figure in [*language_figures(design, "95 %"), gradient_plot(cortex.views[0])]:
+        for panel in figure.panels:
+            assert len(go.Figure(json.loads(panel.to_json())).data) == len(panel.traces)
+            assert all("hovertemplate" in trace for trace in panel.traces)
+
+
 def test_every_statement_stands_under_its_effect(design):
     section = language_section(design)
     assert section.header == [EFFECTS[0], EFFECTS[2], EFFECTS[1]]
     assert [place for place, _ in section.rows] == ["LATL", "LIFG"]
     assert section.rows[0][1][0] == f"+0.08 [0.05,{NBSP}0.11]"
+    assert [one.lead for one in section.statements] == [f"{name}:" for name in section.header]
     for one in section.statements:
         assert CAUTION in one.text
     assert "above zero in 2 of 2 regions" in section.findings[0].text
     assert "above zero in no region" in section.findings[1].text
-    assert "EN en, FR fr and CN zh" in section.design
+    assert section.design.startswith("Listeners: EN heard en, FR heard fr and CN heard zh. Models: net-en learned en")
 
 
 def test_statements_that_differ_name_their_regions(design):
