@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,8 @@ class Contract:
         return dataset
 
 
-def read_netcdf(path: Path, contract: Contract) -> xr.Dataset:
-    """Read a NetCDF artifact whole and check it.
+def read_netcdf(path: Path, contract: Contract, *, without: Collection[str] = ()) -> xr.Dataset:
+    """Read a NetCDF artifact and check it; variables named in ``without`` are checked, but not read.
 
     Raises
     ------
@@ -75,13 +76,13 @@ def read_netcdf(path: Path, contract: Contract) -> xr.Dataset:
         raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
     try:
         with xr.open_dataset(path, engine="h5netcdf") as opened:
-            dataset = opened.load()
+            contract.check(opened, path)
+            return opened.drop_vars(without, errors="ignore").load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BrokenArtifact(
             f"{path} cannot be read as NetCDF ({type(error).__name__}: truncated or altered); "
             f"delete it and run: snakemake {contract.stage}"
         ) from error
-    return contract.check(dataset, path)
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:

@@ -24,6 +24,11 @@ subject (target)``; ``block_start (block)`` in s or item number; ``block_item (b
 (block)`` (empty strings where they do not apply); ``sample_time (sample)`` (s, or item number);
 ``example_target, example_layer (example)``; ``member (target)`` where recordings name theirs.
 
+Where recordings have them, there are also ``unit, hemisphere, vertex (target)``, what each target is called in every
+listener and where it lies, and ``surface_unit (surface_vertex)``, the unit painted on each vertex of the mesh in attr
+``surface_mesh``: the left hemisphere's, then the right's, empty where there is none. ``block_stimulus (block)`` names
+the stimulus of each block; scores made before it was kept lack it.
+
 ``nuisance_share`` is there where nuisance regressors were taken out of the responses, which ``nuisance`` in attr
 ``split`` lists. Coordinate ``regressor`` is ``all`` (jointly), then each (its unique share). Not bounded by 0; NaN
 where a regressor was not measured or does not vary from repeat to repeat.
@@ -109,6 +114,10 @@ GEOMETRY_SCORES = Contract(
     },
     _ATTRS,
 )
+_LARGE = (
+    *("sum_p", "sum_p2", "sum_py", "penalty", "penalty_edge", "inner_score", "predicted", "measured"),
+    *("model_similarity", "similarity", "reference_similarity"),
+)
 CONTRACTS = {contract.kind: contract for contract in (ENCODING_SCORES, GEOMETRY_SCORES)}
 
 
@@ -119,20 +128,24 @@ def write_scores(dataset: xr.Dataset, path: Path) -> None:
 
 def open_scores(path: Path) -> xr.Dataset:
     """Read scores of either kind; raises `BrokenArtifact` naming the file and what was expected."""
-    dataset = read_netcdf(path, _AnyScores)
-    kind = dataset.attrs["kind"]
-    if kind not in CONTRACTS:
-        raise BrokenArtifact(f"{path} is of kind '{kind}', expected one of: {', '.join(CONTRACTS)}")
-    return CONTRACTS[kind].check(dataset, path)
+    return read_netcdf(path, _AnyScores)
+
+
+def open_header(path: Path) -> xr.Dataset:
+    """The same without what grows with layers × targets or pairs of items: attributes, coordinates and blocks."""
+    return read_netcdf(path, _AnyScores, without=_LARGE)
 
 
 class _Any(Contract):
-    """Reads first and leaves the check to the contract that the file itself names."""
+    """Leaves the check to the contract that the file itself names."""
 
     def check(self, dataset: xr.Dataset, source: Path | str) -> xr.Dataset:
         if "kind" not in dataset.attrs:
             raise BrokenArtifact(f"{source} is not a layermap artifact: it lacks attribute 'kind'")
-        return dataset
+        kind = dataset.attrs["kind"]
+        if kind not in CONTRACTS:
+            raise BrokenArtifact(f"{source} is of kind '{kind}', expected one of: {', '.join(CONTRACTS)}")
+        return CONTRACTS[kind].check(dataset, source)
 
 
 _AnyScores = _Any("scores", "encode", {})

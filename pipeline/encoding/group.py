@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from pipeline.encoding.nuisance import Nuisance, read_nuisance
 from pipeline.encoding.splits import Samples
 from pipeline.errors import BadConfiguration, BrokenArtifact, SampleMismatch
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 _MODEL_ATTRS = ("model", "weights_sha256", "rate", "convolved", "sample_kind")
 
 
@@ -27,6 +30,20 @@ class AlignedRun:
     label: str
     activations: Activations
     alignment: Alignment
+
+
+@dataclasses.dataclass(frozen=True)
+class Surface:
+    """Which unit is painted on each vertex of a cortical mesh.
+
+    Parameters
+    ----------
+    mesh : its name, such as ``fsaverage5``
+    unit : (n_vertices,) str, left hemisphere then right; empty where there is none
+    """
+
+    mesh: str
+    unit: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +62,7 @@ class GroupData:
     z_scored : whether they were z-scored per run, and stay so as nothing is taken out of them
     n_subjects : of the group
     nuisance : what is to be taken out of the responses, None for nothing; see `pipeline.encoding.nuisance`
+    surface : the cortical mesh that the targets lie on, None where the recordings state none
     """
 
     responses: np.ndarray
@@ -57,6 +75,7 @@ class GroupData:
     z_scored: bool
     n_subjects: int
     nuisance: Nuisance | None = None
+    surface: Surface | None = None
 
     @property
     def model_attrs(self) -> dict[str, Any]:
@@ -133,7 +152,8 @@ def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions) -> Grou
     Raises
     ------
     SampleMismatch
-        Targets, clocks or models differ between runs, or a recording and its activations do not share a stimulus.
+        Targets, clocks, surfaces or models differ between runs, or a recording and its activations do not share a
+        stimulus.
     BadConfiguration
         Delays were asked for items, or nuisance regressors of recordings without them or without repeats.
     """
@@ -154,6 +174,7 @@ def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions) -> Grou
     aligned = _align_runs(members[0], max(delays), high_pass_s)
     samples = _join_samples([run.samples for run in members[0].runs])
     nuisance = read_nuisance(members, recordings, options.nuisance) if options.nuisance else None
+    surface = _surface(recordings)
     return GroupData(
         responses=join_responses(recordings, members),
         samples=samples,
@@ -165,7 +186,35 @@ def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions) -> Grou
         z_scored=bool(attrs["z_scored"]) and nuisance is None,
         n_subjects=count_subjects(members, int(attrs["n_subjects"])),
         nuisance=nuisance,
+        surface=surface,
     )
+
+
+def _surface(recordings: dict[Path, xr.Dataset]) -> Surface | None:
+    """The surface that all recordings share; None where none has one."""
+    found = {path: _surface_of(recording) for path, recording in recordings.items()}
+    first, expected = next(iter(found.items()))
+    for path, surface in found.items():
+        if surface is None or expected is None:
+            same = surface is expected
+        else:
+            same = surface.mesh == expected.mesh and np.array_equal(surface.unit, expected.unit)
+        if not same:
+            raise SampleMismatch(
+                f"{path} has {_said(surface)} and {first} {_said(expected)}, painted differently; runs of a group must "
+                "share their surface: make both again with: snakemake prepare"
+            )
+    return expected
+
+
+def _surface_of(recording: xr.Dataset) -> Surface | None:
+    if "surface_unit" not in recording.variables:
+        return None
+    return Surface(str(recording.attrs.get("surface_mesh", "")), recording["surface_unit"].values.astype(str))
+
+
+def _said(surface: Surface | None) -> str:
+    return "no surface" if surface is None else f"surface {surface.mesh} of {surface.unit.size} vertices"
 
 
 def _check_models(activations: list[Activations]) -> None:

@@ -138,9 +138,16 @@ def _batches(
 
 
 def mean_pairwise_r(series: np.ndarray) -> float:
-    """Mean correlation of all pairs of columns of ``(n_samples, n_subjects)``."""
-    pairs = np.corrcoef(series, rowvar=False)[np.triu_indices(series.shape[1], k=1)]
-    return float(pairs.mean())
+    """Mean correlation of all pairs of columns of ``(n_samples, n_subjects)``, none of them constant.
+
+    Of n standardised columns, the products of all pairs add up to the squared length of their sum, less the n
+    columns' own: no matrix of correlations is needed.
+    """
+    centred = series - series.mean(axis=0)
+    length = np.sqrt(np.einsum("ts,ts->s", centred, centred))
+    total = centred @ (1 / length)
+    n = series.shape[1]
+    return float((total @ total - n) / (n * (n - 1)))
 
 
 def estimate_reliability(
@@ -189,20 +196,26 @@ def estimate_reliability(
     mean = _mean_over_repeats(responses, filtered, memory_budget_mb)
     constant = is_constant(mean)
     scored = z_score_runs(mean, runs)
-    for unit in dict.fromkeys(units or ()):
-        targets = np.array([index for index, name in enumerate(units or ()) if name == unit])
-        single = targets[subjects[targets] != MEAN_SUBJECT]
-        recorded = single[~constant[single]]
+    averaged, unknown = subjects == MEAN_SUBJECT, kind == "none"
+    for targets in _by_unit(units or ()):
+        recorded = targets[~averaged[targets] & ~constant[targets]]
         if recorded.size < 2:
             continue
         r = mean_pairwise_r(scored[:, recorded])
-        for target in targets[kind[targets] == "none"]:
-            averaged = subjects[target] == MEAN_SUBJECT
-            kind[target] = "intersubject_mean" if averaged else "intersubject_single"
-            reliability[target] = spearman_brown(np.array(r), recorded.size if averaged else 1)
+        own = targets[unknown[targets]]
+        reliability[own] = spearman_brown(np.array(r), np.where(averaged[own], recorded.size, 1))
+        kind[own] = np.where(averaged[own], "intersubject_mean", "intersubject_single")
     reliability[constant & (kind != "none")] = 0.0
     ceiling = np.where(reliability > 0, np.sqrt(np.maximum(reliability, 0.0)), np.nan)
     return Reliability(reliability, ceiling, kind)
+
+
+def _by_unit(units: Sequence[tuple[str, ...]]) -> Iterator[np.ndarray]:
+    """The targets of each unit, ascending."""
+    numbers: dict[tuple[str, ...], int] = {}
+    unit_of = np.array([numbers.setdefault(unit, len(numbers)) for unit in units], dtype=np.intp)
+    order = np.argsort(unit_of, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(unit_of[order])) + 1) if order.size else ()
 
 
 def match_units(

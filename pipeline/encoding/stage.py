@@ -128,6 +128,9 @@ def score_group(
         filtered=filtered,
     )
     scores = _dataset(group, folds, layers, tables, reliability, options, attrs, shuffle_seed)
+    if group.surface is not None:
+        scores = scores.assign_coords(surface_unit=("surface_vertex", _text(group.surface.unit)))
+        scores = scores.assign_attrs(surface_mesh=group.surface.mesh)
     if group.nuisance is None:
         return scores
     return scores.assign(nuisance_share=(("regressor", "target"), shares)).assign_coords(
@@ -287,6 +290,7 @@ def _coordinates(
         "block_start": ("block", (group.axis - group.samples.interval_s)[first_row]),
         "block_item": ("block", _labels(group.samples.item, first_row)),
         "block_category": ("block", _labels(group.samples.category, first_row)),
+        "block_stimulus": ("block", _labels(group.samples.stimulus, first_row)),
         "sample_time": ("sample", group.axis),
         "example_target": ("example", _text(group.targets["target"][shown])),
         "example_layer": ("example", _text([layers[index] for index in tables.best_layer[shown]])),

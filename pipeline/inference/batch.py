@@ -68,11 +68,13 @@ class Batch:
     ----------
     metric : as in the map's column
     targets : one row per target: group, n_in_group, region, compartment, subject, reliability, ceiling, ceiling_kind,
-        constant; n_in_group counts the subjects behind the group's recordings
+        constant; n_in_group counts the subjects behind the group's recordings; unit, hemisphere and vertex are ``""``
+        and −1 where they are not known
     ci_unit : ``block`` or ``item``
     n_units : how many of them
     models : in the order shown
     load : scores of one model
+    on_surface : the groups whose targets are painted on a cortical mesh
     """
 
     metric: str
@@ -81,6 +83,7 @@ class Batch:
     n_units: int
     models: list[str]
     load: Callable[[str], ModelScores]
+    on_surface: frozenset[str] = frozenset()
 
 
 def layer_axis(scores: xr.Dataset) -> LayerAxis:
@@ -103,7 +106,9 @@ def target_table(parts: Sequence[xr.Dataset]) -> pd.DataFrame:
         frame["group"] = str(scores.attrs["group"])
         frame["n_in_group"] = int(scores.attrs["n_subjects"])
         frame["constant"] = scores["constant"].values.astype(bool) if "constant" in scores.variables else False
-        for name in ("region", "compartment", "subject", "ceiling_kind"):
+        for name, unknown in (("unit", ""), ("hemisphere", ""), ("vertex", -1)):
+            frame[name] = scores[name].values if name in scores.variables else unknown
+        for name in ("region", "compartment", "subject", "ceiling_kind", "unit", "hemisphere"):
             frame[name] = frame[name].astype(str)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)

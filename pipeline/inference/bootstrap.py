@@ -19,11 +19,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_STREAMS = {"unit": 0, "subject": 1, "halves": 2}
+_STREAMS = {"unit": 0, "subject": 1, "halves": 2, "group": 3}
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:
-    """A generator for one purpose: ``unit`` (blocks or items), ``subject`` or ``halves``."""
+    """A generator for one purpose: ``unit`` (blocks or items), ``subject``, ``halves`` or ``group``."""
     return np.random.default_rng([seed, _STREAMS[stream]])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artifacts.scores import open_scores
+from pipeline.artifacts.scores import open_header, open_scores
 from pipeline.errors import SampleMismatch
 from pipeline.inference.analysis import InferenceSettings
 from pipeline.inference.batch import Batch, ModelScores, check_layers_agree, layer_axis, target_table
@@ -26,12 +26,19 @@ SAME_START_S = 1.0  # recordings of one stimulus on their own frame clocks start
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """How a scores file divides its samples."""
+    """How a scores file divides its samples.
+
+    Parameters
+    ----------
+    fold, start, item, category : (block,)
+    stimulus : (block,); None in scores that do not say, which are taken to be of any stimulus
+    """
 
     fold: NDArray[np.int_]
     start: NDArray[np.float64]
     item: list[str]
     category: list[str]
+    stimulus: list[str] | None
 
     @classmethod
     def of(cls, scores: xr.Dataset) -> Blocks:
@@ -40,6 +47,7 @@ class Blocks:
             scores["block_start"].values.astype(np.float64),
             [str(item) for item in scores["block_item"].values],
             [str(item) for item in scores["block_category"].values],
+            [str(name) for name in scores["block_stimulus"].values] if "block_stimulus" in scores.variables else None,
         )
 
     def agree(self, other: Blocks) -> bool:
@@ -48,11 +56,17 @@ class Blocks:
             np.array_equal(self.fold, other.fold)
             and np.allclose(self.start, other.start, rtol=0, atol=SAME_START_S)
             and (self.item, self.category) == (other.item, other.category)
+            and (None in (self.stimulus, other.stimulus) or self.stimulus == other.stimulus)
         )
 
 
 def encoding_batches(
-    paths: dict[str, dict[str, Path]], metric: str, within_category: bool, settings: InferenceSettings
+    paths: dict[str, dict[str, Path]],
+    metric: str,
+    within_category: bool,
+    settings: InferenceSettings,
+    *,
+    apart: bool = False,
 ) -> list[Batch]:
     """Combine groups with the same blocks.
 
@@ -61,13 +75,14 @@ def encoding_batches(
     paths : group → model → scores file
     metric : of the analysis, as in the map
     within_category : score within categories of items; ceilings, which hold for all items, are then left out
+    apart : each group makes a batch of its own all the same
     """
     combined: list[tuple[Blocks, list[xr.Dataset], list[dict[str, Path]]]] = []
     for by_model in paths.values():
-        first = open_scores(next(iter(by_model.values())))
+        first = open_header(next(iter(by_model.values())))
         blocks = Blocks.of(first)
         for others, parts, files in combined:
-            if blocks.agree(others):
+            if blocks.agree(others) and not apart:
                 parts.append(first)
                 files.append(by_model)
                 break
@@ -95,6 +110,7 @@ def _batch(
         n_units=int(blocks.fold.size),
         models=list(files[0]),
         load=_loader(blocks, files, counts, within_category),
+        on_surface=frozenset(str(part.attrs["group"]) for part in parts if "surface_unit" in part.variables),
     )
 
 
@@ -117,7 +133,7 @@ def _loader(
         return ModelScores(
             layers=layer_axis(parts[0]),
             point=join_targets([fold_scores(one) for one in sums]),
-            draws=_Draws(sums, counts),
+            draws=_Draws([one.as_floats(counts.dtype) for one in sums], counts),
             edge_low=(edges == -1).mean(axis=0),
             edge_high=(edges == 1).mean(axis=0),
         )

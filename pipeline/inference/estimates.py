@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,9 +80,17 @@ def _parts(scores: ModelScores) -> list[_Part]:
 
 
 def estimate_places(
-    batch: Batch, scores: ModelScores, places: list[Place], settings: InferenceSettings
+    batch: Batch,
+    scores: ModelScores,
+    places: list[Place],
+    settings: InferenceSettings,
+    also: Callable[[FoldScores], object] | None = None,
 ) -> dict[str, list[Estimate]]:
     """Estimate every place. Draws are the same for all models of a batch and all pathways of a model.
+
+    Parameters
+    ----------
+    also : given every chunk of draws over blocks or items as well, which are made only once
 
     Returns
     -------
@@ -89,7 +98,9 @@ def estimate_places(
     """
     parts = _parts(scores)
     by_unit = [number for number, place in enumerate(places) if not over_subjects(place, settings)]
-    for chunk in scores.draws if by_unit else ():
+    for chunk in scores.draws if by_unit or also else ():
+        if also:
+            also(chunk)
         for part in parts:
             own, depth = part.of(chunk), part.layers.relative_depth
             for number in by_unit:

@@ -65,20 +65,20 @@ class BlockSums:
     ----------
     n : (block,) samples
     fold, cell : (block,) integers; the mean of each cell is removed, and a cell lies within one fold
-    p, p2, py : (block, layer, target) sums of standardised predictions, their squares and products
+    p, p2, py : (block, layer, target) sums of standardised predictions, their squares and products, floating
     y, y2 : (block, target)
     p_varies : (fold, layer, target); y_varies : (fold, target)
     min_blocks : a cell with fewer distinct blocks is left out (2 within categories, else 1)
     """
 
-    n: NDArray[np.float64]
+    n: NDArray[np.floating]
     fold: NDArray[np.intp]
     cell: NDArray[np.intp]
-    p: NDArray[np.float64]
-    p2: NDArray[np.float64]
-    py: NDArray[np.float64]
-    y: NDArray[np.float64]
-    y2: NDArray[np.float64]
+    p: NDArray[np.floating]
+    p2: NDArray[np.floating]
+    py: NDArray[np.floating]
+    y: NDArray[np.floating]
+    y2: NDArray[np.floating]
     p_varies: NDArray[np.bool_]
     y_varies: NDArray[np.bool_]
     min_blocks: int
@@ -91,6 +91,11 @@ class BlockSums:
     def size_per_draw(self) -> int:
         """Numbers that one draw's largest array holds."""
         return int(self.p_varies.size)
+
+    def as_floats(self, dtype: np.dtype[Any]) -> BlockSums:
+        """The same in the precision of the draws, so that it is not converted for each chunk of them."""
+        sums = {name: getattr(self, name).astype(dtype) for name in ("n", "p", "p2", "py", "y", "y2")}
+        return dataclasses.replace(self, **sums)
 
 
 def block_sums(scores: xr.Dataset, *, within_category: bool = False) -> BlockSums:
@@ -179,17 +184,17 @@ def _score_fold(sums: BlockSums, counts: NDArray[Any], k: int, z: NDArray[Any], 
         rows = np.flatnonzero(sums.cell == cell)
         drawn = counts[:, rows]
         drawn = drawn * ((drawn > 0).sum(axis=1, keepdims=True) >= sums.min_blocks)
-        n = drawn @ sums.n[rows].astype(dtype)
+        n = drawn @ sums.n[rows].astype(dtype, copy=False)
         inverse_n = 1 / np.where(n > 0, n, 1)
         p, p2, py, y, y2 = (
-            np.tensordot(drawn, sums_of[rows].astype(dtype), axes=1)
+            np.tensordot(drawn, sums_of[rows].astype(dtype, copy=False), axes=1)
             for sums_of in (sums.p, sums.p2, sums.py, sums.y, sums.y2)
         )
         square_p += p2 - p**2 * inverse_n[:, None, None]
         product += py - p * y[:, None] * inverse_n[:, None, None]
         square_y += y2 - y**2 * inverse_n[:, None]
         total += n
-        distinct += (drawn > 0) @ sums.n[rows].astype(dtype)
+        distinct += (drawn > 0) @ sums.n[rows].astype(dtype, copy=False)
         n_cells += n > 0
     small = NO_VARIANCE_DRAWN * total
     y_varies = sums.y_varies[k] & (square_y > small[:, None])

@@ -61,9 +61,13 @@ def held_out_r(
     """
     spread = np.broadcast_to(held_z, (layer.shape[0], *held_z.shape[1:]))
     z = np.take_along_axis(spread, layer[:, :, None, None], axis=2)[:, :, 0]
-    used = weight * defined[:, :, None]
-    total = used.sum(axis=1)
-    r: NDArray[Any] = np.tanh((used * z).sum(axis=1) / np.where(total > 0, total, 1))
+    return r_over_folds(z, weight * defined[:, :, None])
+
+
+def r_over_folds(z: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
+    """Mean over the second axis, folds, by Fisher z: (draw, fold, …) → (draw, …), NaN where no fold has a weight."""
+    total = weight.sum(axis=1)
+    r: NDArray[Any] = np.tanh((weight * z).sum(axis=1) / np.where(total > 0, total, 1))
     return np.where(total > 0, r, np.nan)
 
 

@@ -3,6 +3,10 @@
 For an ordered pair of regions A before B the difference is depth(B) − depth(A) of their nested best layers; its
 probability is the share of draws in which B's lies deeper, ties counted half. In a network of several pathways the
 order is that within each of them, as depths of different pathways cannot be compared.
+
+Over all regions of the order, Spearman's ρ between their places in it and the depths of their nested best layers says
+how much of the order is there; it is taken anew in every draw. Regions that are not predicted have no best layer
+worth ranking and are left out.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,11 +32,15 @@ from pipeline.inference.pathways import pathways_of
 from pipeline.inference.twin_names import twin_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pipeline.inference.batch import LayerAxis
 
 FEWEST_LAYERS = 3
 ALL_PAIRS_UP_TO = 6
+FEWEST_RANKED = 4  # of three regions, one order in six is the right one
 _NAME = re.compile(r"^depth order(?: in (?P<pathway>.+?))?: (?P<first>.+) before (?P<second>.+)$")
+ALL_REGIONS = "all regions"
 STATEMENT = "order of the nested best layers; says where in the network, not when in the brain"
 
 
@@ -80,18 +88,80 @@ def order_rows(
     ``reference_score`` that of A.
     """
     rows = []
+    for model, pathway, by_region in _ordered(outcomes):
+        for first, second in region_pairs(region_order):
+            if first in by_region and second in by_region:
+                rows.append({**where, **_row(model, pathway, by_region[first], by_region[second], confidence)})
+    return rows
+
+
+def rank_rows(
+    where: dict[str, Any], region_order: Sequence[str], outcomes: dict[str, ModelOutcomes], confidence: float
+) -> list[dict[str, Any]]:
+    """Rows ``depth order: rank correlation of N regions`` of the contrast table.
+
+    For the models, pathways and subjects of `order_rows`, where at least four regions are predicted above 0.
+    ``difference`` and ``model_score`` are ρ, ``reference_score`` is 0; NaN where all regions have one depth.
+    """
+    rows = []
+    for model, pathway, by_region in _ordered(outcomes):
+        there = [by_region[region] for region in region_order if region in by_region]
+        kept = [one for one in there if one.predicted]
+        if len(kept) >= FEWEST_RANKED:
+            left_out = [one.place.region for one in there if not one.predicted]
+            rows.append({**where, **_rank_row(model, pathway, kept, left_out, confidence)})
+    return rows
+
+
+def _ordered(outcomes: dict[str, ModelOutcomes]) -> Iterator[tuple[str, str, dict[str, Outcome]]]:
+    """(model, pathway, region → outcome) of each model with an order of depth, its pathways and its subjects."""
     for model, outcome in outcomes.items():
         if twin_of(model) is not None:
             continue
         for pathway, places in (outcome.pathways or {"": outcome.places}).items():
-            if _n_depths(outcome.layers, pathway) < FEWEST_LAYERS:
-                continue
-            for by_region in regions_by_subject(places):
-                for first, second in region_pairs(region_order):
-                    if first in by_region and second in by_region:
-                        row = _row(model, pathway, by_region[first], by_region[second], confidence)
-                        rows.append({**where, **row})
-    return rows
+            if _n_depths(outcome.layers, pathway) >= FEWEST_LAYERS:
+                for by_region in regions_by_subject(places):
+                    yield model, pathway, by_region
+
+
+def _rank_row(
+    model: str, pathway: str, kept: Sequence[Outcome], left_out: Sequence[str], confidence: float
+) -> dict[str, Any]:
+    n_draws = min(one.depth_draws.size for one in kept)
+    rho = float(rank_correlation(np.array([[one.depth for one in kept]]))[0])
+    draws = rank_correlation(np.stack([one.depth_draws[:n_draws] for one in kept], axis=1))
+    units, unlike = units_of(kept)
+    low, high = interval(draws, confidence, units["n_units"])
+    caution = f"; {', '.join(left_out)} not predicted above 0 and left out" if left_out else ""
+    return {
+        **row_of(kept[0]),
+        **units,
+        "contrast": f"depth order{f' in {pathway}' if pathway else ''}: rank correlation of {len(kept)} regions",
+        "region": ALL_REGIONS,
+        "model": model,
+        "reference": model,
+        "model_score": rho,
+        "reference_score": 0.0,
+        "difference": rho,
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "probability_above_zero": share_above_zero(draws),
+        "statement": STATEMENT + caution + unlike,
+    }
+
+
+def rank_correlation(depth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spearman's ρ of each row of ``(draw, region)`` with the regions' order, ties at their mean rank.
+
+    NaN where a region has no depth, or all have the same.
+    """
+    from scipy.stats import rankdata
+
+    ranks = rankdata(depth, axis=1) - (depth.shape[1] + 1) / 2
+    order = np.arange(depth.shape[1]) - (depth.shape[1] - 1) / 2
+    length = np.sqrt((ranks**2).sum(axis=1) * (order**2).sum())
+    defined = np.isfinite(depth).all(axis=1) & (length > 0)
+    return np.where(defined, ranks @ order / np.where(defined, length, 1), np.nan)
 
 
 def _n_depths(layers: LayerAxis, pathway: str) -> int:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline.artifacts.map import TABLES
-from pipeline.artifacts.scores import open_scores
+from pipeline.artifacts.scores import open_header
 from pipeline.inference.analysis import AnalysisScores, InferenceSettings
 from pipeline.inference.batch import Batch, paths_by_group
-from pipeline.inference.contrasts import contrast_rows, outcomes_of
+from pipeline.inference.contrasts import ModelOutcomes, contrast_rows, outcomes_of
 from pipeline.inference.encoding_batches import encoding_batches
 from pipeline.inference.estimates import estimate_places
 from pipeline.inference.geometry_batches import geometry_batches
+from pipeline.inference.languages import Cells, cells_of, language_rows
 from pipeline.inference.places import list_places
-from pipeline.inference.region_order import order_rows
+from pipeline.inference.region_order import order_rows, rank_rows
 from pipeline.inference.rows import rows_of, summary_of
 from pipeline.inference.streams import stream_rows
+from pipeline.inference.surface import surface_rows
+from pipeline.inference.twin_names import twin_of
+from pipeline.inference.units import UnitMaps, list_units
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["AnalysisScores", "InferenceSettings", "build_map"]
 
@@ -28,7 +36,7 @@ Rows = dict[str, list[dict[str, Any]]]
 def build_map(
     *, study: str, analyses: Sequence[AnalysisScores], inference: InferenceSettings
 ) -> dict[str, pd.DataFrame]:
-    """Compute the map's three tables from the scores of all analyses.
+    """Compute the map's tables from the scores of all analyses.
 
     Parameters
     ----------
@@ -38,43 +46,63 @@ def build_map(
 
     Returns
     -------
-    ``row``, ``summary`` and ``contrast``; columns as in `pipeline.artifacts.map`
+    ``row``, ``summary``, ``contrast``, ``unit`` and ``surface``; columns as in `pipeline.artifacts.map`
 
     Raises
     ------
     BrokenArtifact
         A scores file is missing or broken, or a model was not scored for every group.
     SampleMismatch
-        Models of one group were scored on other blocks or items.
+        Models of one group were scored on other blocks or items, or groups show different units on one vertex.
+    UnknownName
+        A contrast names a model, layer or pathway, or the languages a group, that the scores do not have.
     """
     rows: Rows = {table: [] for table in TABLES}
     for analysis in analyses:
-        for batch in _batches(analysis, inference):
-            _add_batch(rows, {"study": study, "analysis": analysis.name}, analysis, batch, inference)
+        _add_analysis(rows, {"study": study, "analysis": analysis.name}, analysis, inference)
     return {table: pd.DataFrame(rows[table], columns=list(columns)) for table, columns in TABLES.items()}
 
 
-def _batches(analysis: AnalysisScores, inference: InferenceSettings) -> list[Batch]:
-    opened = [(path, open_scores(path).attrs) for path in analysis.paths]
-    kinds = {str(attrs["kind"]) for _, attrs in opened}
-    paths = paths_by_group(opened, analysis.models)
+def _add_analysis(rows: Rows, where: dict[str, Any], analysis: AnalysisScores, inference: InferenceSettings) -> None:
+    opened = [(path, open_header(path)) for path in analysis.paths]
+    rows["surface"].extend(surface_rows(where, opened))
+    cells: dict[str, Cells] = {}
+    for batch in _batches(opened, analysis, inference):
+        outcomes = _add_batch(rows, where, analysis, batch, inference)
+        if analysis.languages is not None:
+            cells.setdefault(batch.metric, {}).update(cells_of(analysis.languages, outcomes))
+    for metric, found in cells.items():
+        if analysis.languages is not None:
+            rows["contrast"].extend(language_rows({**where, "metric": metric}, analysis.languages, found, inference))
+
+
+def _batches(
+    opened: Sequence[tuple[Path, xr.Dataset]], analysis: AnalysisScores, inference: InferenceSettings
+) -> list[Batch]:
+    kinds = {str(scores.attrs["kind"]) for _, scores in opened}
+    paths = paths_by_group(((path, scores.attrs) for path, scores in opened), analysis.models)
+    apart = analysis.languages is not None  # a group of listeners is what is compared, so none is averaged with another
     if kinds == {"geometry_scores"}:
         return geometry_batches(paths, analysis.metric, inference)
-    batches = encoding_batches(paths, analysis.metric, False, inference)
+    batches = encoding_batches(paths, analysis.metric, False, inference, apart=apart)
     if analysis.within_category:
-        batches += encoding_batches(paths, analysis.metric, True, inference)
+        batches += encoding_batches(paths, analysis.metric, True, inference, apart=apart)
     return batches
 
 
 def _add_batch(
     rows: Rows, where: dict[str, Any], analysis: AnalysisScores, batch: Batch, inference: InferenceSettings
-) -> None:
+) -> dict[str, ModelOutcomes]:
+    """Add a batch's rows; returns its models' outcomes, for comparisons over several batches."""
+    units = list_units(batch)
     places = list_places(batch.targets, analysis.region_order)
     fixed_layers = [contrast.layer for contrast in analysis.contrasts if contrast.layer is not None]
-    outcomes = {}
+    outcomes: dict[str, ModelOutcomes] = {}
     for model in batch.models:
         scores = batch.load(model)
-        estimates = estimate_places(batch, scores, places, inference)
+        maps = UnitMaps([] if twin_of(model) else units, scores, inference)
+        estimates = estimate_places(batch, scores, places, inference, also=maps.add if maps.needs_draws else None)
+        rows["unit"].extend(maps.rows(where, batch))
         for whole, *pathways in zip(*estimates.values(), strict=True):
             rows["row"].extend(rows_of(where, batch, scores, whole, inference))
             rows["summary"].extend(summary_of(where, batch, one, inference) for one in (whole, *pathways))
@@ -82,4 +110,6 @@ def _add_batch(
     where = {**where, "metric": batch.metric}
     rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference.confidence))
     rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference.confidence))
+    rows["contrast"].extend(rank_rows(where, analysis.region_order, outcomes, inference.confidence))
     rows["contrast"].extend(stream_rows(where, analysis.streams, outcomes, inference.confidence))
+    return outcomes

@@ -1,0 +1,280 @@
+"""Maps of single units: parcels or vertices that every listener has under the same name.
+
+A unit's score is that of its nested best layer, chosen as a region's is: on the mean over listeners of the other
+folds' scores. Whether it exceeds 0 is tested once per unit, one-sided, and corrected over the units of a map.
+
+* With ``min_subjects`` listeners or more: Student's t over listeners' Fisher z. Flipping signs would need no normal
+  distribution, but n listeners have 2^n patterns of signs, so p cannot fall below 1/256 for eight of them, and a
+  correction over thousands of units asks for less.
+* With fewer, and for averaged responses: score / SD of the bootstrap draws over blocks, against Student's t of as many
+  degrees of freedom as blocks less one; counting draws would not give a p below 1/1000 either. As for intervals, the
+  draws' SD is widened by √(n / (n − 1)).
+
+References
+----------
+Benjamini & Hochberg 1995, J R Stat Soc B 57:289–300 (false discovery rate).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.inference.analysis import InferenceSettings
+from pipeline.inference.batch import Batch, LayerAxis, ModelScores
+from pipeline.inference.bootstrap import interval
+from pipeline.inference.fold_scores import LARGEST_R, FoldScores
+from pipeline.inference.layer_choice import by_depth, choose_layers, most_frequent, r_over_folds
+from pipeline.inference.places import ALL, MEAN
+from pipeline.inference.profile import mean_over_targets
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+UNITS_AT_ONCE = 2048
+SIGNIFICANT_BELOW = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitSet:
+    """The units of one group, of all its listeners or of their averaged responses.
+
+    Parameters
+    ----------
+    group, subject : as in the table
+    columns : (unit, listener), row of the targets' table; −1 where a listener lacks the unit or it is constant there
+    n_subjects : (unit,) listeners behind each
+    labels : one row per unit: unit, hemisphere, region, vertex
+    """
+
+    group: str
+    subject: str
+    columns: NDArray[np.intp]
+    n_subjects: NDArray[np.intp]
+    labels: pd.DataFrame
+
+    def over_subjects(self, settings: InferenceSettings) -> bool:
+        """Whether its test is over listeners."""
+        return self.subject != MEAN and self.columns.shape[1] >= settings.min_subjects
+
+
+def list_units(batch: Batch) -> list[UnitSet]:
+    """The units of each group on a surface: first all listeners', then those of their averaged responses."""
+    found = []
+    for group in dict.fromkeys(batch.targets["group"]):
+        if group not in batch.on_surface:
+            continue
+        here = (batch.targets["group"] == group) & (batch.targets["unit"] != "")
+        averaged = batch.targets["subject"] == MEAN
+        for rows, is_mean in ((here & ~averaged, False), (here & averaged, True)):
+            if rows.any():
+                found.append(_unit_set(batch.targets[rows], str(group), is_mean))
+    return found
+
+
+def _unit_set(targets: pd.DataFrame, group: str, is_mean: bool) -> UnitSet:
+    import pandas as pd
+
+    unit, names = pd.factorize(targets["unit"])
+    subject, listeners = pd.factorize(targets["subject"])
+    columns = np.full((names.size, listeners.size), -1, dtype=np.intp)
+    kept = ~targets["constant"].to_numpy(dtype=bool)
+    columns[unit[kept], subject[kept]] = targets.index.to_numpy()[kept]
+    pooled = is_mean or listeners.size == 1  # stand for as many listeners as the recording says
+    n_subjects = (columns >= 0).sum(axis=1)
+    return UnitSet(
+        group=group,
+        subject=MEAN if is_mean else ALL if listeners.size > 1 else str(listeners[0]),
+        columns=columns,
+        n_subjects=n_subjects * int(targets["n_in_group"].iloc[0]) if pooled else n_subjects,
+        labels=targets.drop_duplicates("unit")[["unit", "hemisphere", "region", "vertex"]].reset_index(drop=True),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitScores:
+    """Nested best layers of some units, once per draw.
+
+    Parameters
+    ----------
+    r : (draw, unit, listener), held-out scores
+    score : (draw, unit), their mean over listeners; NaN where there is none
+    layer, defined : (draw, fold, unit), the choices
+    """
+
+    r: NDArray[Any]
+    score: NDArray[Any]
+    layer: NDArray[np.intp]
+    defined: NDArray[np.bool_]
+
+
+def score_units(scores: FoldScores, columns: NDArray[np.intp], order: NDArray[np.intp]) -> UnitScores:
+    """Choose each unit's layer on the mean over its listeners, and score it on the folds held out.
+
+    Parameters
+    ----------
+    columns : (unit, listener), targets of the scores; −1 for none
+    order : layers from shallow to deep
+    """
+    present = columns >= 0
+    equal = np.ones((1, columns.shape[1]), dtype=scores.choice.dtype)
+    choice, weight = scores.choice[..., columns], scores.weight[..., columns]
+    if not present.all():
+        choice, weight = np.where(present, choice, np.nan), np.where(present, weight, 0)
+    layer, defined = choose_layers(np.moveaxis(mean_over_targets(choice, equal), 2, -1), order)
+    defined = defined & (weight.sum(axis=-1) > 0)
+    draw, fold = np.ogrid[: layer.shape[0], : layer.shape[1]]
+    z = scores.held_z[draw[..., None, None], fold[..., None, None], layer[..., None], columns]
+    r = r_over_folds(z, weight * defined[..., None])
+    return UnitScores(r, mean_over_targets(r, equal), layer, defined)
+
+
+class UnitMaps:
+    """One model's maps of a batch, filled with draws over blocks and then read as rows of the table.
+
+    Holds (draw, unit) numbers per group, float32; nothing that grows with draws × layers × units.
+    """
+
+    def __init__(self, sets: Sequence[UnitSet], scores: ModelScores, settings: InferenceSettings) -> None:
+        self._sets, self._scores, self._settings = sets, scores, settings
+        self._order = by_depth(scores.layers.relative_depth)
+        self._drawn: dict[int, list[NDArray[Any]]] = {
+            number: [] for number, units in enumerate(sets) if not units.over_subjects(settings)
+        }
+
+    @property
+    def needs_draws(self) -> bool:
+        """Whether any test is over blocks."""
+        return bool(self._drawn)
+
+    def add(self, chunk: FoldScores) -> None:
+        """Take in a chunk of draws."""
+        for number, parts in self._drawn.items():
+            columns = self._sets[number].columns
+            parts.append(
+                np.concatenate(
+                    [score_units(chunk, columns[part], self._order).score for part in _chunks(columns)], axis=1
+                )
+            )
+
+    def rows(self, where: dict[str, Any], batch: Batch) -> list[dict[str, Any]]:
+        """Rows of the unit table.
+
+        Parameters
+        ----------
+        where : study and analysis
+        """
+        rows: list[dict[str, Any]] = []
+        for number, units in enumerate(self._sets):
+            parts = [
+                score_units(self._scores.point, units.columns[part], self._order) for part in _chunks(units.columns)
+            ]
+            score = np.concatenate([part.score[0] for part in parts])
+            if number in self._drawn:
+                tested = _over_blocks(score, self._drawn[number], batch.n_units, self._settings.confidence)
+            else:
+                tested = _over_listeners(np.concatenate([part.r[0] for part in parts]), self._settings.confidence)
+            best = np.concatenate([most_frequent(part.layer[0].T, part.defined[0].T, self._order) for part in parts])
+            common = {
+                **where,
+                "metric": batch.metric,
+                "group": units.group,
+                "subject": units.subject,
+                "model": self._scores.layers.model,
+                "objective": self._scores.layers.objective,
+                "ci_unit": batch.ci_unit if number in self._drawn else "subject",
+            }
+            rows.extend(_rows(common, units, score, tested, best, self._scores.layers))
+        return rows
+
+
+def _chunks(columns: NDArray[np.intp]) -> list[slice]:
+    return [slice(start, start + UNITS_AT_ONCE) for start in range(0, columns.shape[0], UNITS_AT_ONCE)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tested:
+    """Per unit, (unit,)."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    p: NDArray[np.float64]
+
+
+def _over_listeners(r: NDArray[Any], confidence: float) -> _Tested:
+    """Student's t over the listeners of ``(unit, listener)``; NaN where fewer than two have the unit."""
+    from scipy.stats import t
+
+    n = np.isfinite(r).sum(axis=1)
+    z = np.arctanh(np.clip(r, -LARGEST_R, LARGEST_R))
+    mean_z, error_z = _mean_and_error(z, n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = t.sf(mean_z / error_z, np.maximum(n - 1, 1))
+    mean, error = _mean_and_error(r, n)
+    half = t.ppf((1 + confidence) / 2, np.maximum(n - 1, 1)) * error
+    return _Tested(mean - half, mean + half, np.where(n > 1, p, np.nan))
+
+
+def _mean_and_error(values: NDArray[Any], n: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean over listeners and its standard error, NaN where fewer than two are left."""
+    mean = np.where(np.isfinite(values), values, 0).sum(axis=1) / np.maximum(n, 1)
+    squares = np.where(np.isfinite(values), (values - mean[:, None]) ** 2, 0).sum(axis=1)
+    return mean, np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1)), np.nan)
+
+
+def _over_blocks(score: NDArray[Any], drawn: Sequence[NDArray[Any]], n_blocks: int, confidence: float) -> _Tested:
+    """From the draws of ``(draw, unit)``, some units at a time."""
+    from scipy.stats import t
+
+    parts = []
+    for start in range(0, score.size, UNITS_AT_ONCE):
+        draws = np.concatenate([chunk[:, start : start + UNITS_AT_ONCE] for chunk in drawn]).astype(np.float64)
+        defined = np.isfinite(draws).sum(axis=0)
+        sd = np.sqrt(np.nanvar(np.where(defined > 1, draws, 0.0), axis=0, ddof=1) * n_blocks / max(n_blocks - 1, 1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            p = t.sf(score[start : start + UNITS_AT_ONCE] / sd, max(n_blocks - 1, 1))
+        parts.append((*interval(draws, confidence, n_blocks), np.where(defined > 1, p, np.nan)))
+    return _Tested(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def false_discovery_rate(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Benjamini–Hochberg q of each p; NaN where p is."""
+    from scipy.stats import false_discovery_control
+
+    q = np.full(p.size, np.nan)
+    known = np.isfinite(p)
+    if known.any():
+        q[known] = false_discovery_control(p[known])
+    return q
+
+
+def _rows(
+    common: dict[str, Any],
+    units: UnitSet,
+    score: NDArray[Any],
+    tested: _Tested,
+    best: NDArray[np.intp],
+    layers: LayerAxis,
+) -> list[dict[str, Any]]:
+    q = false_discovery_rate(tested.p)
+    names, depths = [*layers.name, ""], np.append(layers.relative_depth, np.nan)  # index −1: no choice
+    columns = {
+        "unit": units.labels["unit"].tolist(),
+        "hemisphere": units.labels["hemisphere"].tolist(),
+        "region": units.labels["region"].tolist(),
+        "vertex": units.labels["vertex"].astype(int).tolist(),
+        "score": score.astype(float).tolist(),
+        "ci_low": tested.low.tolist(),
+        "ci_high": tested.high.tolist(),
+        "p": tested.p.tolist(),
+        "q": q.tolist(),
+        "significant": (q < SIGNIFICANT_BELOW).astype(int).tolist(),
+        "best_layer": [names[one] for one in best],
+        "best_layer_depth": depths[best].tolist(),
+        "n_subjects": units.n_subjects.tolist(),
+    }
+    return [{**common, **dict(zip(columns, one, strict=True))} for one in zip(*columns.values(), strict=True)]
