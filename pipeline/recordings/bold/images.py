@@ -20,7 +20,7 @@ SECONDS_PER = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 N_VERTICES = {"fsaverage5": 10_242, "fsaverage6": 40_962, "fsaverage": 163_842}
 """Per hemisphere; the vertices of a coarser mesh are the first ones of each finer mesh."""
 CHUNK_BYTES = 64 << 20
-HEAD_BYTES = 1 << 16
+HEAD_BYTES = 1 << 20
 _DAMAGE = (EOFError, zlib.error, OSError, ValueError, ExpatError)
 
 
