@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-LANGUAGE = "native over non-native language"
-DOMAIN = "acoustic domain match"
+from pipeline.inference.languages import DOMAIN, LANGUAGE
+
 _RANK = re.compile(r"^depth order(?: in (?P<pathway>.+?))?: rank correlation of (?P<n>\d+) regions$")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from pipeline.inference.region_order import ALL_REGIONS
 from pipeline.report.comparisons import contrast_finding
 from pipeline.report.contrast_names import LanguageName
 from pipeline.report.facts import AnalysisFacts, LanguageFacts
@@ -131,12 +132,20 @@ def language_section(view: LanguageView) -> LanguageSection:
     return LanguageSection(
         heading=f"{TITLE}: {metric(view.metric)}",
         design=_design(view.design),
-        findings=[contrast_finding(name, view.rows_of(name), statement=False) for name in names],
+        findings=[_finding(name, view.rows_of(name)) for name in names],
         header=names,
         rows=[(place, found) for place, found in cells.items() if any(found)],
         statements=[Finding(f"{name}:", _statements(view.rows_of(name))) for name in names],
         note=f"Brackets: intervals over {units}. Positive: models of the listeners' own language predict more.",
     )
+
+
+def _finding(name: str, rows: list[Row]) -> Finding:
+    """Over all regions together, then which of them; what it is a test of stands below the table."""
+    single = [row for row in rows if row["region"] != ALL_REGIONS]
+    found = contrast_finding(name, single, statement=False) if single else Finding(f"{name}:", "")
+    together = [f"{_cell(row)} averaged over regions" for row in rows if row["region"] == ALL_REGIONS]
+    return Finding(found.lead, "; ".join([*together, *([found.text] if found.text else [])]))
 
 
 def _cell(row: Row | None) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from nilearn.datasets import load_fsaverage
 
 from pipeline.artifacts.map import SURFACE_COLUMNS, UNIT_COLUMNS
+from pipeline.inference.languages import DOMAIN, LANGUAGE, NO_EXPERIENCE
 from pipeline.report.facts import LanguageFacts
 from tests.report.synthetic_models import layers_of
 
@@ -21,8 +22,8 @@ HESCHL_MM = {"left": (-42.0, -22.0, 8.0), "right": (44.0, -20.0, 8.0)}
 N_LAYERS = 12
 ABOVE_Z = -35  # of the inflated surface: what lies lower belongs to no unit
 NATIVE = 0.08
-EFFECTS = ("native over non-native language", "native over non-native language: EN", "acoustic domain match")
-CAUTION = "each listener heard only one language: no claim about experience"
+EFFECTS = (LANGUAGE, f"{LANGUAGE}: EN", DOMAIN)
+CAUTION = NO_EXPERIENCE
 
 
 @functools.cache
@@ -107,9 +108,9 @@ def unit_table(n_per_hemisphere, models, groups, like):
 
 def contrast_rows(like, places):
     rows = []
-    for number, place in enumerate(places):
+    for number, place in enumerate([*places, "all regions"]):
         for effect, statement in zip(EFFECTS, ("design of 3 models × 3 groups", "EN only", "domain"), strict=True):
-            size = NATIVE * (number + 1) if effect.startswith("native") else 0.001
+            size = NATIVE * (number % len(places) + 1) if effect.startswith("native") else 0.001
             row = {"contrast": effect, "group": "all", "subject": "all", "region": place, "compartment": ""}
             row |= {"difference": size, "ci_low": size - 0.03, "ci_high": size + 0.03, "n_units": 27, "model": "all"}
             row |= {"reference": "all", "probability_above_zero": 0.99, "statement": f"{statement}; {CAUTION}"}
@@ -119,7 +120,7 @@ def contrast_rows(like, places):
 
 def rank_rows(like, groups, models, rho=0.93):
     row = {"contrast": "depth order: rank correlation of 2 regions", "subject": "all", "compartment": ""}
-    row |= {"region": "2 regions", "difference": rho, "ci_low": rho - 0.2, "ci_high": 1.0, "statement": "order"}
+    row |= {"region": "all regions", "difference": rho, "ci_low": rho - 0.2, "ci_high": 1.0, "statement": "order"}
     return pd.DataFrame([{**like, **row, "group": g, "model": m, "reference": m} for g in groups for m in models])
 
 

@@ -33,7 +33,7 @@ def all_figures(study):
 def test_plotly_accepts_each_kind_of_panel(request):
     kinds = {f.kind: f.panels[-1] for name in STUDIES for f in all_figures(request.getfixturevalue(name))}
     captions = set(yaml.safe_load((TEXT / "captions.yaml").read_text(encoding="utf-8")))
-    assert set(kinds) | {"gradient"} == captions - OF_LISTENERS
+    assert set(kinds) == captions - OF_LISTENERS
     for panel in kinds.values():
         drawn = go.Figure(json.loads(panel.to_json()))
         assert len(drawn.data) == len(panel.traces)

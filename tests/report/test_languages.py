@@ -35,8 +35,9 @@ def test_effects_are_the_maps_rows(cortex, design):
         assert [one[:2] for one in trace["customdata"]] == own[["ci_low", "ci_high"]].to_numpy().tolist()
         above = [high - value for high, value in zip(own["ci_high"], own["difference"], strict=True)]
         assert trace["error_y"]["array"] == pytest.approx(above)
-    assert figure.panels[0].traces[0]["marker"]["symbol"] == ["circle", "circle"]
-    assert figure.panels[1].traces[0]["marker"]["symbol"] == ["circle-open", "circle-open"]
+    assert figure.panels[0].traces[0]["marker"]["symbol"] == ["circle"] * 3
+    assert figure.panels[1].traces[0]["marker"]["symbol"] == ["circle-open"] * 3
+    assert figure.panels[0].layout["xaxis"]["ticktext"] == ["LATL", "LIFG", "all regions"]
 
 
 def test_cells_are_models_by_groups_with_native_ones_framed(cortex, design):
@@ -64,13 +65,14 @@ def test_plotly_accepts_the_panels(cortex, design):
 def test_every_statement_stands_under_its_effect(design):
     section = language_section(design)
     assert section.header == [EFFECTS[0], EFFECTS[2], EFFECTS[1]]
-    assert [place for place, _ in section.rows] == ["LATL", "LIFG"]
+    assert [place for place, _ in section.rows] == ["LATL", "LIFG", "all regions"]
     assert section.rows[0][1][0] == f"+0.08 [0.05,{NBSP}0.11]"
     assert [one.lead for one in section.statements] == [f"{name}:" for name in section.header]
     for one in section.statements:
         assert CAUTION in one.text
-    assert "above zero in 2 of 2 regions" in section.findings[0].text
-    assert "above zero in no region" in section.findings[1].text
+    together = f"+0.08 [0.05,{NBSP}0.11] averaged over regions; "
+    assert section.findings[0].text.startswith(f"{together}above zero in 2 of 2 regions")
+    assert "; above zero in no region (of 2)" in section.findings[1].text
     assert section.design.startswith("Listeners: EN heard en, FR heard fr and CN heard zh. Models: net-en learned en")
 
 
@@ -79,7 +81,7 @@ def test_statements_that_differ_name_their_regions(design):
     here = (effects["contrast"] == EFFECTS[0]) & (effects["place"] == "LIFG")
     effects.loc[here, "statement"] = "not separable from a match of the acoustic domain"
     text = language_section(dataclasses.replace(design, effects=effects)).statements[0].text
-    assert text.startswith("LATL: design of 3 models")
+    assert text.startswith("LATL and all regions: design of 3 models")
     assert text.endswith("LIFG: not separable from a match of the acoustic domain.")
 
 
