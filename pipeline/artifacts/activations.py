@@ -1,7 +1,8 @@
 """Activations artifact: a Zarr group with one array per layer, ``(sample, feature)`` float32.
 
 Samples are at the network's own rate and undelayed. ``time_s (sample)`` is the end of the input that
-a sample has seen, on the stimulus clock; ``item (sample)`` names the image or clip instead. Layers are
+a sample has seen, on the stimulus clock, but for the ``look_ahead_s`` that its preprocessing states beyond it (0 unless
+a study asks for more); ``item (sample)`` names the image or clip instead. Layers are
 written batch by batch, so memory is one batch; they are read one at a time.
 
 Group attrs: the standard ones and ``model, modality, objective, sample_kind, weights_sha256,

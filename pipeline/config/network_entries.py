@@ -20,10 +20,12 @@ from pipeline.models.hub_models import hub_entry
 from pipeline.models.hub_network import CONFIG_FILE, PREPROCESSOR_FILE, read_json
 from pipeline.models.present_pictures import IMAGENET_MEAN, IMAGENET_SD, Optics
 from pipeline.models.registry import MODELS, resolve_model
+from pipeline.models.whisper import SHORTEST_S
 from pipeline.recordings.file_digests import digests_of_files
 
 OWN_FACTORY = "pipeline.models.own_network:load"
 CHECKPOINT_SUFFIXES = (".json", ".safetensors", ".txt")
+RECORDING_AHEAD = "last output step before the sample, of the window that ends look_ahead_s after it"
 TITLES = ("title", "citation", "licence")
 
 
@@ -189,7 +191,27 @@ def _adjusted(entry: ModelEntry, section: NetworkSection) -> ModelEntry:
             raise BadConfiguration(
                 f"{key} does not apply to this network; it takes {', '.join(entry.adjustable) or 'no settings'}"
             )
-    return dataclasses.replace(entry, preprocessing={**entry.preprocessing, **section.shown})
+    return dataclasses.replace(entry, preprocessing=_with_look_ahead({**entry.preprocessing, **section.shown}))
+
+
+def _with_look_ahead(shown: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a recording, said rightly where a study lets a network hear beyond the sample.
+
+    Raises
+    ------
+    BadConfiguration
+        The look-ahead leaves no past within the window.
+    """
+    look_ahead_s = shown.get("look_ahead_s", 0.0)
+    if not look_ahead_s:
+        return shown
+    longest_s = shown["window_s"] - shown.get("shortest_s", SHORTEST_S)
+    if look_ahead_s > longest_s:
+        raise BadConfiguration(
+            f"look_ahead_s {look_ahead_s:g} leaves no past in a window of {shown['window_s']:g} s; "
+            f"give {longest_s:g} at most"
+        )
+    return {**shown, "recording": RECORDING_AHEAD}
 
 
 def _of_factory(name: str, section: NetworkSection) -> ModelEntry:
@@ -234,6 +256,8 @@ def _check_installed(module: str) -> None:
 def _shown_to_own(section: NetworkSection) -> dict[str, Any]:
     """What is shown to a network of one's own, and which settings apply to it."""
     given = section.shown
+    if section.modality != "audio" and "look_ahead_s" in given:
+        raise BadConfiguration(f"look_ahead_s does not apply to modality {section.modality}")
     if section.modality == "audio":
         shown: dict[str, Any] = {"sampling_rate_hz": 16_000, "window_s": 16.0, "stride_s": 1.0, "shortest_s": 0.1}
         shown |= {"standardise": False, "look_ahead_s": 0.0}
@@ -244,7 +268,7 @@ def _shown_to_own(section: NetworkSection) -> dict[str, Any]:
     for key in given:
         if key not in shown:
             raise BadConfiguration(f"{key} does not apply to modality {section.modality}")
-    return {**shown, **given}
+    return _with_look_ahead({**shown, **given})
 
 
 def _local_weights(path: str | None) -> WeightSource | None:

@@ -15,7 +15,7 @@ OF_FAMILIES = ("config",)
 SHOWN = {
     *("size_px", "mean", "sd"),
     *("n_frames", "frame_interval_s", "time_axis"),
-    *("sampling_rate_hz", "window_s", "stride_s", "standardise", "rms"),
+    *("sampling_rate_hz", "window_s", "stride_s", "standardise", "rms", "look_ahead_s"),
     *("window_tokens", "stride_tokens"),
 }
 """The fields that say how stimuli are shown."""
@@ -82,10 +82,15 @@ class NetworkSection(Section):
     frame_interval_s: float | None = Field(None, gt=0, description="between a clip's frames")
     time_axis: Literal[1, 2] | None = Field(None, description="1: (n, time, colour, y, x); 2: (n, colour, time, y, x)")
     sampling_rate_hz: int | None = Field(None, ge=1, description="of sound")
-    window_s: float | None = Field(None, gt=0, description="longest past that a sample of sound sees")
+    window_s: float | None = Field(
+        None, gt=0, description="longest sound that a sample sees: all of it past, but for look_ahead_s"
+    )
     stride_s: float | None = Field(None, gt=0, description="between samples of sound")
     standardise: bool | None = Field(None, description="each window of sound to mean 0 and SD 1")
     rms: float | None = Field(None, gt=0, description="level that sound is brought to")
+    look_ahead_s: float | None = Field(
+        None, ge=0, description="how much sound beyond its own time a sample sees, for speech networks; by default 0"
+    )
     window_tokens: int | None = Field(None, ge=2, description="longest past of a word, in sub-tokens")
     stride_tokens: int | None = Field(None, ge=1, description="by which windows of words advance")
 

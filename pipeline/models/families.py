@@ -18,8 +18,8 @@ from pipeline.models.present_pictures import HALF, IMAGENET_MEAN, IMAGENET_SD, O
 PICTURE_MODALITIES = ("movie", "images")
 ADJUSTABLE_PICTURES = ("size_px", "mean", "sd")
 ADJUSTABLE_CLIPS = (*ADJUSTABLE_PICTURES, "frame_interval_s")
-ADJUSTABLE_SOUND = ("window_s", "stride_s", "standardise")
-ADJUSTABLE_SPECTROGRAM = ("stride_s", "rms")
+ADJUSTABLE_SOUND = ("window_s", "stride_s", "standardise", "look_ahead_s")
+ADJUSTABLE_SPECTROGRAM = ("stride_s", "rms", "look_ahead_s")
 ADJUSTABLE_WORDS = ("window_tokens", "stride_tokens")
 
 

@@ -183,7 +183,7 @@ def presenter_of(entry: ModelEntry, family: Family, settings: Mapping[str, Any],
         return Clips(optics, n_frames, float(shown["frame_interval_s"]), time_axis=1, argument="pixel_values")
     if family.shown == "words":
         return _words(entry, folder)
-    windows = Windows(*(shown[key] for key in ("sampling_rate_hz", "window_s", "stride_s", "shortest_s")))
+    windows = Windows.of(shown)
     if family.shown == "waveforms":
         return Waveforms(entry.name, windows, standardise=bool(shown["standardise"]))
     return PaddedSpectrograms(entry.name, windows, _log_mel(int(settings["num_mel_bins"])), rms=float(shown["rms"]))

@@ -121,8 +121,7 @@ def taps_of(entry: ModelEntry, module: torch.nn.Module) -> dict[str, Tap]:
 def _presenter(entry: ModelEntry) -> Presenter:
     shown, argument = entry.preprocessing, str(entry.arguments.get("input", ""))
     if "audio" in entry.modalities:
-        windows = Windows(*(shown[key] for key in ("sampling_rate_hz", "window_s", "stride_s", "shortest_s")))
-        return Waveforms(entry.name, windows, standardise=bool(shown["standardise"]), argument=argument)
+        return Waveforms(entry.name, Windows.of(shown), standardise=bool(shown["standardise"]), argument=argument)
     optics = Optics.of(shown)
     if shown.get("n_frames"):
         return Clips(

@@ -2,14 +2,16 @@
 
 A stimulus of one clip is a recording on a clock: the sample at time t is the network's last output step for the
 window that ends at t. No later sound enters it. Windows grow from the start of the recording until they have their
-full length, so until then a window is all there was to hear. A stimulus of several clips is a set of items: a
-sample is the mean over the output steps within the clip; padding never enters it.
+full length, so until then a window is all there was to hear. Where a look-ahead is asked for, the window ends so much
+later and the step is the last that lies before t; near the end of the recording the window ends with it, unpadded.
+A stimulus of several clips is a set of items: a sample is the mean over the output steps within the clip; padding
+never enters it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, LayermapError
@@ -32,23 +34,30 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Causal windows of a recording.
+    """Windows of a recording, causal but for a look-ahead that the study asks for.
 
     Parameters
     ----------
     sampling_rate_hz : that the network was trained on; sound is resampled to it
-    window_s : longest past that a sample sees
+    window_s : longest sound that a sample sees, look-ahead included
     stride_s : between samples
     shortest_s : the first sample comes once so much was heard
+    look_ahead_s : how far beyond a sample its window reaches
     """
 
     sampling_rate_hz: int
     window_s: float
     stride_s: float
     shortest_s: float
+    look_ahead_s: float = 0.0
+
+    @classmethod
+    def of(cls, shown: Mapping[str, Any]) -> Windows:
+        """As an entry's preprocessing has them."""
+        return cls(*(shown[key] for key in ("sampling_rate_hz", "window_s", "stride_s", "shortest_s", "look_ahead_s")))
 
     def ends(self, n_samples: int) -> np.ndarray:
-        """Ends of the windows in samples: the multiples of the stride with the shortest past before them."""
+        """Where samples are taken, in samples of sound: the multiples of the stride with the shortest past before."""
         import numpy as np
 
         stride = self.stride_s * self.sampling_rate_hz
@@ -59,6 +68,12 @@ class Windows:
     def length(self) -> int:
         """Of a full window, in samples."""
         return round(self.window_s * self.sampling_rate_hz)
+
+    def piece(self, sound: np.ndarray, end: int) -> tuple[np.ndarray, int]:
+        """The window of the sample at ``end``, and how much of it lies before the sample."""
+        stop = end + round(self.look_ahead_s * self.sampling_rate_hz)
+        start = max(0, stop - self.length)
+        return sound[start:stop], end - start
 
 
 class _HeardInWindows:
@@ -95,24 +110,27 @@ class _HeardInWindows:
 
     def _pieces(
         self, stimulus: xr.Dataset, batch_size: int, first: int, *, equal: bool
-    ) -> Iterator[tuple[int, list[np.ndarray]]]:
-        """(first sample, sounds of its pass): windows or clips in order, of equal length if so asked."""
+    ) -> Iterator[tuple[int, list[np.ndarray], list[int]]]:
+        """(first sample, sounds of its pass, samples of each up to its own time): windows or clips in order, of equal
+        length if so asked. Of a clip all is up to its time."""
         rate = self._windows.sampling_rate_hz
         if is_one_recording(stimulus):
             sound = clip_sound(stimulus, 0, rate)
-            ends = self._windows.ends(sound.size)
-            pieces = (sound[max(0, end - self._windows.length) : end] for end in ends[first:])
+            pieces = (self._windows.piece(sound, end) for end in self._windows.ends(sound.size)[first:])
         else:
-            pieces = (clip_sound(stimulus, clip, rate) for clip in range(first, stimulus.sizes["clip"]))
+            clips = (clip_sound(stimulus, clip, rate) for clip in range(first, stimulus.sizes["clip"]))
+            pieces = ((clip, clip.size) for clip in clips)
         batch: list[np.ndarray] = []
-        for piece in pieces:
+        until: list[int] = []
+        for piece, own in pieces:
             if batch and (len(batch) == batch_size or (equal and piece.size != batch[0].size)):
-                yield first, batch
+                yield first, batch, until
                 first += len(batch)
-                batch = []
+                batch, until = [], []
             batch.append(piece)
+            until.append(own)
         if batch:
-            yield first, batch
+            yield first, batch, until
 
 
 class Waveforms(_HeardInWindows):
@@ -132,8 +150,11 @@ class Waveforms(_HeardInWindows):
         import numpy as np
         import torch
 
-        select = last_step if is_one_recording(stimulus) else mean_over_steps
-        for start, sounds in self._pieces(stimulus, batch_size, first, equal=True):
+        recording, ahead = is_one_recording(stimulus), self._windows.look_ahead_s > 0
+        for start, sounds, until in self._pieces(stimulus, batch_size, first, equal=True):
+            select: Callable[[torch.Tensor], torch.Tensor] = last_step if recording else mean_over_steps
+            if recording and ahead:
+                select = _last_before([own / sound.size for own, sound in zip(until, sounds, strict=True)])
             values = np.stack(sounds)
             if self._standardise:
                 values = (values - values.mean(axis=1, keepdims=True)) / np.sqrt(
@@ -168,11 +189,14 @@ class PaddedSpectrograms(_HeardInWindows):
 
     def passes(self, stimulus: xr.Dataset, batch_size: int, first: int = 0) -> Iterator[Pass]:
         recording = is_one_recording(stimulus)
-        for start, sounds in self._pieces(stimulus, batch_size, first, equal=False):
+        for start, sounds, until in self._pieces(stimulus, batch_size, first, equal=False):
             scaled = [sound if self._rms is None else scaled_to_rms(sound, self._rms) for sound in sounds]
-            heard = [sound.size / self._windows.length for sound in sounds]
+            heard = [own / self._windows.length for own in until]
             inputs = self._spectrogram(scaled)
-            select = _last_heard(heard) if recording else _mean_heard(heard)
+            if not recording:
+                select = _mean_heard(heard)
+            else:
+                select = _last_before(heard) if self._windows.look_ahead_s > 0 else _last_heard(heard)
             yield Pass(start, len(sounds), {self._argument: inputs} if self._argument else inputs, select)
 
 
@@ -227,6 +251,26 @@ def mean_over_steps(values: torch.Tensor) -> torch.Tensor:
 def n_heard(share: float, n_steps: int) -> int:
     """Output steps within the sound, where it fills a share of the window: at least one."""
     return max(1, round(share * n_steps))
+
+
+def n_before(share: float, n_steps: int) -> int:
+    """Output steps that end before a sample, where so much of the window lies before it: at least one.
+
+    Steps are taken to divide the window evenly.
+    """
+    return max(1, int(share * n_steps + 1e-9))
+
+
+def _last_before(shares: list[float]) -> Callable[[torch.Tensor], torch.Tensor]:
+    def select(values: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        if values.ndim <= 2:  # a layer that has pooled its steps itself stays
+            return values
+        rows = zip(values, shares, strict=True)
+        return torch.stack([row[..., n_before(share, row.shape[-1]) - 1] for row, share in rows])
+
+    return select
 
 
 def _last_heard(shares: list[float]) -> Callable[[torch.Tensor], torch.Tensor]:

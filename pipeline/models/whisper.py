@@ -62,14 +62,15 @@ def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, devi
     """The trained encoder or a twin; it has layer norms only, so a twin has no statistics to recompute.
 
     Every step attends to all 30 s, padding included, as in training. Of a recording the sample at time t comes from
-    the 30 s that end at t, so no later sound enters it; of a clip it is the mean over the steps within the clip.
+    the 30 s that end at t, so no later sound enters it unless the study asks for a look-ahead; of a clip it is the mean
+    over the steps within the clip.
     """
     from pipeline.models.torch_network import assemble, load_weights
 
     module = build_module()
     load_weights(module, weights_folder, NAME)
     shown = entry.preprocessing
-    windows = Windows(SAMPLING_RATE_HZ, WINDOW_S, float(shown["stride_s"]), SHORTEST_S)
+    windows = Windows.of({**shown, "shortest_s": SHORTEST_S})
     presenter = PaddedSpectrograms(NAME, windows, log_mel, rms=float(shown["rms"]))
     blocks = [f"layers.{block}" for block in range(N_BLOCKS)]
     return assemble(entry, module, transformer_taps(blocks, "layer_norm"), presenter, twin=twin, device=device)
@@ -95,7 +96,7 @@ WHISPER_BASE = ModelEntry(
         "clips": "mean over the output steps within the clip, 50 per second",
         "look_ahead_s": 0.0,
     },
-    adjustable=("stride_s", "rms"),
+    adjustable=("stride_s", "rms", "look_ahead_s"),
     weights=WeightSource(
         sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
         bytes=145_217_532,

@@ -54,6 +54,10 @@ def refusal(lab, networks, *models):
         ({"family": "convnext", "config": {"depths": []}}, ["networks.x.family", "config.depths is []"]),
         ({"family": "vit", "config": {"hidden_sizze": 3}}, ["networks.x.family", "'hidden_sizze'", "'hidden_size'"]),
         ({"family": "gpt2"}, ["networks.x.family", "an untrained gpt2 network has no tokenizer"]),
+        ({"base": "crepe-tiny", "look_ahead_s": 0.2}, ["networks.x", "look_ahead_s does not apply", "takes stride_s"]),
+        ({"base": "log-mel", "look_ahead_s": 0.2}, ["networks.x", "look_ahead_s does not apply", "no settings"]),
+        ({"base": "whisper-base", "look_ahead_s": -1}, ["networks.x.look_ahead_s", "greater than or equal to 0"]),
+        ({"base": "whisper-base", "look_ahead_s": 30}, ["networks.x", "look_ahead_s 30 leaves no past in", "29.9 at"]),
         ({"family": "vit", "seed": -1}, ["networks.x.seed", "greater than or equal to 0"]),
     ],
 )
@@ -85,6 +89,7 @@ def test_networks_of_registry_hub_and_family(lab, network, parts):
         ({"layers": ["head", {"module": "stem", "name": "head"}]}, ["networks.x", "two layers are called 'head'"]),
         ({"layers": [{"module": "blocks.*", "name": "b"}]}, ["networks.x.layers.0", "name 'b'", "'blocks.*'"]),
         ({"stride_s": 1}, ["networks.x", "stride_s does not apply to modality images"]),
+        ({"look_ahead_s": 1}, ["networks.x", "look_ahead_s does not apply to modality images"]),
         ({"n_frames": 4}, ["networks.x", "n_frames does not apply to modality images"]),
         ({"size_px": 0}, ["networks.x.size_px", "greater than or equal to 1"]),
         ({"mean": [0.5, 0.5]}, ["networks.x.mean.2", "is missing"]),
@@ -100,6 +105,8 @@ def test_networks_of_ones_own(lab, changes, parts):
 
 def test_settings_of_sound_and_pictures_exclude_each_other(lab):
     assert "size_px does not apply to modality audio" in refusal(lab, {"x": section({"size_px": 3}, AUDIO)})
+    late = refusal(lab, {"x": section({"window_s": 2, "look_ahead_s": 1.95}, AUDIO)})
+    assert "look_ahead_s 1.95 leaves no past in a window of 2 s; give 1.9 at most" in late
     plan_study(load_study(lab.write({"x": section({"stride_s": 0.5}, AUDIO)}, "pixels")))
 
 
@@ -156,3 +163,13 @@ def test_what_is_given_arrives_in_the_entry(lab):
     assert found["own"].code == (lab.folder / "my_net.py",)
     assert found["own"].weights.convert.endswith("convert_checkpoint:convert") and found["own"].weights.bytes == 7
     assert found["lite"].preprocessing["size_px"] == 100 and found["lite"].weights_of == "efficientnet-lite0"
+
+
+@pytest.mark.parametrize("given", [{"base": "whisper-base"}, {"family": "hubert"}, section({}, AUDIO)])
+def test_a_look_ahead_is_stated_and_changes_the_key_and_none_is_as_if_unsaid(lab, given):
+    networks = {"plain": given, "none": {**given, "look_ahead_s": 0}, "ahead": {**given, "look_ahead_s": 0.5}}
+    made = entries(lab, networks)
+    assert made["none"].preprocessing == made["plain"].preprocessing
+    assert json.dumps(made["none"].preprocessing) == json.dumps(made["plain"].preprocessing)
+    assert made["plain"].preprocessing["look_ahead_s"] == 0 and made["ahead"].preprocessing["look_ahead_s"] == 0.5
+    assert made["ahead"].preprocessing["recording"].endswith("of the window that ends look_ahead_s after it")
