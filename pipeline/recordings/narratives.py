@@ -118,9 +118,9 @@ def catalogue(options: NarrativesOptions, key: str, mirror: str | None = None) -
         Nobody is left who heard the stories.
     """
     listed = list_snapshot(DATASET_ID, options.snapshot, mirror)
-    conditions = _milkyway_versions(listed, mirror) if "milkyway" in {TASK_OF[name] for name in options.stories} else {}
+    conditions = milkyway_versions(listed, mirror) if "milkyway" in {TASK_OF[name] for name in options.stories} else {}
     excluded = excluded_scans(mirror) if options.use_exclusions else frozenset()
-    heard = {name: scans_of(name, listed, options, excluded, conditions) for name in options.stories}
+    heard = {name: usable_scans(name, listed, options, excluded, conditions) for name in options.stories}
     listeners = _listeners(heard, options)
     stories = tuple(_story(name, heard[name], listeners[name], options) for name in options.stories)
     files = _files(stories, listed, options, mirror)
@@ -134,7 +134,7 @@ def catalogue(options: NarrativesOptions, key: str, mirror: str | None = None) -
     return catalogue_of(KIND, key, options, selection, files, groups)
 
 
-def scans_of(
+def usable_scans(
     story: str, listed: Listed, options: NarrativesOptions, excluded: frozenset[str], conditions: dict[str, str]
 ) -> dict[str, list[str]]:
     """Listener → starts of the names of the scans in which a story may be heard, in order.
@@ -156,8 +156,7 @@ def scans_of(
         heard_this = story not in MILKYWAY or conditions.get(subject) == MILKYWAY[story]
         if heard_this and options.wanted(subject, scan):
             found.setdefault(subject, []).append(scan)
-    # of a story heard twice the first hearing counts; the clips of schema are spread over four scans
-    return found if TASK_OF[story] == "schema" else {subject: scans[:1] for subject, scans in found.items()}
+    return found
 
 
 def excluded_scans(mirror: str | None) -> frozenset[str]:
@@ -177,7 +176,7 @@ def _read(file: RawFile, mirror: str | None) -> str:
         return path.read_text(encoding="utf-8-sig")
 
 
-def _milkyway_versions(listed: Listed, mirror: str | None) -> dict[str, str]:
+def milkyway_versions(listed: Listed, mirror: str | None) -> dict[str, str]:
     """Listener → version, from participants.tsv, whose cells hold one value for each task."""
     import csv
 
@@ -206,12 +205,14 @@ def _listeners(heard: dict[str, dict[str, list[str]]], options: NarrativesOption
 
 
 def _story(name: str, scans: dict[str, list[str]], listeners: list[str], options: NarrativesOptions) -> StoryFiles:
+    # of a story heard twice the first hearing counts; the clips of schema are spread over four scans
+    last = None if TASK_OF[name] == "schema" else 1
     return StoryFiles(
         name=name,
         stim_file=f"{name}_audio.wav",
         audio=f"stimuli/{name}_audio.wav",
         words=f"stimuli/gentle/{name}/align.csv",
-        scans=tuple(_scan(subject, scan, options) for subject in listeners for scan in scans[subject]),
+        scans=tuple(_scan(subject, scan, options) for subject in listeners for scan in scans[subject][:last]),
     )
 
 

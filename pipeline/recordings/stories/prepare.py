@@ -102,17 +102,20 @@ def prepare_recording(name: str, raw_folder: Path, options: StoryOptions) -> Rec
 
     selection = open_selection(raw_folder, options)
     story = selection.story(name)
-    chosen = [_chosen_scan(subject, story, raw_folder) for subject in story.listeners]
-    start_s, end_s = _story_of(chosen, story, raw_folder)
+    tables = [path for scan in story.scans for path in (scan.events, scan.sidecar)]
+    with intact(raw_folder, tables, selection):
+        chosen = [_chosen_scan(subject, story, raw_folder) for subject in story.listeners]
+        start_s, end_s = _story_of(chosen, story, raw_folder)
+        scans = [_scan(files, how, raw_folder) for files, how in chosen]
     parts = prepare_story(
         name,
-        [_scan(files, how, raw_folder) for files, how in chosen],
+        scans,
         Heard(stimulus=name, start_s=start_s, end_s=end_s),
         raw_folder,
         options,
         remedy=FETCH_AGAIN,
     )
-    files = [path for scan, _ in chosen for path in (*scan.images, scan.events, scan.sidecar, scan.confounds)]
+    files = [path for scan, _ in chosen for path in (*scan.images, scan.confounds)]
     header = parts.header.assign_attrs(left_out=selection.left_out)
     if options.resynthesise:
         header = header.assign_attrs(stimuli=RESYNTHESISED)
