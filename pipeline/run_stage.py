@@ -61,6 +61,7 @@ def _sha_of_inputs(paths: list[Path]) -> str:
 def run_catalogue(arguments: argparse.Namespace) -> None:
     from pipeline.artifacts.catalogue import write_json
     from pipeline.fetch.mirror import parse_mirror
+    from pipeline.fetch.space import describe_files
 
     mirror = parse_mirror(arguments.mirror)
     for analysis in _analyses(arguments):
@@ -68,6 +69,13 @@ def run_catalogue(arguments: argparse.Namespace) -> None:
         catalogue = dataset.entry.catalogue(dataset.options, dataset.key, mirror.prefix if mirror else None)
         check_modalities(analysis, catalogue)
         write_json(catalogue, dataset.catalogue_path)
+        n_subjects = len({subject for group in catalogue.groups for subject in group.subjects})
+        print(
+            f"catalogue {catalogue.dataset}: {n_subjects} subjects in {len(catalogue.groups)} groups, "
+            f"{len(catalogue.recordings)} recordings of {len(catalogue.stimuli)} stimuli; "
+            f"{describe_files(catalogue.files)}",
+            flush=True,
+        )
 
 
 def run_fetch(arguments: argparse.Namespace) -> None:

@@ -56,6 +56,13 @@ def check_disk_space(files: Sequence[RawFile], folder: Path, what: str) -> str:
     return f"fetch {what}: {', '.join(parts)}"
 
 
+def describe_files(files: Sequence[RawFile]) -> str:
+    """Number and known bytes of files, in words: what a selection takes, whatever of it is there already."""
+    unknown = sum(file.bytes is None and file.contents is None for file in files)
+    known = sum(file.bytes if file.bytes is not None else len((file.contents or "").encode()) for file in files)
+    return f"{len(files)} files, {human_bytes(known)}{f' and {unknown} of unknown size' if unknown else ''}"
+
+
 def _existing(folder: Path) -> Path:
     folder = folder.absolute()
     while not folder.exists():

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
+from pipeline.inference.languages import DOMAIN, LANGUAGE
 from tests.conftest import MIRROR
 from tests.listening.planted import REGIONS
 from tests.listening.published import serve_alice, serve_narratives, serve_petit_prince
@@ -25,6 +26,11 @@ pytestmark = [pytest.mark.study, pytest.mark.skipif(not MIRROR.is_dir(), reason=
 
 LIMIT = 3
 NET_FILE = Path(__file__).parents[1] / "listening" / "planted_net.py"
+NETWORKS = {"wav2vec2-en": 11, "wav2vec2-fr": 12, "wav2vec2-zh": 13}
+"""Networks of the trilingual study → seed; each is trained, so it is said, on the language of its name."""
+LISTENERS = {"EN": "wav2vec2-en", "FR": "wav2vec2-fr", "CN": "wav2vec2-zh"}
+SECTION = 5
+BOOK = "petit_prince_trilingual"
 
 
 def network(seed: int) -> dict[str, Any]:
@@ -41,11 +47,11 @@ def network(seed: int) -> dict[str, Any]:
     }
 
 
-def run(folder: Folder, study: dict[str, Any], server: ListeningServer, limit: int = LIMIT) -> None:
+def run(folder: Folder, study: dict[str, Any], server: ListeningServer, limit: int, target: str = "all") -> None:
     shutil.copy(NET_FILE, folder.path)
     study["inference"] = {"n_bootstrap": 200}
     name = folder.write_study(study, f"{study['study']}.yaml")
-    result = folder.run("all", "--config", f"study={name}", f"mirror={server.prefix}", f"limit={limit}")
+    result = folder.run(target, "--config", f"study={name}", f"mirror={server.prefix}", f"limit={limit}")
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
@@ -63,6 +69,10 @@ def check_gradient(depths: pd.Series) -> None:
     assert spearmanr(range(len(REGIONS)), depths[list(REGIONS)]).statistic >= 0.9
 
 
+def page(folder: Folder, study: str) -> str:
+    return (folder.path / "reports" / study / "index.html").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[ListeningServer]:
     with pytest.MonkeyPatch.context() as patch, ListeningServer() as one:
@@ -77,50 +87,35 @@ def narratives(server: ListeningServer, tmp_path_factory: pytest.TempPathFactory
     study["networks"] = {"wav2vec2": network(1)}
     analysis = study["analyses"]["stories"]
     analysis["recording"]["stories"] = ["pieman", "lucy"]
+    over_twins = analysis["contrasts"][:1]
     smaller(analysis, [{"name": "wav2vec2", "random_twins": 1}, "log-mel"])
+    analysis["contrasts"] += over_twins
     folder = Folder(tmp_path_factory.mktemp("narratives"))
-    run(folder, study, server)
+    run(folder, study, server, LIMIT)
     return folder
 
 
-def test_narratives_recover_the_planted_order(narratives: Folder) -> None:
+def test_narratives_recovers_the_planted_order(narratives: Folder) -> None:
     check_gradient(best_depths(narratives, "narratives_speech", "wav2vec2"))
+    contrasts = table(narratives, "narratives_speech", "-contrasts")
+    ranks = contrasts[contrasts.contrast.str.startswith("depth order: rank correlation")]
+    assert (ranks.difference >= 0.9).all() and (ranks.ci_low > 0.5).all() and len(ranks)
 
 
-LANGUAGES = {"wav2vec2-en": ("EN", 11), "wav2vec2-fr": ("FR", 12), "wav2vec2-zh": ("CN", 13)}
-SECTION = 5
+def test_narratives_prefers_the_trained_network(narratives: Folder) -> None:
+    rows = table(narratives, "narratives_speech", "-contrasts")
+    rows = rows[(rows.contrast == "trained over best random twin") & (rows.compartment == "all")]
+    assert set(rows.region) == set(REGIONS) and (rows.ci_low > 0.2).all()
 
 
-def trilingual(folder: Folder, server: ListeningServer, domains: dict[str, str]) -> None:
-    """The shipped study with one section and small networks."""
-    study = shipped("petit_prince_trilingual")
-    study["networks"] = {name: network(seed) for name, (_, seed) in LANGUAGES.items()}
-    analysis = study["analyses"]["book"]
-    analysis["recording"]["sections"] = [SECTION]
-    smaller(analysis, list(LANGUAGES))
-    analysis["languages"]["models_domain"] = domains
-    run(folder, study, server, limit=2)
-
-
-@pytest.fixture(scope="module")
-def own_language(server: ListeningServer, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """Everybody's cortex reads out the network of their own language."""
-    networks = {language: seed for language, seed in LANGUAGES.values()}
-    serve_petit_prince(server, tmp_path_factory.mktemp("served"), SECTION, 2, networks)
-    folder = Folder(tmp_path_factory.mktemp("own"))
-    trilingual(folder, server, dict(zip(LANGUAGES, ("audiobook", "audiobook", "web"), strict=True)))
-    return folder
-
-
-def language_rows(folder: Folder) -> pd.DataFrame:
-    rows = table(folder, "petit_prince_trilingual", "-contrasts")
-    return rows[rows.contrast.str.contains("native|domain")]
-
-
-def test_own_language(own_language: Folder) -> None:
-    print(language_rows(own_language).to_string())
-    for name, (language, _) in LANGUAGES.items():
-        check_gradient(best_depths(own_language, "petit_prince_trilingual", name, group=language))
+def test_narratives_units_are_significant_and_painted(narratives: Folder) -> None:
+    units = table(narratives, "narratives_speech", "-units")
+    planted = units[(units.model == "wav2vec2") & (units.subject == "all")]
+    assert (planted.significant == 1).all() and planted.unit.nunique() == 24
+    surface = table(narratives, "narratives_speech", "-surface")
+    assert set(surface.unit) == set(planted.unit)
+    html = page(narratives, "narratives_speech")
+    assert "fsaverage5" in html and "1 of 3 listeners were brought to the clock of the others" in html
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +126,100 @@ def alice(server: ListeningServer, tmp_path_factory: pytest.TempPathFactory) -> 
     smaller(study["analyses"]["sound"], ["wav2vec2", "log-mel"])
     smaller(study["analyses"]["words"], ["word-rate"])
     folder = Folder(tmp_path_factory.mktemp("alice"))
-    run(folder, study, server)
+    run(folder, study, server, LIMIT)
     return folder
 
 
-def test_alice(alice: Folder) -> None:
+def test_alice_recovers_the_planted_order_beside_words(alice: Folder) -> None:
     check_gradient(best_depths(alice, "alice_bold", "wav2vec2", analysis="sound"))
+    summary = table(alice, "alice_bold", "-summary")
+    words = summary[(summary.analysis == "words") & (summary.subject == "mean") & (summary.compartment == "all")]
+    assert set(words.region) == set(REGIONS) and (words.best_layer_score < 0.3).all()
+
+
+def trilingual(domains: tuple[str, str, str] | None = None) -> dict[str, Any]:
+    """The shipped study with one section and small networks.
+
+    Parameters
+    ----------
+    domains : acoustic domain that each network was trained on, beside listeners who heard audiobooks; None: as shipped
+    """
+    study = shipped(BOOK)
+    study["networks"] = {name: network(seed) for name, seed in NETWORKS.items()}
+    analysis = study["analyses"]["book"]
+    analysis["recording"]["sections"] = [SECTION]
+    smaller(analysis, list(NETWORKS))
+    if domains is not None:
+        analysis["languages"]["models_domain"] = dict(zip(NETWORKS, domains, strict=True))
+    return study
+
+
+def served_book(
+    networks: dict[str, int], server: ListeningServer, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> Folder:
+    """The study run on listeners whose cortex reads out one network for each language."""
+    serve_petit_prince(server, tmp_path_factory.mktemp("served"), SECTION, 2, networks)
+    folder = Folder(tmp_path_factory.mktemp(name))
+    run(folder, trilingual(), server, 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_language(server: ListeningServer, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Everybody's cortex reads out the network of their own language."""
+    networks = {language: NETWORKS[model] for language, model in LISTENERS.items()}
+    return served_book(networks, server, tmp_path_factory, "own")
+
+
+def effect(folder: Folder, name: str = LANGUAGE) -> pd.DataFrame:
+    """Rows of the interaction, both hemispheres together."""
+    rows = table(folder, BOOK, "-contrasts")
+    return rows[(rows.contrast == name) & (rows.compartment == "all")].set_index("region")
+
+
+def test_petit_prince_recovers_the_planted_order_in_each_language(own_language: Folder) -> None:
+    for language, model in LISTENERS.items():
+        check_gradient(best_depths(own_language, BOOK, model, group=language))
+
+
+def test_petit_prince_finds_the_planted_effect_of_language(own_language: Folder) -> None:
+    rows = effect(own_language)
+    assert set(rows.index) == {*REGIONS, "all regions"}
+    assert (rows.difference > 0.3).all() and (rows.ci_low > 0.2).all()
+    assert rows.statement.str.contains("each listener heard only one language: no claim about experience").all()
+    assert "onset" in page(own_language, BOOK)
+
+
+def test_petit_prince_flags_what_the_acoustic_domain_may_explain(
+    own_language: Folder, server: ListeningServer, tmp_path: Path
+) -> None:
+    """The same scores with other domains stated: where only the domain matches, nothing is said of language."""
+    folder = Folder(tmp_path / "stated")
+    shutil.copytree(own_language.path, folder.path, dirs_exist_ok=True, symlinks=True)
+    study = trilingual()
+    languages = study["analyses"]["book"]["languages"]
+    languages |= {
+        "listeners_domain": {"EN": "a", "FR": "b", "CN": "c"},
+        "models_domain": dict(zip(NETWORKS, "abc", strict=True)),
+    }
+    run(folder, study, server, 2, "map")
+    assert effect(folder).statement.str.contains("not separable from a match of the acoustic domain").all()
+    languages["models"] = dict.fromkeys(NETWORKS, "en")
+    run(folder, study, server, 2, "map")
+    assert effect(folder).empty
+    assert effect(folder, DOMAIN).statement.str.contains("language was not tested").all() and len(
+        effect(folder, DOMAIN)
+    )
+
+
+def test_petit_prince_finds_no_effect_of_language_where_there_is_none(
+    server: ListeningServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Everybody's cortex reads out the English network: it predicts all of them best, and none for its language."""
+    english = dict.fromkeys(LISTENERS, NETWORKS["wav2vec2-en"])
+    folder = served_book(english, server, tmp_path_factory, "same")
+    row = effect(folder).loc["all regions"]
+    assert row.ci_low < 0 < row.ci_high and abs(row.difference) < 0.1
+    rows = table(folder, BOOK, "-contrasts")
+    of_english = rows[(rows.contrast == f"{LANGUAGE}: EN") & (rows.region == "all regions")]
+    assert (of_english.ci_low > 0.3).all()
