@@ -138,14 +138,18 @@ class Languages(Section):
 
     @model_validator(mode="after")
     def _something_varies(self) -> Languages:
-        languages = {*self.listeners.values(), *self.models.values()}
-        domains = {*self.listeners_domain.values(), *self.models_domain.values()}
-        if len(languages) < 2 and len(domains) < 2:
+        if not _crosses(self.models, self.listeners) and not _crosses(self.models_domain, self.listeners_domain):
             raise ValueError(
-                f"all listeners and models have language '{languages.pop()}'; name at least two languages "
-                "(or two acoustic domains), or leave the section out"
+                "no two models differ in which listeners' language (or acoustic domain) they match; name models of at "
+                "least two languages that two groups of listeners heard, or leave the section out"
             )
         return self
+
+
+def _crosses(models: dict[str, str], listeners: dict[str, str]) -> bool:
+    """Whether matches are anything but all of a model's or all of a group's: two models' differ from group to group."""
+    rows = [[int(learned == heard) for heard in listeners.values()] for learned in models.values()]
+    return any(len({a - b for a, b in zip(one, other, strict=True)}) > 1 for one in rows for other in rows)
 
 
 class Analysis(Section):

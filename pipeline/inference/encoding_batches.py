@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-BYTES_AT_ONCE = 64 << 20  # of one array over draws; a handful of them exist at a time
+BYTES_AT_ONCE = 16 << 20  # of one array over draws; a handful of them exist at a time
 SAME_START_S = 1.0  # recordings of one stimulus on their own frame clocks start blocks up to a sample apart
 
 

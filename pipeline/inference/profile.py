@@ -73,9 +73,9 @@ def estimate(
     relative_depth : (layer,)
     """
     weights = weights.astype(scores.score.dtype)
-    score = mean_over_targets(scores.score[..., targets], weights)
-    choice = mean_over_targets(scores.choice[..., targets], weights)
-    held_z, fold_weight = scores.held_z[..., targets], scores.weight[..., targets]
+    values = (scores.score, scores.choice, scores.held_z, scores.weight)
+    own_score, own_choice, held_z, fold_weight = (np.take(one, targets, axis=-1) for one in values)
+    score, choice = mean_over_targets(own_score, weights), mean_over_targets(own_choice, weights)
     order = by_depth(relative_depth)
     layer, defined = choose_layers(choice, order)
     defined = defined & (fold_weight.sum(axis=-1) > 0)

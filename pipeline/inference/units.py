@@ -1,11 +1,14 @@
 """Maps of single units: parcels or vertices that every listener has under the same name.
 
-A unit's score is that of its nested best layer, chosen as a region's is: on the mean over listeners of the other
-folds' scores. Whether it exceeds 0 is tested once per unit, one-sided, and corrected over the units of a map.
+A unit's score and interval are those of a region made up of it: that of the nested best layer, chosen on the mean over
+listeners of the other folds' scores. Whether it exceeds 0 is tested once per unit, one-sided, and corrected over the
+units of a map.
 
-* With ``min_subjects`` listeners or more: Student's t over listeners' Fisher z. Flipping signs would need no normal
-  distribution, but n listeners have 2^n patterns of signs, so p cannot fall below 1/256 for eight of them, and a
-  correction over thousands of units asks for less.
+* With ``min_subjects`` listeners or more: Student's t over listeners' Fisher z, each listener's layers chosen on its
+  own scores. A choice common to all moves their scores together, which a test over them cannot see: of units of pure
+  noise in ten listeners, 13 % then had p < .05. Flipping signs would need no normal distribution, but n listeners have
+  2^n patterns of signs, so p cannot fall below 1/256 for eight of them, and a correction over thousands of units asks
+  for less.
 * With fewer, and for averaged responses: score / SD of the bootstrap draws over blocks, against Student's t of as many
   degrees of freedom as blocks less one; counting draws would not give a p below 1/1000 either. As for intervals, the
   draws' SD is widened by √(n / (n − 1)).
@@ -25,7 +28,7 @@ import numpy as np
 
 from pipeline.inference.analysis import InferenceSettings
 from pipeline.inference.batch import Batch, LayerAxis, ModelScores
-from pipeline.inference.bootstrap import interval
+from pipeline.inference.bootstrap import draw_counts, generator, interval
 from pipeline.inference.fold_scores import LARGEST_R, FoldScores
 from pipeline.inference.layer_choice import by_depth, choose_layers, most_frequent, r_over_folds
 from pipeline.inference.places import ALL, MEAN
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNITS_AT_ONCE = 2048
+BYTES_AT_ONCE = 64 << 20  # of one array over draws of listeners
 SIGNIFICANT_BELOW = 0.05
 
 
@@ -112,25 +116,29 @@ class UnitScores:
     defined: NDArray[np.bool_]
 
 
-def score_units(scores: FoldScores, columns: NDArray[np.intp], order: NDArray[np.intp]) -> UnitScores:
+def score_units(
+    scores: FoldScores, columns: NDArray[np.intp], order: NDArray[np.intp], counts: NDArray[Any] | None = None
+) -> UnitScores:
     """Choose each unit's layer on the mean over its listeners, and score it on the folds held out.
 
     Parameters
     ----------
     columns : (unit, listener), targets of the scores; −1 for none
     order : layers from shallow to deep
+    counts : (draw, listener), how often each is drawn, for scores of the data as they are; None takes each once
     """
     present = columns >= 0
-    equal = np.ones((1, columns.shape[1]), dtype=scores.choice.dtype)
-    choice, weight = scores.choice[..., columns], scores.weight[..., columns]
+    weights = (np.ones((1, columns.shape[1])) if counts is None else counts).astype(scores.choice.dtype)
+    choice, weight = np.take(scores.choice, columns, axis=-1), np.take(scores.weight, columns, axis=-1)
     if not present.all():
         choice, weight = np.where(present, choice, np.nan), np.where(present, weight, 0)
-    layer, defined = choose_layers(np.moveaxis(mean_over_targets(choice, equal), 2, -1), order)
+    layer, defined = choose_layers(np.moveaxis(mean_over_targets(choice, weights), 2, -1), order)
     defined = defined & (weight.sum(axis=-1) > 0)
     draw, fold = np.ogrid[: layer.shape[0], : layer.shape[1]]
+    draw = draw % scores.held_z.shape[0]
     z = scores.held_z[draw[..., None, None], fold[..., None, None], layer[..., None], columns]
     r = r_over_folds(z, weight * defined[..., None])
-    return UnitScores(r, mean_over_targets(r, equal), layer, defined)
+    return UnitScores(r, mean_over_targets(r, weights), layer, defined)
 
 
 class UnitMaps:
@@ -177,7 +185,7 @@ class UnitMaps:
             if number in self._drawn:
                 tested = _over_blocks(score, self._drawn[number], batch.n_units, self._settings.confidence)
             else:
-                tested = _over_listeners(np.concatenate([part.r[0] for part in parts]), self._settings.confidence)
+                tested = _over_listeners(self._scores.point, units.columns, self._order, self._settings)
             best = np.concatenate([most_frequent(part.layer[0].T, part.defined[0].T, self._order) for part in parts])
             common = {
                 **where,
@@ -192,8 +200,9 @@ class UnitMaps:
         return rows
 
 
-def _chunks(columns: NDArray[np.intp]) -> list[slice]:
-    return [slice(start, start + UNITS_AT_ONCE) for start in range(0, columns.shape[0], UNITS_AT_ONCE)]
+def _chunks(columns: NDArray[np.intp], most: int | None = None) -> list[slice]:
+    size = min(UNITS_AT_ONCE, most or UNITS_AT_ONCE)
+    return [slice(start, start + size) for start in range(0, columns.shape[0], size)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,25 +214,37 @@ class _Tested:
     p: NDArray[np.float64]
 
 
-def _over_listeners(r: NDArray[Any], confidence: float) -> _Tested:
-    """Student's t over the listeners of ``(unit, listener)``; NaN where fewer than two have the unit."""
+def _over_listeners(
+    point: FoldScores, columns: NDArray[np.intp], order: NDArray[np.intp], settings: InferenceSettings
+) -> _Tested:
+    """Interval from draws of listeners, and Student's t over them; NaN where fewer than two have the unit."""
+    n_listeners = columns.shape[1]
+    counts = draw_counts(n_listeners, settings.n_bootstrap, generator(settings.seed, "subject"))
+    per_unit = counts.shape[0] * point.held_z.shape[1] * max(n_listeners, point.held_z.shape[2]) * counts.itemsize
+    bounds = []
+    for part in _chunks(columns, max(1, BYTES_AT_ONCE // per_unit)):
+        draws = score_units(point, columns[part], order, counts).score
+        bounds.append(interval(draws, settings.confidence, n_listeners))
+    own = [
+        np.concatenate([score_units(point, columns[part, one : one + 1], order).r[0] for part in _chunks(columns)])
+        for one in range(n_listeners)
+    ]
+    low, high = (np.concatenate(values) for values in zip(*bounds, strict=True))
+    return _Tested(low, high, t_test(np.hstack(own)))
+
+
+def t_test(r: NDArray[Any]) -> NDArray[np.float64]:
+    """One-sided p of Student's t over listeners' Fisher z: (unit, listener) → (unit,), NaN for fewer than two."""
     from scipy.stats import t
 
-    n = np.isfinite(r).sum(axis=1)
-    z = np.arctanh(np.clip(r, -LARGEST_R, LARGEST_R))
-    mean_z, error_z = _mean_and_error(z, n)
+    there = np.isfinite(r)
+    n = there.sum(axis=1)
+    z = np.where(there, np.arctanh(np.clip(r, -LARGEST_R, LARGEST_R)), 0)
+    mean = z.sum(axis=1) / np.maximum(n, 1)
+    squares = np.where(there, (z - mean[:, None]) ** 2, 0).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = t.sf(mean_z / error_z, np.maximum(n - 1, 1))
-    mean, error = _mean_and_error(r, n)
-    half = t.ppf((1 + confidence) / 2, np.maximum(n - 1, 1)) * error
-    return _Tested(mean - half, mean + half, np.where(n > 1, p, np.nan))
-
-
-def _mean_and_error(values: NDArray[Any], n: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean over listeners and its standard error, NaN where fewer than two are left."""
-    mean = np.where(np.isfinite(values), values, 0).sum(axis=1) / np.maximum(n, 1)
-    squares = np.where(np.isfinite(values), (values - mean[:, None]) ** 2, 0).sum(axis=1)
-    return mean, np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1)), np.nan)
+        p = t.sf(mean / np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1)), np.maximum(n - 1, 1))
+    return np.where(n > 1, p, np.nan)
 
 
 def _over_blocks(score: NDArray[Any], drawn: Sequence[NDArray[Any]], n_blocks: int, confidence: float) -> _Tested:

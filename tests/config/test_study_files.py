@@ -169,3 +169,55 @@ def test_wrong_streams_are_one_line(tmp_path, alice, given, message):
     with pytest.raises(BadConfiguration) as caught:
         load_study(write(tmp_path, alice))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def languages(**changes):
+    return {
+        "listeners": {"EN": "en", "FR": "fr"},
+        "models": {"smollm2-135m": "en", "word-rate": "fr"},
+        **changes,
+    }
+
+
+def domains(**changes):
+    one = {
+        "listeners_domain": {"EN": "book", "FR": "talk"},
+        "models_domain": {"smollm2-135m": "book", "word-rate": "talk"},
+    }
+    return languages(**one, **changes)
+
+
+def test_languages_are_read_and_change_the_map_only(tmp_path, alice):
+    before = plan_study(load_study(write(tmp_path, alice)))
+    alice["analyses"]["story"]["languages"] = languages()
+    after = plan_study(load_study(write(tmp_path, alice)))
+    assert after.analyses[0].analysis.languages.models == {"smollm2-135m": "en", "word-rate": "fr"}
+    assert before.map_key() != after.map_key()
+    assert before.analyses[0].score_key(None) == after.analyses[0].score_key(None)
+    alice["analyses"]["story"]["languages"] = domains()
+    assert plan_study(load_study(write(tmp_path, alice))).map_key() != after.map_key()
+    # one language, two kinds of sound: the domain is what is tested
+    alice["analyses"]["story"]["languages"] = domains(
+        listeners={"EN": "en", "FR": "en"}, models={"smollm2-135m": "en", "word-rate": "en"}
+    )
+    load_study(write(tmp_path, alice))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (languages(models={"smollm2-135m": "en", "net-fr": "fr"}), "languages names model 'net-fr', which"),
+        (languages(models={"smollm2-135m": "en", "smollm2-135m@random-0": "fr"}), "a twin that learned no language"),
+        (languages(listeners={"EN": "EN", "FR": "fr"}), "language 'EN' of EN must be a lower-case code"),
+        (languages(listeners={"EN": "en", "FR": "en"}), "no two models differ in which listeners' language"),
+        (languages(models={"smollm2-135m": "en", "word-rate": "en"}), "no two models differ"),
+        (languages(models_domain={"smollm2-135m": "book", "word-rate": "talk"}), "give both listeners_domain and"),
+        ({**domains(), "listeners_domain": {"EN": "book"}}, "listeners_domain must name the same as listeners; 'FR'"),
+        (languages(listeners={"EN": "en"}), "listeners"),
+    ],
+)
+def test_wrong_languages_are_one_line(tmp_path, alice, given, message):
+    alice["analyses"]["story"]["languages"] = given
+    with pytest.raises(BadConfiguration) as caught:
+        load_study(write(tmp_path, alice))
+    assert message in str(caught.value) and "\n" not in str(caught.value)

@@ -305,3 +305,24 @@ def test_missing_repeats_stay_missing_behind_a_filter(tmp_path: Path) -> None:
     spread = ragged["sum_y2"].values[:, 0] / ragged["n"].values
     half = spread.size // 2
     assert 0.5 < spread[half:].mean() / spread[:half].mean() < 2
+
+
+def test_the_surface_and_the_stimuli_of_blocks_are_kept(tmp_path: Path) -> None:
+    painted = ("surface_vertex", np.array(["", "lh-A", "rh-B", ""], dtype=object))
+    unit = ("target", np.array([f"lh-{i}" for i in range(6)], dtype=object))
+    one, other = (
+        story(tmp_path / name, seed=seed, surface_unit=painted, surface_mesh="fsaverage5", unit=unit)
+        for seed, name in enumerate(("one", "other"))
+    )
+    scores = encode_group(runs=[one, other], options=IN_TIME, layers=("planted",), attrs=ATTRS, shuffle_seed=None)
+    write_scores(scores, tmp_path / "scores.nc")
+    opened = open_scores(tmp_path / "scores.nc")
+    assert opened["surface_unit"].values.tolist() == ["", "lh-A", "rh-B", ""]
+    assert opened.attrs["surface_mesh"] == "fsaverage5" and opened["unit"].values.tolist() == unit[1].tolist()
+    assert set(opened["block_stimulus"].values.tolist()) == {"story"}
+    assert opened["block_stimulus"].dims == ("block",)
+    swapped = ("surface_vertex", painted[1][::-1].copy())
+    for number, changes in enumerate(({}, {"surface_unit": swapped, "surface_mesh": "fsaverage5"})):
+        third = story(tmp_path / f"third-{number}", seed=3, unit=unit, **changes)
+        with pytest.raises(SampleMismatch, match="runs of a group must share their surface"):
+            encode_group(runs=[one, third], options=IN_TIME, layers=("planted",), attrs=ATTRS, shuffle_seed=None)

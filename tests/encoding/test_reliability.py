@@ -76,6 +76,45 @@ def test_several_subjects_give_single_and_mean_ceilings() -> None:
     assert abs(result.ceiling[0] - truth) < 0.02
 
 
+def unit_by_unit(responses, subjects, units):  # type: ignore[no-untyped-def]
+    """What matching targets means, written out: (reliability, kind) of targets without repeats."""
+    scored = z_score_runs(responses[0], RUNS)
+    reliability, kind = np.full(len(units), np.nan), ["none"] * len(units)
+    for unit in dict.fromkeys(units):
+        targets = [index for index, name in enumerate(units) if name == unit]
+        recorded = [t for t in targets if subjects[t] != "mean" and np.ptp(responses[0, :, t]) > 0]
+        if len(recorded) < 2:
+            continue
+        r = np.corrcoef(scored[:, recorded], rowvar=False)[np.triu_indices(len(recorded), k=1)].mean()
+        for target in targets:
+            mean = subjects[target] == "mean"
+            kind[target] = "intersubject_mean" if mean else "intersubject_single"
+            reliability[target] = spearman_brown(r, len(recorded) if mean else 1)
+            if np.ptp(responses[0, :, target]) == 0:
+                reliability[target] = 0
+    return reliability, kind
+
+
+def test_units_are_matched_as_one_by_one() -> None:
+    """Some are recorded in some subjects only, some are constant in one, some anticorrelate."""
+    generator = np.random.default_rng(5)
+    names = [(f"u{i}",) for i in range(12)]
+    shared = generator.standard_normal((RUNS.size, 12))
+    columns, subjects, units = [], [], []
+    for number, subject in enumerate(["s0", "s1", "s2", "s3", "mean"]):
+        for i in generator.permutation(12)[: 12 - 2 * (number % 3)]:
+            sign = -1 if (i, number) == (3, 0) else 1
+            columns.append(sign * shared[:, i] * (i % 5) / 5 + generator.standard_normal(RUNS.size))
+            subjects.append(subject)
+            units.append(names[i])
+    responses = np.stack(columns, axis=1)[None].astype(np.float32)
+    responses[:, :, 7] = 3.0
+    reliability, kind = unit_by_unit(responses, subjects, units)
+    result = estimate(responses, subjects, units)
+    np.testing.assert_allclose(result.reliability, reliability, atol=1e-10)
+    assert list(result.kind) == kind and set(kind) == {"intersubject_mean", "intersubject_single"}
+
+
 def test_one_subject_without_repeats_has_no_ceiling() -> None:
     result = estimate(repeats(1, np.array([0.5, 0.5])), ["s1", "s1"], [("A",), ("B",)])
     assert list(result.kind) == ["none", "none"]

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from pipeline.artifacts.map import TABLES, open_map, write_map
 from pipeline.artifacts.store import standard_attrs
 from pipeline.errors import BrokenArtifact, SampleMismatch, UnknownName
+from pipeline.inference.region_order import rank_correlation
 from pipeline.inference.stage import AnalysisScores, build_map
 
 REGIONS = ["early", "late", "noise"]
@@ -98,6 +100,27 @@ def test_few_subjects_take_blocks_and_groups_that_agree_are_combined(make_plante
     ]
 
 
+def test_blocks_of_other_stimuli_are_never_the_same(make_planted, make_blocks, save, settings):
+    """Two stories of one length are divided alike; scores that do not say their stimulus are of any."""
+    rng = np.random.default_rng(1)
+
+    def story(group, stimulus):
+        scores = make_planted(
+            rng, profile(3, 0.6)[:, None], make_blocks(), group=group, subjects=[group], regions=["V"]
+        )
+        return save(scores.assign_coords(block_stimulus=("block", np.array([stimulus] * 30, object))))
+
+    same, other = [story("a", "pieman"), story("b", "pieman")], story("c", "tunnel")
+    unsaid = save(make_planted(rng, profile(3, 0.6)[:, None], make_blocks(), group="d", subjects=["d"], regions=["V"]))
+    for paths, subjects in (
+        (same, ["all", "a", "b"]),
+        ([same[0], other], ["a", "c"]),
+        ([other, unsaid], ["all", "c", "d"]),
+    ):
+        summary = build_map(study="s", analyses=[analysis(paths, ["net"])], inference=settings())["summary"]
+        assert summary["subject"].tolist() == subjects
+
+
 def test_contrast_recovers_a_known_difference(make_planted, make_blocks, save, settings, contrast):
     fold = make_blocks(samples_per_block=60)
     paths = [
@@ -133,6 +156,48 @@ def test_order_of_regions(make_planted, make_blocks, save, settings):
     row = pick(table, contrast="depth order: early before late", subject="all").iloc[0]
     assert row["difference"] == pytest.approx(4 / 6) and row["probability_above_zero"] == 1
     assert "noise not predicted above 0" in pick(table, contrast="depth order: late before noise").iloc[0]["statement"]
+
+
+def ranked(make_planted, make_blocks, save, settings, peaks, heights, order):
+    names = [f"r{i}" for i in range(len(peaks))]
+    scores = make_planted(
+        np.random.default_rng(7),
+        np.tile(np.stack([profile(peak, height) for peak, height in zip(peaks, heights, strict=True)], axis=1), 2),
+        make_blocks(samples_per_block=40),
+        regions=names * 2,
+        subjects=["s0"] * len(names) + ["s1"] * len(names),
+        n_subjects=2,
+    )
+    story = AnalysisScores("story", "ridge", False, (), order, ["net"], [save(scores)])
+    table = build_map(study="s", analyses=[story], inference=settings())["contrast"]
+    return table[table["contrast"].str.contains("rank correlation")]
+
+
+def test_order_of_all_regions_by_rank(make_planted, make_blocks, save, settings):
+    order = [f"r{i}" for i in range(6)]
+    peaks, heights = (0, 2, 1, 4, 6, 3), (0.6, 0.6, 0.6, 0.6, 0.6, 0)
+    rows = ranked(make_planted, make_blocks, save, settings, peaks, heights, order)
+    assert rows["subject"].tolist() == ["all"]
+    row = rows.iloc[0]
+    assert row["contrast"] == "depth order: rank correlation of 5 regions" and row["region"] == "all regions"
+    assert row["difference"] == pytest.approx(stats.spearmanr(range(5), peaks[:5])[0])
+    assert row["ci_low"] <= row["difference"] <= row["ci_high"] and row["probability_above_zero"] > 0.95
+    assert "r5 not predicted above 0 and left out" in row["statement"]
+    reversed_order = ranked(make_planted, make_blocks, save, settings, peaks, heights, order[::-1]).iloc[0]
+    assert reversed_order["difference"] == pytest.approx(-row["difference"])
+    assert ranked(make_planted, make_blocks, save, settings, peaks[:3], heights[:3], order).empty
+    flat = ranked(make_planted, make_blocks, save, settings, (2,) * 4, (0.6,) * 4, order).iloc[0]
+    assert np.isnan(flat["difference"])
+
+
+def test_rank_correlation_is_spearmans():
+    depths = np.random.default_rng(0).integers(0, 4, (50, 6)) / 3
+    depths[0] = 1.0
+    found = rank_correlation(depths)
+    assert np.isnan(found[0])
+    np.testing.assert_allclose(found[1:], [stats.spearmanr(range(6), row)[0] for row in depths[1:]])
+    depths[1, 2] = np.nan
+    assert np.isnan(rank_correlation(depths)[1])
 
 
 def test_constant_target_is_left_out_and_counted(make_scores, make_blocks, save, settings):
