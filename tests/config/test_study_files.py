@@ -112,12 +112,15 @@ def test_keys_change_exactly_when_numbers_can(tmp_path, alice):
 def test_every_shipped_study_is_listed():
     assert known_studies() == [
         "alice",
+        "alice_bold",
         "allen_movies",
         "allen_neuropixels",
         "allen_scenes",
         "allen_scenes_2p",
         "demo",
+        "narratives_speech",
         "natsound165",
+        "petit_prince_trilingual",
     ]
 
 
