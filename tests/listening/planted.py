@@ -131,7 +131,7 @@ class Volume:
             white = meshes["white_matter"].parts[name].coordinates
             pial = meshes["pial"].parts[name].coordinates
             painted = np.flatnonzero(cortex.region[side] >= 0)
-            shown = cortex.region[side][painted] * N_READOUTS + cortex.readout[side][painted]
+            shown = (side * len(REGIONS) + cortex.region[side][painted]) * N_READOUTS + cortex.readout[side][painted]
             for depth in np.linspace(0, 1, 6):
                 place = np.round((white + depth * (pial - white) - ORIGIN_MM) / VOXEL_MM).astype(int)
                 for voxel, what in zip(place[painted].tolist(), shown.tolist(), strict=True):
@@ -139,8 +139,11 @@ class Volume:
         self._voxels = np.array(list(votes))
         self._shown = np.array([max(set(what), key=what.count) for what in votes.values()])
 
-    def image(self, scan: Mapping[str, np.ndarray], repetition_time_s: float) -> nibabel.Nifti1Image:
-        columns = np.concatenate([scan[region] for region in REGIONS], axis=1)
+    def image(
+        self, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], repetition_time_s: float
+    ) -> nibabel.Nifti1Image:
+        """What the two hemispheres of one listener show."""
+        columns = np.concatenate([side[region] for side in (left, right) for region in REGIONS], axis=1)
         values = np.zeros((*SHAPE, len(columns)), np.int16)
         values[tuple(self._voxels.T)] = np.round(BASELINE + SIGNAL_SD * columns[:, self._shown]).T
         image = nibabel.Nifti1Image(values, self.affine)

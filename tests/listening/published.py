@@ -150,26 +150,29 @@ def written_events(story: str) -> bytes:
 
 
 def serve_petit_prince(
-    server: ListeningServer, folder: Path, section: int, limit: int, network_of: Mapping[str, int]
+    server: ListeningServer, folder: Path, section: int, limit: int, left: int, right: Mapping[str, int]
 ) -> None:
     """One section in each language; only its images and those of the first listeners can be fetched.
 
     Parameters
     ----------
-    network_of : language → seed of the network that its listeners' cortex reads out
+    left : seed of the network that everybody's left hemisphere reads out
+    right : language → seed of the network that its listeners' right hemisphere reads out
     """
     volume = Volume(serve_atlas(server))
     files: dict[str, Contents] = dict(real_rows("ds003643"))
     sections = petit_prince.sections_of(dict.fromkeys(files))  # type: ignore[arg-type]
-    for number, (language, network) in enumerate(network_of.items()):
+    for number, (language, network) in enumerate(right.items()):
         n_volumes = petit_prince.N_VOLUMES[language][section - 1]
         path = folder / f"{language}.wav"
         sound = make_sound(path, n_volumes * petit_prince.TR_S, 20 + number, 16_000, 1)
         files[petit_prince.SOUND_OF[language].format(section)] = path
-        signals = planted_signals(sound, network, Scanned(0.0, 2.0, n_volumes).instants_s())
+        instants_s = Scanned(0.0, petit_prince.TR_S, n_volumes).instants_s()
+        sides = [planted_signals(sound, seed, instants_s) for seed in (left, network)]
         for listener, images in enumerate(list(sections[language].values())[:limit]):
             image = folder / Path(images[section - 1]).name
-            nibabel.save(volume.image(listener_scan(signals, 100 * number + listener), 2.0), image)
+            scans = (listener_scan(signals, 100 * number + listener) for signals in sides)
+            nibabel.save(volume.image(*scans, petit_prince.TR_S), image)
             files[images[section - 1]] = image
     server.add_snapshot("ds003643", "2.0.7", files)
 
@@ -192,8 +195,7 @@ def serve_alice(server: ListeningServer, folder: Path, limit: int, seed: int) ->
         onset_s = float(next(csv.DictReader(io.StringIO(events.decode()), delimiter="\t"))["onset"])  # type: ignore[union-attr]
         scanned = Scanned(onset_s - alice_bold.N_DROPPED * alice_bold.TR_S, 2.0, 362)
         image = folder / Path(name).name
-        nibabel.save(
-            volume.image(listener_scan(planted_signals(sound, seed, scanned.instants_s()), listener), 2.0), image
-        )
+        scan = listener_scan(planted_signals(sound, seed, scanned.instants_s()), listener)
+        nibabel.save(volume.image(scan, scan, alice_bold.TR_S), image)
         files[name] = image
     server.add_snapshot("ds002322", "1.0.4", files)
