@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.errors import UnknownName
 from pipeline.recordings.bold.options import BoldOptions
 
 
@@ -34,3 +36,28 @@ class StoryOptions(BoldOptions):
     def wanted(self, subject: str, scan: str = "") -> bool:
         """Whether a listener, and a scan (the start of its files' names), is taken."""
         return (not self.subjects or subject in self.subjects) and not {subject, scan} & set(self.exclude)
+
+    def check_names(self, scans: Mapping[str, Iterable[str]]) -> None:
+        """Refuse listeners and scans that a dataset does not have: leaving them out would leave nothing out.
+
+        Parameters
+        ----------
+        scans : listener → starts of the names of their scans
+
+        Raises
+        ------
+        UnknownName
+            Names the closest listener or scan.
+        """
+        for subject in self.subjects:
+            if subject not in scans:
+                raise UnknownName("listener in subjects", subject, scans)
+        known = {*scans, *(scan for found in scans.values() for scan in found)}
+        for name in self.exclude:
+            if name not in known:
+                raise UnknownName("listener or scan in exclude", name, known)
+
+    @property
+    def left_out_by_study(self) -> str:
+        """In words, for the recording and the page; empty for nobody."""
+        return f"by the study: {', '.join(self.exclude)}" if self.exclude else ""

@@ -34,7 +34,7 @@ class ScanFiles(_Strict):
 
     ``first_volume_s`` is when the first volume of the images began on the scanner's clock, whose 0 is the start of the
     first volume of the scan: above 0 where volumes were dropped before. ``audio_start_s`` is when the sound began on
-    that clock, where no events say so.
+    that clock, where no events say so; ``repetition_time_s`` is the TR where a study or dataset states it.
     """
 
     subject: str
@@ -42,6 +42,7 @@ class ScanFiles(_Strict):
     events: str = ""
     sidecar: str = ""
     confounds: str = ""
+    repetition_time_s: float | None = None
     first_volume_s: float = 0.0
     audio_start_s: float | None = None
 
