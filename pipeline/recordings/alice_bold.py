@@ -12,18 +12,29 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
-from pipeline.errors import FetchError
+from pipeline.errors import FetchError, SampleMismatch
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot, raw_file
 from pipeline.recordings.stories import prepare
 from pipeline.recordings.stories.options import StoryOptions
-from pipeline.recordings.stories.selection import ScanFiles, Selection, StoryFiles, catalogue_of, published_digests
+from pipeline.recordings.stories.selection import (
+    ScanFiles,
+    Selection,
+    StoryFiles,
+    catalogue_of,
+    open_selection,
+    published_digests,
+)
+from pipeline.recordings.verified import FETCH_AGAIN
+
+if TYPE_CHECKING:
+    from pipeline.artifacts.recording import RecordingParts
 
 KIND = "alice_bold"
 DATASET_ID = "ds002322"
@@ -37,6 +48,8 @@ WORD_COLUMNS = {
     "log_frequency": "LogFreq",
 }
 N_DROPPED = 10
+N_VOLUMES = 362
+VOLUME_TOLERANCE = 5
 TR_S = 2.0
 _IMAGE = re.compile(r"derivatives/(sub-\d+)/\1_task-alice_bold_preprocessed\.nii\.gz")
 _LISTENER = re.compile(r"(sub-\d+)/\1_task-alice_events\.tsv")
@@ -61,9 +74,10 @@ def catalogue(options: AliceBoldOptions, key: str, mirror: str | None = None) ->
     listeners = sorted(found[1] for path in listed if (found := _LISTENER.fullmatch(path)))
     images = {found[1]: path for path in listed if (found := _IMAGE.fullmatch(path))}
     reasons = {subject: "no preprocessed image" for subject in listeners if subject not in images}
+    options.check_names({subject: [f"{subject}_task-alice"] for subject in listeners})
     scans: list[ScanFiles] = []
     for subject in listeners:
-        if subject in reasons or not options.wanted(subject) or len(scans) == options.limit:
+        if subject in reasons or not options.wanted(subject, f"{subject}_task-alice") or len(scans) == options.limit:
             continue
         events = f"{subject}/{subject}_task-alice_events.tsv"
         if not _onset_is_known(listed[events], mirror):
@@ -126,16 +140,37 @@ def _onset_is_known(events: ListedFile, mirror: str | None) -> bool:
     return bool(rows) and not math.isnan(rows[0].onset_s)
 
 
+def prepare_recording(name: str, raw_folder: Path, options: AliceBoldOptions) -> RecordingParts:
+    """All listeners; see `pipeline.recordings.stories.prepare.prepare_recording`.
+
+    Raises
+    ------
+    SampleMismatch
+        An image has not the volumes that are left without the first ten, so nobody knows when its first was taken.
+    """
+    from pipeline.recordings.bold.images import count_volumes
+
+    for scan in open_selection(raw_folder, options).story(name).scans:
+        n = count_volumes(raw_folder / scan.images[0], FETCH_AGAIN)
+        if abs(n - N_VOLUMES) > VOLUME_TOLERANCE:
+            raise SampleMismatch(
+                f"{raw_folder / scan.images[0]} has {n} volumes, expected about {N_VOLUMES} after the first "
+                f"{N_DROPPED}; leave the listener out (exclude)"
+            )
+    return prepare.prepare_recording(name, raw_folder, options)
+
+
 DATASET = DatasetEntry(
     kind=KIND,
     options=AliceBoldOptions,
     catalogue=catalogue,
     prepare_stimulus=prepare.prepare_stimulus,
-    prepare_recording=prepare.prepare_recording,
+    prepare_recording=prepare_recording,
     title="Alice in Wonderland, fMRI of the whole brain",
     citation="Bhattasali, Brennan, Luh, Franzluebbers & Hale 2020, LREC; Brennan et al. 2016, Brain and Language "
     "157–158:81–94, doi:10.1016/j.bandl.2016.04.008; OpenNeuro ds002322",
     licence="CC0",
     selection=prepare.selection_names(AliceBoldOptions),
     shown=("kind", "snapshot", "heard_as", "resynthesise"),
+    recorded=prepare.recorded_names(AliceBoldOptions),
 )

@@ -25,7 +25,7 @@ from pipeline.recordings.openneuro.bids_names import parse_name
 from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot, raw_file
 from pipeline.recordings.servers import sizes_of
 from pipeline.recordings.stories.options import StoryOptions
-from pipeline.recordings.stories.prepare import prepare_recording, prepare_stimulus, selection_names
+from pipeline.recordings.stories.prepare import prepare_recording, prepare_stimulus, recorded_names, selection_names
 from pipeline.recordings.stories.selection import (
     ScanFiles,
     Selection,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KIND = "narratives"
+BOLD = "_bold.nii.gz"
 DATASET_ID = "ds002345"
 DATALAD = "https://datasets.datalad.org/labs/hasson/narratives"
 EXCLUSIONS = RawFile(
@@ -102,6 +103,8 @@ class NarrativesOptions(StoryOptions):
 
     @model_validator(mode="after")
     def _confounds_where_there_are(self) -> NarrativesOptions:
+        if self.preprocessing == "fmriprep" and "confounds" not in self.model_fields_set:
+            raise ValueError("fmriprep data still hold their confounds: name some (motion6+acompcor5), or none")
         if self.preprocessing != "fmriprep" and self.confounds != "none":
             raise ValueError(f"confounds are already taken out of {self.preprocessing} data; set confounds to none")
         return self
@@ -120,18 +123,29 @@ def catalogue(options: NarrativesOptions, key: str, mirror: str | None = None) -
     listed = list_snapshot(DATASET_ID, options.snapshot, mirror)
     conditions = milkyway_versions(listed, mirror) if "milkyway" in {TASK_OF[name] for name in options.stories} else {}
     excluded = excluded_scans(mirror) if options.use_exclusions else frozenset()
+    options.check_names(all_scans(listed))
     heard = {name: usable_scans(name, listed, options, excluded, conditions) for name in options.stories}
     listeners = _listeners(heard, options)
     stories = tuple(_story(name, heard[name], listeners[name], options) for name in options.stories)
     files = _files(stories, listed, options, mirror)
-    left_out = f"{len(excluded)} scans left out by the authors" if excluded else ""
-    if options.exclude:
-        left_out += f"{'; ' if left_out else ''}by the study: {', '.join(options.exclude)}"
+    tasks = {TASK_OF[name] for name in options.stories}
+    by_authors = sorted(scan for scan in excluded if (name := parse_name(scan)) is not None and name.task in tasks)
+    said = f"by the authors: {', '.join(by_authors)}" if by_authors else ""
+    left_out = "; ".join(filter(None, (said, options.left_out_by_study)))
     selection = Selection(stories=stories, digests=published_digests(listed, stories), left_out=left_out)
     groups: dict[str, tuple[str, ...]] = {name: (name,) for name in options.stories}
     if options.joined:
         groups = {"listeners": options.stories}
     return catalogue_of(KIND, key, options, selection, files, groups)
+
+
+def all_scans(listed: Listed) -> dict[str, list[str]]:
+    """Listener → starts of the names of their scans."""
+    scans: dict[str, list[str]] = {}
+    for path in sorted(listed):
+        if path.endswith(BOLD):
+            scans.setdefault(path.partition("/")[0], []).append(Path(path).name.removesuffix(BOLD))
+    return scans
 
 
 def usable_scans(
@@ -146,10 +160,10 @@ def usable_scans(
     """
     found: dict[str, list[str]] = {}
     for path in sorted(listed):
-        if not path.endswith("_bold.nii.gz"):
+        if not path.endswith(BOLD):
             continue
         name = parse_name(path)
-        scan = Path(path).name.removesuffix("_bold.nii.gz")
+        scan = Path(path).name.removesuffix(BOLD)
         if name is None or name.task != TASK_OF[story] or scan in excluded:
             continue
         subject = f"sub-{name.subject}"
@@ -275,4 +289,5 @@ DATASET = DatasetEntry(
     licence="CC0 (recordings); stimuli: fair use",
     selection=selection_names(NarrativesOptions),
     shown=("kind", "snapshot", "heard_as", "resynthesise"),
+    recorded=recorded_names(NarrativesOptions),
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
-from pipeline.errors import FetchError, SampleMismatch
+from pipeline.errors import BadConfiguration, FetchError, SampleMismatch
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.bids_names import parse_name
@@ -78,6 +78,13 @@ class PetitPrinceOptions(StoryOptions):
         3, ge=0, description="volumes by which a run may differ from its section's number before it is refused"
     )
 
+    @field_validator("languages")
+    @classmethod
+    def _each_once(cls, value: tuple[Language, ...]) -> tuple[Language, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"a language is listed twice: {', '.join(value)}")
+        return value
+
     @field_validator("sections")
     @classmethod
     def _are_sections(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -117,12 +124,17 @@ def catalogue(options: PetitPrinceOptions, key: str, mirror: str | None = None) 
     """
     listed = list_snapshot(DATASET_ID, options.snapshot, mirror)
     found = sections_of(listed)
+    options.check_names({subject: () for heard in found.values() for subject in heard})
     files: dict[str, RawFile] = {}
     stories: list[StoryFiles] = []
     groups: dict[str, tuple[str, ...]] = {}
     for language in options.languages:
         heard = {s: images for s, images in found[language].items() if options.wanted(s)}
         heard = dict(list(heard.items())[: options.limit])
+        if not heard:
+            raise BadConfiguration(
+                f"dataset {KIND}: no listener of {language} is left (subjects, exclude); take it out of languages"
+            )
         _check_complete(heard)
         groups[language] = tuple(story_name(language, section) for section in options.sections)
         for section in options.sections:
@@ -135,7 +147,7 @@ def catalogue(options: PetitPrinceOptions, key: str, mirror: str | None = None) 
     selection = Selection(
         stories=tuple(stories),
         digests=published_digests(listed, stories),
-        left_out=f"by the study: {', '.join(options.exclude)}" if options.exclude else "",
+        left_out=options.left_out_by_study,
     )
     return catalogue_of(KIND, key, options, selection, [*files.values(), *atlas_files(options)], groups)
 
@@ -164,7 +176,12 @@ def _story(language: str, section: int, heard: dict[str, list[str]], options: Pe
         section=section,
         end_s=N_VOLUMES[language][section - 1] * TR_S,
         scans=tuple(
-            ScanFiles(subject=subject, images=(images[section - 1],), audio_start_s=_onset_s(language, options))
+            ScanFiles(
+                subject=subject,
+                images=(images[section - 1],),
+                audio_start_s=_onset_s(language, options),
+                repetition_time_s=TR_S,
+            )
             for subject, images in heard.items()
         ),
     )

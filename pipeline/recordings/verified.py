@@ -44,10 +44,14 @@ def verified_all(published: Mapping[Path, Mapping[str, str]]) -> Iterator[None]:
         found = {path: pool.submit(digests_of, path, set(wanted)) for path, wanted in expected.items()}
         try:
             yield
-        finally:
-            # altered bytes explain whatever else went wrong in reading them
+        except BaseException:
+            # altered bytes explain what went wrong in reading them; files whose turn had not come explain nothing
             for path, digests in found.items():
-                _check(path, digests.result(), expected[path])
+                if not digests.cancel():
+                    _check(path, digests.result(), expected[path])
+            raise
+        for path, digests in found.items():
+            _check(path, digests.result(), expected[path])
 
 
 def _check(path: Path, found: Mapping[str, str], expected: Mapping[str, str]) -> None:

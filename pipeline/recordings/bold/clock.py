@@ -63,10 +63,12 @@ class Grid:
     ----------
     ends_s : (n_samples,) ends of the bins on the audio clock, in s
     interval_s : from one sample to the next, in s
+    shortened : who left how much of the stretch uncovered, in words; empty if nobody did
     """
 
     ends_s: np.ndarray
     interval_s: float
+    shortened: str = ""
 
     def instants_s(self) -> np.ndarray:
         """(n_samples,) middles of the bins, at which volumes of any TR are read."""
@@ -93,15 +95,26 @@ def common_grid(clocks: Sequence[ScanClock], start_s: float, stop_s: float) -> G
     ends_s = chosen.ends_s()
     slack = SLACK * interval_s
     kept = (ends_s - interval_s >= start_s - slack) & (ends_s <= stop_s + slack)
+    covered = {}
     for clock in clocks:
         theirs, near = clock.instants_s(), SAME_CLOCK * clock.repetition_time_s
-        kept &= (chosen.instants_s() >= theirs[0] - near) & (chosen.instants_s() <= theirs[-1] + near)
+        covered[clock.subject] = (chosen.instants_s() >= theirs[0] - near) & (chosen.instants_s() <= theirs[-1] + near)
+    wanted = kept.copy()
+    for theirs in covered.values():
+        kept = kept & theirs
+    missing = {subject: int((wanted & ~theirs).sum()) for subject, theirs in covered.items()}
+    longest = max(missing, key=lambda subject: missing[subject])
+    shortened = ""
+    if missing[longest]:
+        shortened = (
+            f"{int((wanted & ~kept).sum())} samples are left out for all, {missing[longest]} as {longest} lacks them"
+        )
     if kept.sum() < 2:
         raise SampleMismatch(
             f"{chosen.name} has {chosen.n_volumes} volumes of {interval_s:g} s, of which {int(kept.sum())} lie "
             f"within {start_s:g}–{stop_s:g} s of the audio; check the start of the audio and trim_s"
         )
-    return Grid(ends_s[kept], interval_s)
+    return Grid(ends_s[kept], interval_s, shortened)
 
 
 def _check_covers(clock: ScanClock, start_s: float, stop_s: float) -> None:
@@ -175,9 +188,10 @@ def state_clocks(clocks: Sequence[ScanClock], grid: Grid) -> str:
             after = np.clip(np.searchsorted(theirs, wanted), 1, theirs.size - 1)
             nearest = np.minimum(np.abs(theirs[after] - wanted), np.abs(theirs[after - 1] - wanted))
             shifts.append(float(nearest.max()))
+    shortened = f"; {grid.shortened}" if grid.shortened else ""
     if not shifts:
-        return f"all {len(clocks)} listeners have one clock"
+        return f"all {len(clocks)} listeners have one clock{shortened}"
     return (
         f"{len(shifts)} of {len(clocks)} listeners were brought to the clock of the others by a cubic spline "
-        f"(by {min(shifts):.3f}–{max(shifts):.3f} s at most)"
+        f"(by {min(shifts):.3f}–{max(shifts):.3f} s at most){shortened}"
     )

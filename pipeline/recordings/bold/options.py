@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
 
@@ -157,6 +157,13 @@ class BoldOptions(DatasetOptions):
         if not all(0 <= seconds < float("inf") for seconds in value):
             raise ValueError(f"{value[0]:g} and {value[1]:g} must be seconds, not below 0")
         return value
+
+    @model_validator(mode="after")
+    def _atlas_is_fine_enough(self) -> Self:
+        atlas = self.parcellation.atlas if isinstance(self.parcellation, Vertices) else self.parcellation
+        if self.mesh == "fsaverage6" and isinstance(atlas, Destrieux | Schaefer):
+            raise ValueError(f"mesh is fsaverage6, but the {atlas.kind} atlas is fetched on fsaverage5; take that")
+        return self
 
     @field_validator("confounds")
     @classmethod

@@ -160,11 +160,16 @@ def volume_weights(
         voxel = np.stack(np.unravel_index(np.arange(n_voxels), shape, order="F"), axis=1)
         place = voxel @ affine[:3, :3].T + affine[:3, 3]
         region_of = _regions(parcellation, list(parcellation.coordinates))
-        near = [
-            np.flatnonzero(((place - np.array(centre)) ** 2).sum(axis=1) <= parcellation.radius_mm**2)
-            for name, centre in parcellation.coordinates.items()
-            if name in region_of
-        ]
+        near = []
+        for name, centre in parcellation.coordinates.items():
+            if name not in region_of:
+                continue
+            near.append(np.flatnonzero(((place - np.array(centre)) ** 2).sum(axis=1) <= parcellation.radius_mm**2))
+            if not near[-1].size:
+                raise SampleMismatch(
+                    f"no voxel of the BOLD lies within {parcellation.radius_mm:g} mm of sphere '{name}' at "
+                    f"{', '.join(f'{axis:g}' for axis in centre)} mm; correct its coordinates or enlarge radius_mm"
+                )
     else:
         path, parcels = _label_image(parcellation, raw_folder, remedy)
         labels = _on_grid(open_nifti(path, 3, remedy), shape, affine)

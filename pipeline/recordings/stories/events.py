@@ -41,7 +41,8 @@ class Played:
         """Whether the story is the same stretch of the sound, whenever it began."""
         return (
             abs(self.story_start_s - other.story_start_s) < SAME_S
-            and abs(self.story_end_s - other.story_end_s) < SAME_S
+            # an end that is not stated is infinite
+            and (self.story_end_s == other.story_end_s or abs(self.story_end_s - other.story_end_s) < SAME_S)
         )
 
 

@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from pipeline.errors import UnknownName
 from pipeline.recordings.bold.options import BoldOptions
 
+NO_FILES = frozenset({"high_pass_s", "trim_s", "slice_reference", "mesh", "average", "check_onset", "volume_tolerance"})
+"""Options that no list of files depends on."""
+
 
 class StoryOptions(BoldOptions):
     """Who listens, what of the stories networks are shown, and how BOLD is prepared. ``limit`` takes listeners."""

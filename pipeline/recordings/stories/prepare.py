@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
 from pipeline.recordings.stories.events import Played, played, read_events
-from pipeline.recordings.stories.options import StoryOptions
+from pipeline.recordings.stories.options import NO_FILES, StoryOptions
 from pipeline.recordings.stories.selection import ScanFiles, Selection, StoryFiles, intact, open_selection
 from pipeline.recordings.verified import FETCH_AGAIN
 
@@ -28,14 +28,22 @@ if TYPE_CHECKING:
     from pipeline.stimuli.words import WordTable
 
 SAMPLING_RATE_HZ = 16_000
-MADE_OF_THE_FILES = frozenset({"high_pass_s", "trim_s", "slice_reference", "mesh", "average"})
-"""Options that no file list depends on."""
 RESYNTHESISED = "stimuli resynthesised by eSpeak NG from word timings"
 
 
 def selection_names(options: type[StoryOptions]) -> tuple[str, ...]:
     """The options that decide which files are needed."""
-    return tuple(name for name in options.model_fields if name not in MADE_OF_THE_FILES)
+    return tuple(name for name in options.model_fields if name not in NO_FILES)
+
+
+def recorded_names(options: type[StoryOptions]) -> tuple[str, ...]:
+    """The options that decide what a recording holds, where events say how long its story is."""
+    return tuple(name for name in options.model_fields if name != "heard_as")
+
+
+def source_of(story: StoryFiles, options: StoryOptions) -> str:
+    """The file of a story that is fetched to be shown to networks."""
+    return story.words if options.heard_as == "words" or options.resynthesise else story.audio
 
 
 def prepare_stimulus(name: str, raw_folder: Path, options: StoryOptions) -> xr.Dataset:
@@ -51,7 +59,7 @@ def prepare_stimulus(name: str, raw_folder: Path, options: StoryOptions) -> xr.D
 
     selection = open_selection(raw_folder, options)
     story = selection.story(name)
-    source = story.audio if options.heard_as == "audio" and not options.resynthesise else story.words
+    source = source_of(story, options)
     with intact(raw_folder, [source], selection):
         if options.heard_as == "words":
             stimulus = words_stimulus(name, _words(story, raw_folder))
@@ -105,7 +113,9 @@ def prepare_recording(name: str, raw_folder: Path, options: StoryOptions) -> Rec
     tables = [path for scan in story.scans for path in (scan.events, scan.sidecar)]
     with intact(raw_folder, tables, selection):
         chosen = [_chosen_scan(subject, story, raw_folder) for subject in story.listeners]
-        start_s, end_s = _story_of(chosen, story, raw_folder)
+        start_s, end_s = _told(chosen, story, raw_folder)
+        if math.isinf(end_s):
+            end_s = _end_of_source(story, raw_folder, options, selection)
         scans = [_scan(files, how, raw_folder) for files, how in chosen]
     parts = prepare_story(
         name,
@@ -152,11 +162,12 @@ def _scan(files: ScanFiles, how: Played | None, raw_folder: Path) -> Scan:
     from pipeline.recordings.bold.story import Scan
 
     audio_start_s = files.audio_start_s or 0.0 if how is None else how.audio_start_s
+    stated = _stated_repetition_time(raw_folder / files.sidecar) if files.sidecar else None
     return Scan(
         subject=files.subject,
         images=tuple(raw_folder / image for image in files.images),
         audio_start_s=audio_start_s - files.first_volume_s,
-        repetition_time_s=_stated_repetition_time(raw_folder / files.sidecar) if files.sidecar else None,
+        repetition_time_s=files.repetition_time_s or stated,
         confounds=raw_folder / files.confounds if files.confounds else None,
     )
 
@@ -174,10 +185,8 @@ def _stated_repetition_time(sidecar: Path) -> float | None:
     return float(stated)
 
 
-def _story_of(
-    chosen: list[tuple[ScanFiles, Played | None]], story: StoryFiles, raw_folder: Path
-) -> tuple[float, float]:
-    """Start and end of the story on the clock of the sound, in s.
+def _told(chosen: list[tuple[ScanFiles, Played | None]], story: StoryFiles, raw_folder: Path) -> tuple[float, float]:
+    """Start and end of the story on the clock of the sound, in s; the end is infinite where nothing says it.
 
     Raises
     ------
@@ -186,7 +195,7 @@ def _story_of(
     """
     told = [(scan, how) for scan, how in chosen if how is not None]
     if not told:
-        return 0.0, _end_of_sound(story, raw_folder)
+        return 0.0, math.inf if story.end_s is None else story.end_s
     first = told[0][1]
     for scan, how in told[1:]:
         if not how.tells_the_same(first):
@@ -195,20 +204,18 @@ def _story_of(
                 f"{how.story_end_s:g} s, but in {Path(told[0][0].events).name} from {first.story_start_s:g} to "
                 f"{first.story_end_s:g} s; leave the scan out (exclude)"
             )
-    end_s = _end_of_sound(story, raw_folder) if math.isinf(first.story_end_s) else first.story_end_s
-    return first.story_start_s, end_s
+    return first.story_start_s, first.story_end_s
 
 
-def _end_of_sound(story: StoryFiles, raw_folder: Path) -> float:
-    """Length of the sound where it was fetched, else where its last word ends, in s."""
+def _end_of_source(story: StoryFiles, raw_folder: Path, options: StoryOptions, selection: Selection) -> float:
+    """Length of the sound that was fetched, or where the last of the words that were ends, in s."""
     import soundfile
 
-    if story.end_s is not None:
-        return story.end_s
-    path = raw_folder / story.audio
-    if story.audio and path.is_file():
+    source = source_of(story, options)
+    with intact(raw_folder, [source], selection):
+        if source == story.words:
+            return float(_words(story, raw_folder).offset_s[-1])
         try:
-            return float(soundfile.info(path).duration)
+            return float(soundfile.info(raw_folder / source).duration)
         except soundfile.SoundFileError as error:
-            raise BrokenArtifact(f"{path} is no sound ({error}); {FETCH_AGAIN}") from error
-    return float(_words(story, raw_folder).offset_s[-1])
+            raise BrokenArtifact(f"{raw_folder / source} is no sound ({error}); {FETCH_AGAIN}") from error

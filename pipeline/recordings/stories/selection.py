@@ -16,13 +16,11 @@ from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, Stimulu
 from pipeline.config.keys import key_of
 from pipeline.errors import BadConfiguration, BrokenArtifact, UnknownName
 from pipeline.recordings.openneuro.snapshot import ListedFile
-from pipeline.recordings.stories.options import StoryOptions
+from pipeline.recordings.stories.options import NO_FILES, StoryOptions
 from pipeline.recordings.verified import FETCH_AGAIN, verified, verified_all
 
-NOT_OF_A_SELECTION = frozenset(
-    {"parcellation", "heard_as", "resynthesise", "high_pass_s", "trim_s", "slice_reference", "mesh", "average"}
-)
-"""Options that change what is made of the files, not which files are taken."""
+NOT_OF_A_SELECTION = NO_FILES | {"parcellation", "heard_as", "resynthesise"}
+"""Options that change what is made of scans and stories, not which ones are taken."""
 
 
 class _Strict(BaseModel):

@@ -82,7 +82,10 @@ def test_grid_is_the_clock_of_most_and_what_all_cover():
     assert samples_of(clocks[0], grid) is None
     assert [samples_of(one, grid)[0] for one in clocks[1:]] == [2, 2, 3]
     assert state_clocks(clocks, grid).startswith("1 of 4 listeners were brought")
-    assert state_clocks(clocks[1:], grid) == "all 3 listeners have one clock"
+    short = "; 3 samples are left out for all, 3 as b lacks them"
+    assert state_clocks(clocks[1:], grid) == f"all 3 listeners have one clock{short}"
+    whole = common_grid(clocks[1:2], 0.0, 140.0)
+    assert state_clocks(clocks[1:2], whole) == "all 1 listeners have one clock"
 
 
 def test_clocks_a_hundredth_of_a_tr_apart_are_one():

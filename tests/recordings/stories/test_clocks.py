@@ -88,7 +88,7 @@ def test_narratives(story: str, tr: float, tmp_path: Path) -> None:
         # stories outlast the sound that is made here: volumes cover what is said to be heard
         events = (real_file("ds002345", REAL_EVENTS[story]) or b"").decode()
     options = narratives.NarrativesOptions(
-        stories=(story,), preprocessing="fmriprep", space="MNI152NLin2009cAsym", **UNCLEANED
+        stories=(story,), preprocessing="fmriprep", confounds="none", space="MNI152NLin2009cAsym", **UNCLEANED
     )
     n_volumes = int(1560 / tr) if story == "tunnel" else int(720 / tr)
     write_volumes(tmp_path / "bold.nii.gz", {(1, 1, 1): bump(STARTS[story], 0.0, tr, n_volumes)}, 0.0)

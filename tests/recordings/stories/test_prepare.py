@@ -11,7 +11,9 @@ import soundfile
 
 from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.store import standard_attrs
+from pipeline.config.keys import sha256_of_file
 from pipeline.errors import BrokenArtifact, LayermapError, SampleMismatch
+from pipeline.fetch.recorded_digests import record_digest
 from pipeline.recordings import narratives, petit_prince
 from pipeline.recordings.stories.prepare import RESYNTHESISED, prepare_recording, prepare_stimulus
 from pipeline.recordings.stories.selection import ScanFiles, StoryFiles
@@ -29,6 +31,7 @@ def narrative(
     chosen = narratives.NarrativesOptions(
         stories=("prettymouth",),
         preprocessing="fmriprep",
+        confounds="none",
         space="MNI152NLin2009cAsym",
         parcellation=SPHERES,
         **options,
@@ -170,3 +173,42 @@ def test_another_onset_that_fits_better_is_said(
     assert recording.attrs["onset_lag_s"] == pytest.approx(late_s - configured_s, abs=1.0)
     printed = capsys.readouterr().err
     assert ("warning: EN-section-5" in printed and "set onset_s: {EN: SECONDS}" in printed) == bool(warns)
+
+
+def test_a_listener_who_shortens_the_story_is_named(tmp_path: Path) -> None:
+    options = narrative(tmp_path)
+    write_volumes(tmp_path / "1.nii.gz", {(1, 1, 1): np.random.default_rng(3).standard_normal(140)}, 1.5)
+    record_digest(tmp_path / "1.nii.gz", sha256_of_file(tmp_path / "1.nii.gz"))
+    recording = prepare_recording("prettymouth", tmp_path, options)
+    assert "7 samples are left out for all, 7 as sub-1 lacks them" in recording.header.attrs["clocks"]
+
+
+def test_a_sphere_outside_of_the_image_is_refused(tmp_path: Path) -> None:
+    options = narrative(tmp_path)
+    far = SPHERES | {"coordinates": {"A": [500.0, 0.0, 0.0]}}
+    options = options.model_copy(update={"parcellation": type(options.parcellation).model_validate(far)})
+    parts = prepare_recording("prettymouth", tmp_path, options)
+    with pytest.raises(SampleMismatch, match=r"no voxel of the BOLD lies within 6 mm of sphere 'A' at 500, 0, 0 mm"):
+        parts.whole()
+
+
+def test_the_end_of_a_story_that_no_event_tells_is_that_of_what_is_shown(tmp_path: Path) -> None:
+    """Whatever other files lie in the folder: an analysis of words does not look at the sound."""
+    endless = STORY.replace("200.0", "n/a")
+    sound = prepare_recording("prettymouth", tmp_path, narrative(tmp_path, events=(endless, endless))).whole()
+    assert 220.5 < sound["time_s"].values[-1] <= 222.0
+    words = narrative(tmp_path, events=(endless, endless), heard_as="words")
+    assert 209.1 < prepare_recording("prettymouth", tmp_path, words).whole()["time_s"].values[-1] <= 210.6
+
+
+def test_names_that_no_listener_has_are_refused() -> None:
+    options = narratives.NarrativesOptions(exclude=("sub-002_task-pieman",))
+    with pytest.raises(LayermapError, match=r"sub-002_task-pieman.*sub-002_task-pieman_run-1"):
+        options.check_names({"sub-002": ["sub-002_task-pieman_run-1"]})
+    with pytest.raises(LayermapError, match="sub-02"):
+        narratives.NarrativesOptions(subjects=("sub-02",)).check_names({"sub-002": []})
+
+
+def test_fmriprep_asks_which_confounds() -> None:
+    with pytest.raises(ValueError, match="fmriprep data still hold their confounds"):
+        narratives.NarrativesOptions(preprocessing="fmriprep")
