@@ -87,12 +87,12 @@ class DatasetPlan:
         return self._key_of_options(self.entry.recorded if self.entry.shown is None else self.entry.shown)
 
     def _key_of_options(self, names: tuple[str, ...] | None) -> str:
-        """All options and the catalogue, or only the options of these names."""
-        options = self.options.model_dump(mode="json")
+        """All options and the catalogue, or only the options and contents of these names."""
+        options = self.options.model_dump(mode="json") | self.contents
         code = code_version(self.module)
         if names is not None:
             return key_of({"dataset": self.kind, "options": {name: options[name] for name in names}, "code": code})
-        return key_of({"catalogue": self.key, "options": options | self.contents, "code": code})
+        return key_of({"catalogue": self.key, "options": options, "code": code})
 
     @property
     def shares_stimuli(self) -> bool:

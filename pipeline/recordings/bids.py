@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, ValidationInfo
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
+from pipeline.errors import BrokenArtifact
+from pipeline.fetch.annex import absent_contents
 from pipeline.recordings.bids_choice import BidsOptions, choose_stories
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
@@ -51,19 +55,59 @@ def list_folder(folder: Path) -> list[str]:
 
 def _chosen(options: LocalBidsOptions) -> tuple[tuple[StoryFiles, ...], list[str]]:
     """The stories, and the files that they need."""
-    stories = choose_stories(list_folder(options.folder), options, str(options.folder))
+    stories = choose_stories(
+        list_folder(options.folder),
+        options,
+        str(options.folder),
+        lambda path: _states_repetition_time(options.folder / path),
+    )
     needed = set()
     for story in stories:
-        not_heard = story.audio if options.heard_as == "words" or options.resynthesise else story.words
-        needed.update(set(story.files) - {not_heard})
+        needed.update({*story.files} - {story.audio, story.words} | {prepare.source_of(story, options)})
     return stories, sorted(needed)
 
 
+def _states_repetition_time(sidecar: Path) -> bool:
+    """Whether a JSON sidecar has a RepetitionTime."""
+    _check_contents([sidecar])
+    try:
+        metadata = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise BrokenArtifact(f"{sidecar} is no JSON sidecar ({error}); correct it") from error
+    return isinstance(metadata, dict) and metadata.get("RepetitionTime") is not None
+
+
+def _check_contents(files: Iterable[Path]) -> None:
+    """Refuse links of git-annex whose contents were not brought."""
+    absent = [found for file in files if (found := absent_contents(file)) is not None]
+    if absent:
+        more = f", and {len(absent) - 1} more that the study needs" if len(absent) > 1 else ""
+        raise BrokenArtifact(f"{absent[0]}{more}")
+
+
+def _digests(options: LocalBidsOptions, needed: list[str]) -> dict[str, str]:
+    """Path within the dataset → SHA-256."""
+    files = {path: options.folder / path for path in needed}
+    _check_contents(files.values())
+    digests = digests_of_files(files.values())
+    return {path: digests[file] for path, file in files.items()}
+
+
 def contents(options: LocalBidsOptions) -> dict[str, Any]:
-    """What keys hold in place of the folder: the digests of the files that are needed."""
-    _, needed = _chosen(options)
-    digests = digests_of_files(options.folder / path for path in needed)
-    return {"folder": {path: digests[options.folder / path] for path in needed}}
+    """What keys hold in place of the folder.
+
+    ``folder`` has the digests of all files that are needed, ``stimuli`` those of what networks are shown, and what
+    else a stimulus is made from: keys of stimuli hold the latter only, whoever listened.
+    """
+    stories, needed = _chosen(options)
+    digests = _digests(options, needed)
+    return {"folder": digests, "stimuli": {story.name: _shown(story, options, digests) for story in stories}}
+
+
+def _shown(story: StoryFiles, options: LocalBidsOptions, digests: dict[str, str]) -> dict[str, Any]:
+    source = prepare.source_of(story, options)
+    how = {"tier": story.tier, "word_columns": story.word_columns} if source == story.words else {}
+    return {"path": source, "sha256": digests[source], "language": story.language, **how}
 
 
 def catalogue(options: LocalBidsOptions, key: str, mirror: str | None = None) -> Catalogue:
@@ -71,26 +115,28 @@ def catalogue(options: LocalBidsOptions, key: str, mirror: str | None = None) ->
 
     Raises
     ------
+    UnknownName
+        A listener or scan that the options name is not there.
     BadConfiguration
         No listener is left, or a file that the options name is not there.
     BrokenArtifact
-        A file cannot be read.
+        A file cannot be read, or git-annex has not got its contents.
     """
     stories, needed = _chosen(options)
-    digests = digests_of_files(options.folder / path for path in needed)
+    digests = _digests(options, needed)
     files = [
         RawFile(
             path=path,
             url=(options.folder / path).as_uri(),
             bytes=(options.folder / path).stat().st_size,
-            sha256=digests[options.folder / path],
+            sha256=digests[path],
         )
         for path in needed
     ]
     selection = Selection(
         stories=stories,
-        digests={file.path: {"sha256": str(file.sha256)} for file in files},
-        left_out=f"by the study: {', '.join(options.exclude)}" if options.exclude else "",
+        digests={path: {"sha256": digest} for path, digest in digests.items()},
+        left_out=options.left_out_by_study,
     )
     groups = {GROUP: tuple(story.name for story in stories)}
     return catalogue_of(KIND, key, options, selection, [*files, *atlas_files(options)], groups)
@@ -106,5 +152,6 @@ DATASET = DatasetEntry(
     citation="local files; the receipt gives their SHA-256",
     licence="as their owner states",
     selection=prepare.selection_names(LocalBidsOptions),
+    shown=("kind", "heard_as", "resynthesise", "stimuli"),
     contents=contents,
 )

@@ -49,7 +49,8 @@ class DatasetEntry:
     simulate : (raw_folder, options, weights_folders) writes raw files; only simulated datasets have it
     simulation_models : (options) → names of the networks whose weights ``simulate`` reads
     contents : (options) → what keys hold of the options of these names, e.g. digests in place of paths; only datasets
-        of local files have it, and each of their keys has a raw folder of its own
+        of local files have it, and each of their keys has a raw folder of its own. Names that are no options may be
+        among them, for ``shown`` and ``recorded`` to take
     """
 
     kind: str

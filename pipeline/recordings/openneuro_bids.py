@@ -23,7 +23,12 @@ class OpenNeuroOptions(BidsOptions):
 
     kind: Literal["openneuro"] = Field("openneuro", description="listeners of a BIDS dataset on OpenNeuro")
     dataset: str = Field(pattern=r"^ds\d{6}$", description="accession number, e.g. ds002345")
-    snapshot: str = Field(description="version of the dataset, e.g. 1.1.4")
+    snapshot: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="version of the dataset, e.g. 1.1.4")
+
+    @property
+    def raw_prefix(self) -> str:
+        """Where its files lie in the raw folder, which all datasets and snapshots share."""
+        return f"{self.dataset}/{self.snapshot}/"
 
 
 def catalogue(options: OpenNeuroOptions, key: str, mirror: str | None = None) -> Catalogue:
@@ -33,6 +38,8 @@ def catalogue(options: OpenNeuroOptions, key: str, mirror: str | None = None) ->
     ------
     FetchError
         No server gives the list.
+    UnknownName
+        A listener or scan that the options name is not there.
     BadConfiguration
         No listener is left, or a file that the options name is not there.
     """
@@ -40,23 +47,23 @@ def catalogue(options: OpenNeuroOptions, key: str, mirror: str | None = None) ->
     stories = choose_stories(listed, options, f"{options.dataset} {options.snapshot}")
     files: dict[str, RawFile] = {}
     for story in stories:
-        heard = story.words if options.heard_as == "words" or options.resynthesise else story.audio
-        files[heard] = raw_file(listed[heard], prefix=f"{options.dataset}/")
+        shown = prepare.source_of(story, options)
+        files[shown] = raw_file(listed[shown], prefix=options.raw_prefix)
         for part, scan in enumerate(story.scans, start=1):
             for path in filter(None, (*scan.images, scan.events, scan.sidecar, scan.confounds)):
-                files[path] = raw_file(listed[path], part=part, prefix=f"{options.dataset}/")
+                files[path] = raw_file(listed[path], part=part, prefix=options.raw_prefix)
     digests = published_digests(listed, stories)
     selection = Selection(
-        stories=tuple(_within(story, f"{options.dataset}/") for story in stories),
-        digests={f"{options.dataset}/{path}": found for path, found in digests.items()},
-        left_out=f"by the study: {', '.join(options.exclude)}" if options.exclude else "",
+        stories=tuple(_within(story, options.raw_prefix) for story in stories),
+        digests={f"{options.raw_prefix}{path}": found for path, found in digests.items()},
+        left_out=options.left_out_by_study,
     )
     groups = {GROUP: tuple(story.name for story in stories)}
     return catalogue_of(KIND, key, options, selection, [*files.values(), *atlas_files(options)], groups)
 
 
 def _within(story: StoryFiles, prefix: str) -> StoryFiles:
-    """The same with paths in the raw folder, which all datasets share."""
+    """The same with paths in the raw folder."""
 
     def placed(path: str) -> str:
         return f"{prefix}{path}" if path else ""
@@ -83,4 +90,5 @@ DATASET = DatasetEntry(
     citation="OpenNeuro; see the dataset's own page for how to cite it",
     licence="as the dataset's page states (OpenNeuro: CC0)",
     selection=prepare.selection_names(OpenNeuroOptions),
+    shown=("kind", "dataset", "snapshot", "stories", "word_columns", "heard_as", "resynthesise"),
 )

@@ -19,6 +19,8 @@ from pathlib import Path
 from pipeline.errors import BrokenArtifact
 from pipeline.stimuli.words import REMEDY, WordTable, mend_offsets
 
+USUAL_TIERS = ("words", "word")
+"""What aligners call the tier of words, in lower case; another one of theirs has phones."""
 PAUSES = ("", "#", "sp", "sil", "<sil>", "<p:>")
 """What aligners write into intervals without a word, in lower case."""
 _TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)%?(?!\S)|<(exists|absent)>')
@@ -58,7 +60,7 @@ def read_textgrid(path: Path, tier: str | None = None, *, remedy: str = REMEDY) 
 
     Parameters
     ----------
-    tier : name of the tier, in any case; None takes the only interval tier
+    tier : name of the tier, in any case; None takes the only interval tier, else the one called words or word
     remedy : what the user can do about a broken file, for the message
 
     Returns
@@ -117,9 +119,12 @@ def _interval_tiers(tokens: _Tokens) -> list[tuple[str, Intervals]]:
 def _chosen(path: Path, tiers: list[tuple[str, Intervals]], tier: str | None, remedy: str) -> Intervals:
     names = ", ".join(f"'{name}'" for name, _ in tiers) or "none"
     if tier is None:
-        if len(tiers) != 1:
-            raise BrokenArtifact(f"{path} has {len(tiers)} interval tiers ({names}); name one of them")
-        return tiers[0][1]
+        usual = tiers if len(tiers) == 1 else [one for one in tiers if one[0].strip().lower() in USUAL_TIERS]
+        if len(usual) != 1:
+            raise BrokenArtifact(
+                f"{path} has {len(tiers)} interval tiers ({names}); name one of them as tier of the story"
+            )
+        return usual[0][1]
     for name, intervals in tiers:
         if name.strip().lower() == tier.strip().lower():
             return intervals

@@ -93,9 +93,11 @@ def test_encodings_and_formats(content, encoding: str, line_end: str, tmp_path: 
 
 def test_the_tier_has_to_be_named_where_there_are_several(tmp_path: Path) -> None:
     path = tmp_path / "story.TextGrid"
-    path.write_text(long_format(), encoding="utf-8")
-    with pytest.raises(BrokenArtifact, match=r"has 2 interval tiers \('phones', 'Words'\); name one of them"):
+    path.write_text(long_format().replace('"Words"', '"Tokens"'), encoding="utf-8")
+    with pytest.raises(BrokenArtifact, match=r"has 2 interval tiers \('phones', 'Tokens'\); name one of them"):
         read_textgrid(path)
+    path.write_text(long_format(), encoding="utf-8")
+    assert read_textgrid(path).text.tolist() == read_textgrid(path, "words").text.tolist()
     with pytest.raises(BrokenArtifact, match=r"has no interval tier 'mots' \(it has: 'phones', 'Words'\)"):
         read_textgrid(path, "mots")
     assert read_textgrid(path, "phones").text.tolist() == ["l", "e"]

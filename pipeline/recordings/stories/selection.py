@@ -53,6 +53,7 @@ class StoryFiles(_Strict):
     stim_file : what events.tsv calls its sound; empty where there are no events
     words : a table of words with their times, a TextGrid, or gentle's align.csv
     word_columns : text, onset_s, offset_s and log_frequency → what a table calls them
+    tier : interval tier of a TextGrid; empty takes the only one, else the one called words or word
     section : the rows of a table of several stories
     end_s : end of what was heard on the clock of the sound, in s, where there are no events
     """
@@ -63,6 +64,7 @@ class StoryFiles(_Strict):
     audio: str = ""
     words: str = ""
     word_columns: dict[str, str] = {}
+    tier: str = ""
     section: int | None = None
     end_s: float | None = None
     scans: tuple[ScanFiles, ...]

@@ -32,7 +32,7 @@ def read_words(story: StoryFiles, raw_folder: Path, remedy: str) -> WordTable:
     if path.name == GENTLE:
         return read_gentle(path, remedy=remedy)
     if kind == ".textgrid":
-        return read_textgrid(path, remedy=remedy)
+        return read_textgrid(path, story.tier or None, remedy=remedy)
     columns = story.word_columns
     if kind == ".csv":
         return read_word_csv(path, section=story.section, remedy=remedy, **columns)

@@ -70,7 +70,6 @@ def dataset(region_version: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def options(dataset: Path) -> bids.LocalBidsOptions:
     return bids.LocalBidsOptions(
         folder=dataset,
-        exclude=("sub-s33",),
         derivatives="derivatives/spm",
         space="MNI",
         stories=[{"name": "story", "task": "alice", "audio": "alice.wav", "words": "words.tsv"}],
