@@ -1,9 +1,10 @@
 """The best layer, chosen on data other than those it is scored on, and the layers that it cannot be told from.
 
-For every fold (or half of the items) the layer with the highest region score on the other folds (the other
-half) is scored on that fold; the mean of these held-out scores by Fisher z is the nested best layer's score,
-which does not gain from trying many layers. The best layer is the one chosen most often; of equally frequent or
-equally good layers the shallower is taken.
+For every fold the layer with the highest region score in the inner folds of its training rows is scored on that fold
+(of similarities: for every half of the items the layer with the highest score on the other half); the mean of these
+held-out scores by Fisher z is the nested best layer's score, which does not gain from trying many layers. The layer
+that is named is the one most often best on the other folds; of equally frequent or equally good layers the shallower
+is taken.
 
 References
 ----------
@@ -32,16 +33,16 @@ def by_depth(relative_depth: NDArray[np.floating]) -> NDArray[np.intp]:
 def choose_layers(
     choice: NDArray[Any], order: NDArray[np.intp], *, lowest: bool = False
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """The layer with the highest (or lowest) score on the other folds.
+    """The layer with the highest (or lowest) score among those by which a fold's layer may be chosen.
 
     Parameters
     ----------
-    choice : (draw, fold, layer), region scores on the data other than the fold's
+    choice : (draw, fold, layer), region scores on data other than the fold's
     order : layers from shallow to deep; the first of equals is taken
 
     Returns
     -------
-    layer : (draw, fold), index; defined : (draw, fold), False where the other folds give no score
+    layer : (draw, fold), index; defined : (draw, fold), False where there is no score
     """
     ordered = (-choice if lowest else choice)[..., order]
     defined = np.isfinite(ordered)

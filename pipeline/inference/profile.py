@@ -23,8 +23,8 @@ class Profile:
     Parameters
     ----------
     score : (draw, layer) region score
-    choices : (draw, fold) nested choice of the layer, −1 where there is none
-    best : (draw,) the most frequent choice, −1 where there is none
+    choices : (draw, fold) nested choice of the layer that is scored, −1 where there is none
+    best : (draw,) the layer that is named: the most frequent choice by the other folds' scores, −1 where there is none
     nested : (draw,) held-out score of the nested choice
     spread : (draw,) held-out score of the nested best minus that of the nested lowest layer
     depth : (draw,) depth index, whether or not the profile is flat
@@ -73,19 +73,24 @@ def estimate(
     relative_depth : (layer,)
     """
     weights = weights.astype(scores.score.dtype)
-    values = (scores.score, scores.choice, scores.held_z, scores.weight)
-    own_score, own_choice, held_z, fold_weight = (np.take(one, targets, axis=-1) for one in values)
-    score, choice = mean_over_targets(own_score, weights), mean_over_targets(own_choice, weights)
+    values = (scores.score, scores.choice, scores.scored_by, scores.held_z, scores.weight)
+    own_score, own_choice, own_inner, held_z, fold_weight = (np.take(one, targets, axis=-1) for one in values)
+    score, inner = mean_over_targets(own_score, weights), mean_over_targets(own_inner, weights)
     order = by_depth(relative_depth)
-    layer, defined = choose_layers(choice, order)
-    defined = defined & (fold_weight.sum(axis=-1) > 0)
-    lowest, _ = choose_layers(choice, order, lowest=True)
+    n_draws = score.shape[0]
+    named, is_named = choose_layers(mean_over_targets(own_choice, weights), order)
+    chosen, is_chosen = choose_layers(inner, order)
+    layer = np.broadcast_to(chosen, (n_draws, chosen.shape[1]))
+    defined = np.broadcast_to(is_chosen, layer.shape)
+    has_weight = fold_weight.sum(axis=-1) > 0
+    defined, is_named = defined & has_weight, is_named & has_weight
+    lowest = np.broadcast_to(choose_layers(inner, order, lowest=True)[0], layer.shape)
     nested = mean_over_targets(held_out_r(held_z, fold_weight, layer, defined), weights)
     bottom = mean_over_targets(held_out_r(held_z, fold_weight, lowest, defined), weights)
     return Profile(
         score=score,
         choices=np.where(defined, layer, -1),
-        best=most_frequent(layer, defined, order),
+        best=most_frequent(named, is_named, order),
         nested=nested,
         spread=nested - bottom,
         depth=depth_index(score, relative_depth),

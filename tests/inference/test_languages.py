@@ -7,7 +7,7 @@ from pipeline.config.study import Languages
 from pipeline.errors import UnknownName
 from pipeline.inference.batch import LayerAxis
 from pipeline.inference.contrasts import ModelOutcomes, Outcome
-from pipeline.inference.languages import cells_of, design_of, language_rows
+from pipeline.inference.languages import LEVELLED, UNLEVELLED, cells_of, design_of, language_rows
 from pipeline.inference.places import Place
 from pipeline.inference.stage import AnalysisScores, build_map
 
@@ -37,16 +37,17 @@ def outcome(group, region, scores, rng, n_draws, subject="all"):
 
 
 def synthetic(spec, seed, *, effect=0.0, of_domain=0.0, n_listeners=12, regions=("A", "B"), n_draws=400):
-    """Cells with effects of models, groups and regions, listeners of their own level, and noise."""
+    """Cells with models of unequal quality, groups of unequal reliability, listeners of their own level, and noise."""
     rng = np.random.default_rng(seed)
-    of_model = dict(zip(spec.models, rng.normal(0.2, 0.1, len(spec.models)), strict=True))
+    of_model = dict(zip(spec.models, rng.permutation([0.26, 0.2, 0.14])[: len(spec.models)], strict=True))
+    gains = rng.permutation([1.3, 1.0, 0.7])
     outcomes = []
-    for group, heard in spec.listeners.items():
-        of_group, listener = rng.normal(0, 0.1), rng.normal(0, 0.05, n_listeners)
+    for (group, heard), gain in zip(spec.listeners.items(), gains, strict=False):
+        listener = rng.normal(0, 0.02, n_listeners)
         by_model = {}
         for number, (model, learned) in enumerate(spec.models.items()):
             domain = bool(spec.models_domain) and spec.models_domain[model] == spec.listeners_domain[group]
-            level = of_model[model] + of_group + effect * (learned == heard) + of_domain * domain
+            level = gain * (of_model[model] + effect * (learned == heard) + of_domain * domain)
             places = [
                 # one generator of draws per group: models are paired
                 outcome(group, region, level + listener + rng.normal(0, 0.04, n_listeners), pair, n_draws)
@@ -90,11 +91,12 @@ def test_rows_per_region_over_all_regions_and_per_group(settings):
     assert names == [EFFECT, *(f"{EFFECT}: {group}" for group in LISTENERS)]
     assert [row["region"] for row in rows if row["contrast"] == EFFECT] == ["A", "B", "all regions"]
     regions = [effect_of(rows, region)["difference"] for region in ("A", "B", "all regions")]
-    assert regions[2] == pytest.approx(np.mean(regions[:2]))
+    # the mean over regions is levelled as a whole
+    assert regions[2] == pytest.approx(np.mean(regions[:2]), rel=0.01)
     row = effect_of(rows)
     assert (row["group"], row["subject"], row["ci_unit"], row["n_units"]) == ("all", "all", "subject", 12)
     assert row["model_score"] - row["reference_score"] == pytest.approx(row["difference"])
-    assert row["statement"].startswith("interaction over 3 models × 3 groups of listeners")
+    assert row["statement"].startswith(f"{LEVELLED}; interaction over 3 models × 3 groups of listeners")
     assert NOT_STATED in row["statement"]
     own = effect_of(rows, contrast=f"{EFFECT}: FR")
     assert (own["group"], own["model"], own["reference"]) == ("FR", "net-fr", "net-en | net-zh")
@@ -114,6 +116,15 @@ def test_effects_of_models_and_of_groups_alone_are_no_effect_of_language(setting
     row, own = effect_of(rows), effect_of(rows, contrast=f"{EFFECT}: EN")
     assert row["ci_low"] < 0 < row["ci_high"]
     assert abs(own["difference"]) > 0.04  # the models themselves, which is why such rows say so
+
+
+def test_groups_that_are_not_predicted_are_not_brought_to_one_mean(settings):
+    outcomes = synthetic(SPEC, 4)
+    for model in outcomes[0].values():
+        for place in model.places:
+            place.nested_draws[:] -= place.nested  # the first group's scores lie around 0
+    row = effect_of(rows_of(SPEC, outcomes, settings))
+    assert row["statement"].startswith(UNLEVELLED)
 
 
 def test_two_languages_and_three_models_are_unbalanced(settings):

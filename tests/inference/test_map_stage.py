@@ -1,5 +1,7 @@
 """Whole maps from synthetic scores of known truth."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,7 +9,7 @@ from scipy import stats
 from pipeline.artifacts.map import TABLES, open_map, write_map
 from pipeline.artifacts.store import standard_attrs
 from pipeline.errors import BrokenArtifact, SampleMismatch, UnknownName
-from pipeline.inference.region_order import rank_correlation
+from pipeline.inference.region_order import ShareOfOrders, orders_as_strong, rank_correlation
 from pipeline.inference.stage import AnalysisScores, build_map
 
 REGIONS = ["early", "late", "noise"]
@@ -183,11 +185,14 @@ def test_order_of_all_regions_by_rank(make_planted, make_blocks, save, settings)
     assert row["difference"] == pytest.approx(stats.spearmanr(range(5), peaks[:5])[0])
     assert row["ci_low"] <= row["difference"] <= row["ci_high"] and row["probability_above_zero"] > 0.95
     assert "r5 not predicted above 0 and left out" in row["statement"]
+    # places 0 2 1 3 4 are one step from the perfect order: ρ = .9 in 4 of 120 orders and 1 in one, and so reversed
+    assert "; 10 of the 120 orders of these regions (8.3 %) would correlate as strongly" in row["statement"]
     reversed_order = ranked(make_planted, make_blocks, save, settings, peaks, heights, order[::-1]).iloc[0]
     assert reversed_order["difference"] == pytest.approx(-row["difference"])
     assert ranked(make_planted, make_blocks, save, settings, peaks[:3], heights[:3], order).empty
     flat = ranked(make_planted, make_blocks, save, settings, (2,) * 4, (0.6,) * 4, order).iloc[0]
     assert np.isnan(flat["difference"])
+    assert ShareOfOrders.read(flat["statement"]) is None
 
 
 def test_rank_correlation_is_spearmans():
@@ -198,6 +203,29 @@ def test_rank_correlation_is_spearmans():
     np.testing.assert_allclose(found[1:], [stats.spearmanr(range(6), row)[0] for row in depths[1:]])
     depths[1, 2] = np.nan
     assert np.isnan(rank_correlation(depths)[1])
+
+
+def test_share_of_orders_counts_every_order():
+    depths = np.random.default_rng(1).integers(0, 4, (5, 6)) / 3
+    for depth in depths:
+        strength = abs(stats.spearmanr(range(6), depth)[0]) - 1e-9
+        others = [abs(stats.spearmanr(order, depth)[0]) for order in itertools.permutations(range(6))]
+        assert orders_as_strong(depth) == ShareOfOrders(int((np.array(others) >= strength).sum()), 720)
+    assert orders_as_strong(np.arange(4.0)) == ShareOfOrders(2, 24)
+    assert orders_as_strong(np.arange(8.0)[::-1]) == ShareOfOrders(2, 40_320)
+
+
+def test_share_of_orders_of_many_regions_is_drawn():
+    found = orders_as_strong(np.arange(9.0))
+    assert found == ShareOfOrders(1, 10_000, drawn=True) == orders_as_strong(np.arange(9.0))
+    depth = np.array([0, 4, 1, 7, 2, 8, 3, 5, 6.0])
+    expected = stats.spearmanr(range(9), depth).pvalue  # by Student's t, near the exact share
+    assert orders_as_strong(depth).share == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [ShareOfOrders(2, 24), ShareOfOrders(10_000, 40_320), ShareOfOrders(1, 10_000, True)])
+def test_share_of_orders_is_read_from_its_row(share):
+    assert ShareOfOrders.read(f"an order; {share}; r5 left out") == share
 
 
 def test_constant_target_is_left_out_and_counted(make_scores, make_blocks, save, settings):

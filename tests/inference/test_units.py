@@ -9,7 +9,7 @@ from pipeline.artifacts.store import standard_attrs
 from pipeline.errors import SampleMismatch
 from pipeline.inference.bootstrap import draw_counts, generator
 from pipeline.inference.fold_scores import block_sums, fold_scores
-from pipeline.inference.layer_choice import by_depth
+from pipeline.inference.layer_choice import by_depth, most_frequent
 from pipeline.inference.profile import estimate
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.inference.units import UNITS_AT_ONCE, false_discovery_rate, score_units
@@ -68,11 +68,13 @@ def test_a_unit_is_scored_as_a_region_of_the_same_targets(make_planted, make_blo
         for unit, targets in enumerate(columns):
             there = targets[targets >= 0]
             if not there.size:
-                assert np.isnan(found.score[:, unit]).all() and not found.defined[..., unit].any()
+                assert np.isnan(found.score[:, unit]).all() and not found.is_named[..., unit].any()
                 continue
             expected = estimate(drawn, there, np.ones((1, there.size)), DEPTHS)
             np.testing.assert_allclose(found.score[:, unit], expected.nested, atol=1e-6)
-            np.testing.assert_array_equal(found.layer[..., unit], expected.choices)
+            np.testing.assert_array_equal(
+                most_frequent(found.named[..., unit], found.is_named[..., unit], by_depth(DEPTHS)), expected.best
+            )
 
 
 def test_planted_units_come_back_for_all_listeners_and_their_mean(make_planted, make_blocks, save, settings):
@@ -118,12 +120,14 @@ def test_eight_listeners_or_more_are_tested_over_listeners(make_planted, make_bl
 
 
 @pytest.mark.parametrize("n_subjects", [3, 10])
-def test_p_values_of_noise_are_uniform(make_planted, make_blocks, save, settings, n_subjects):
+def test_p_values_of_noise_are_not_too_small(make_planted, make_blocks, save, settings, n_subjects):
+    """Predictions that no fit made: over listeners p is uniform, over blocks, meant for fitted ones, above that."""
     scores = planted_units(make_planted, make_blocks(samples_per_block=10), np.zeros((4, 400)), n_subjects)
     table = tables_of(scores, save, settings)["unit"]
     for level in (0.05, 0.2, 0.5):
         share = (table["p"] < level).mean()
-        assert abs(share - level) < 3.5 * np.sqrt(level * (1 - level) / 400) + 0.01
+        slack = 3.5 * np.sqrt(level * (1 - level) / 400) + 0.01
+        assert share < level + slack and (n_subjects < 8 or share > level - slack)
     assert table["significant"].sum() <= 2
 
 
