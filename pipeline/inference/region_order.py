@@ -6,12 +6,15 @@ order is that within each of them, as depths of different pathways cannot be com
 
 Over all regions of the order, Spearman's ρ between their places in it and the depths of their nested best layers says
 how much of the order is there; it is taken anew in every draw. Regions that are not predicted have no best layer
-worth ranking and are left out.
+worth ranking and are left out. Its interval is over listeners or blocks, with the regions fixed: where regions truly
+differ, it lies off 0 for nearly any order of them. So its row also tells how many of all orders of these regions
+correlate as strongly with the depths.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -40,8 +43,11 @@ FEWEST_LAYERS = 3
 ALL_PAIRS_UP_TO = 6
 FEWEST_RANKED = 4  # of three regions, one order in six is the right one
 _NAME = re.compile(r"^depth order(?: in (?P<pathway>.+?))?: (?P<first>.+) before (?P<second>.+)$")
+ALL_ORDERS_UP_TO = 8  # regions; 8! = 40,320
+RANDOM_ORDERS, ORDERS_SEED = 10_000, 0
 ALL_REGIONS = "all regions"
 STATEMENT = "order of the nested best layers; says where in the network, not when in the brain"
+_SHARE = re.compile(r"(?P<found>[\d,]+) of (?:the )?(?P<orders>[\d,]+) (?P<drawn>random )?orders of these regions \(")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +75,45 @@ class OrderName:
         """None for the name of any other contrast."""
         found = _NAME.match(name)
         return cls(found["first"], found["second"], found["pathway"] or "") if found else None
+
+
+@dataclasses.dataclass(frozen=True)
+class ShareOfOrders:
+    """How many orders of the same regions correlate with their depths as strongly, in either direction.
+
+    Parameters
+    ----------
+    n_as_strong : the study's order among them
+    n_orders : all there are, or the study's and random ones
+    drawn : whether they were drawn at random
+    """
+
+    n_as_strong: int
+    n_orders: int
+    drawn: bool = False
+
+    @property
+    def share(self) -> float:
+        return self.n_as_strong / self.n_orders
+
+    @property
+    def in_percent(self) -> str:
+        return "less than 0.1 %" if self.share < 0.001 else f"{100 * self.share:.1f} %"
+
+    def __str__(self) -> str:
+        found, share = f"{self.n_as_strong:,} of", f"{self.in_percent}) would correlate as strongly"
+        if self.drawn:
+            return f"{found} {self.n_orders:,} random orders of these regions (seed {ORDERS_SEED}; {share}"
+        return f"{found} the {self.n_orders:,} orders of these regions ({share}"
+
+    @classmethod
+    def read(cls, statement: str) -> ShareOfOrders | None:
+        """None where the statement holds none: no rank correlation was defined."""
+        found = _SHARE.search(statement)
+        if found is None:
+            return None
+        as_strong, orders = (int(found[name].replace(",", "")) for name in ("found", "orders"))
+        return cls(as_strong, orders, drawn=found["drawn"] is not None)
 
 
 def region_pairs(region_order: Sequence[str]) -> list[tuple[str, str]]:
@@ -101,7 +146,8 @@ def rank_rows(
     """Rows ``depth order: rank correlation of N regions`` of the contrast table.
 
     For the models, pathways and subjects of `order_rows`, where at least four regions are predicted above 0.
-    ``difference`` and ``model_score`` are ρ, ``reference_score`` is 0; NaN where all regions have one depth.
+    ``difference`` and ``model_score`` are ρ, ``reference_score`` is 0; NaN where all regions have one depth. The
+    statement holds the `ShareOfOrders`.
     """
     rows = []
     for model, pathway, by_region in _ordered(outcomes):
@@ -128,7 +174,9 @@ def _rank_row(
     model: str, pathway: str, kept: Sequence[Outcome], left_out: Sequence[str], confidence: float
 ) -> dict[str, Any]:
     n_draws = min(one.depth_draws.size for one in kept)
-    rho = float(rank_correlation(np.array([[one.depth for one in kept]]))[0])
+    depth = np.array([one.depth for one in kept])
+    rho = float(rank_correlation(depth[None])[0])
+    others = f"; {orders_as_strong(depth)}" if np.isfinite(rho) else ""
     draws = rank_correlation(np.stack([one.depth_draws[:n_draws] for one in kept], axis=1))
     units, unlike = units_of(kept)
     low, high = interval(draws, confidence, units["n_units"])
@@ -146,7 +194,7 @@ def _rank_row(
         "ci_low": float(low),
         "ci_high": float(high),
         "probability_above_zero": share_above_zero(draws),
-        "statement": STATEMENT + caution + unlike,
+        "statement": f"{STATEMENT}; holds for these regions{others}{caution}{unlike}",
     }
 
 
@@ -162,6 +210,33 @@ def rank_correlation(depth: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.sqrt((ranks**2).sum(axis=1) * (order**2).sum())
     defined = np.isfinite(depth).all(axis=1) & (length > 0)
     return np.where(defined, ranks @ order / np.where(defined, length, 1), np.nan)
+
+
+def orders_as_strong(depth: NDArray[np.float64]) -> ShareOfOrders:
+    """How many orders of the regions have a |ρ| with their depths that is at least as large as the given order's.
+
+    All orders of up to eight regions; of more, the given one and 9,999 random ones (seed 0).
+
+    Parameters
+    ----------
+    depth : (region,), in the given order, not all equal
+    """
+    from scipy.stats import rankdata
+
+    ranks = 2 * rankdata(depth) - (depth.size + 1)  # whole numbers, so that equal correlations compare as equal
+    orders = _orders_of(depth.size)
+    strength = np.abs(orders @ ranks)
+    return ShareOfOrders(int((strength >= strength[0]).sum()), len(orders), depth.size > ALL_ORDERS_UP_TO)
+
+
+@functools.lru_cache(maxsize=4)
+def _orders_of(n_regions: int) -> NDArray[np.float64]:
+    """Twice the centred places of the regions, (order, region); the regions as they are come first."""
+    places = 2 * np.arange(n_regions, dtype=np.float64) - (n_regions - 1)
+    if n_regions <= ALL_ORDERS_UP_TO:
+        return np.array(list(itertools.permutations(places)))
+    orders = np.tile(places, (RANDOM_ORDERS, 1))
+    return np.concatenate([places[None], np.random.default_rng(ORDERS_SEED).permuted(orders[1:], axis=1)])
 
 
 def _n_depths(layers: LayerAxis, pathway: str) -> int:

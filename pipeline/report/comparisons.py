@@ -6,9 +6,10 @@ import dataclasses
 import math
 from typing import Any
 
+from pipeline.inference.region_order import ShareOfOrders
 from pipeline.report.findings import Finding, Row, is_distinguished, is_predicted, records, unpredicted
 from pipeline.report.views import View
-from pipeline.report.wording import counted, interval, listed, number, signed, with_interval
+from pipeline.report.wording import counted, follows_order, interval, listed, number, signed, with_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,21 +77,17 @@ def rank_findings(view: View) -> list[Finding]:
 def _rank(row: Row, view: View) -> Finding:
     where = f"{row['model']} {row['pathway']}" if row["pathway"] else str(row["model"])
     lead = f"Depth along the order of regions, {where}:"
-    if not math.isfinite(row["difference"]):
+    share = ShareOfOrders.read(str(row["statement"]))
+    if share is None:
         return Finding(lead, f"no rank correlation is defined. Read as: {row['statement']}.")
     order = [name for name in view.analysis.region_order if name in view.places]
     ends = f", from {order[0]} to {order[-1]}," if order else ""
-    if row["ci_low"] > 0:
-        verdict = "best layers get reliably deeper"
-    elif row["ci_high"] < 0:
-        verdict = "best layers get reliably shallower"
-    else:
-        verdict = "it cannot be told whether best layers get deeper"
+    verdict = follows_order(row["ci_low"], row["ci_high"], share.share)
     correlation = with_interval(row["difference"], row["ci_low"], row["ci_high"])
     return Finding(
         lead,
-        f"along the study's order of regions{ends} {verdict} (rank correlation {correlation}). "
-        f"Read as: {row['statement']}.",
+        f"along the study's order of regions{ends} {verdict} (rank correlation {correlation}; {share}). "
+        f"Read as: {str(row['statement']).replace(f'; {share}', '')}.",
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PICTURES = "cortex-pictures"
 NO_UNIT = 65_535
-NOTHING = 255  # no layer named, no q
+NOTHING = 255  # no layer named, as the unit is not significant; no q
 UNKNOWN = -32_768
 SCORE_STEPS, Q_STEPS = 1_000, 10_000  # numbers are sent as they are told, in whole steps of two bytes
 DEPTHS = "Viridis"
@@ -106,7 +106,7 @@ def cortex_maps(view: View) -> Figure | None:
         shared[values] = _values(view, model, found)
         panels += _panels(view, model, values)
     legend = [
-        LegendEntry("score not reliably above zero, or not known", UNPREDICTED_COLOUR, "swatch"),
+        LegendEntry("best layer: not significant after correction; others: not known", UNPREDICTED_COLOUR, "swatch"),
         LegendEntry(f"{FADED[1]} (faded)", FADED[0], "swatch"),
         LegendEntry("cortex outside of what was scored", OUTSIDE_COLOUR, "swatch"),
     ]
@@ -143,7 +143,7 @@ def _values(view: View, model: str, found: pd.DataFrame) -> str:
     layers = view.layers(model)
     place = {name: number_ for number_, name in enumerate(layers)}
     depth = view.rows[view.rows["model"] == model].drop_duplicates("layer").set_index("layer")["relative_depth"]
-    layer = found["best_layer"].map(place).where(found["ci_low"] > 0).fillna(NOTHING)
+    layer = found["best_layer"].map(place).where(found["significant"] == 1).fillna(NOTHING)
     contents = {name: encoded(values) for name, values in _fixed_numbers(found).items()}
     contents |= {"layer": encoded(layer.to_numpy().astype("u1")), "class": encoded(_classes(found))}
     return script_json(

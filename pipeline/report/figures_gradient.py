@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.inference.region_order import ShareOfOrders
 from pipeline.report.figure import Figure, LegendEntry, Panel, axis, colours_of, layout, slug
 from pipeline.report.figures_depth import BEST_HOVER, PALE_COLOUR
 from pipeline.report.findings import Row, is_predicted, records
@@ -31,11 +32,13 @@ def _panel(view: View, rank: Row) -> Panel:
     untold = [by_place[name] for name in order if not is_predicted(by_place[name])]
     name = f"{model}, {pathway}" if pathway else model
     correlation = with_interval(rank["difference"], rank["ci_low"], rank["ci_high"])
+    share = ShareOfOrders.read(str(rank["statement"]))
+    orders = f"; as strong in {share.in_percent} of orders" if share else ""
     x = axis(type="category", categoryorder="array", categoryarray=order, range=[-0.6, len(order) - 0.4], tickangle=-45)
     y = axis("relative depth of the best layer", range=[-0.05, 1.05], dtick=0.25, zeroline=False)
     return Panel(
         f"{view.id}-gradient-{slug(name)}",
-        f"{name}: ρ = {correlation}",
+        f"{name}: ρ = {correlation}{orders}",
         [_layers(told, colours_of(view)[model], "circle"), _layers(untold, PALE_COLOUR, "circle-open")],
         layout(x, y),
         320,

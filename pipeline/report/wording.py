@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 MINUS = "−"
 NBSP = "\u00a0"
+FEW_ORDERS = 0.05  # of all orders of the regions: with fewer that do as well, best layers follow the study's
 CI_UNITS = {"block": "held-out blocks", "item": "items", "subject": "subjects"}
 RSA_CI_UNITS = {**CI_UNITS, "block": "stretches of neighbouring blocks"}
 REGRESSORS = {"running_speed": "running speed", "pupil_area": "pupil area", "all": "all jointly"}
@@ -78,6 +79,26 @@ def regressors(names: Iterable[str]) -> str:
 def percent(share: float) -> str:
     """``3.4 %`` of a share; ``n/a`` where undefined."""
     return f"{number(100 * share, 1)}{NBSP}%" if math.isfinite(share) else "n/a"
+
+
+def follows_order(low: float, high: float, share: float) -> str:
+    """What a rank correlation says of the regions' order.
+
+    Parameters
+    ----------
+    low, high : ends of its interval, with the regions fixed
+    share : of all orders of these regions, those that correlate as strongly
+    """
+    if not (low > 0 or high < 0):
+        return "it cannot be told whether best layers of these regions get deeper"
+    way = "deeper" if low > 0 else "shallower"
+    if share < FEW_ORDERS:
+        follow = "follow the order" if low > 0 else "run against the order"
+        return f"best layers of these regions {follow}: they get reliably {way}"
+    return (
+        f"best layers of these regions get {way}, but too many other orders of them would do as well to say that they "
+        f"{'follow' if low > 0 else 'run against'} this one"
+    )
 
 
 def ceilings(kinds: Iterable[str]) -> str:

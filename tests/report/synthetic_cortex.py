@@ -13,6 +13,7 @@ from nilearn.datasets import load_fsaverage
 
 from pipeline.artifacts.map import SURFACE_COLUMNS, UNIT_COLUMNS
 from pipeline.inference.languages import DOMAIN, LANGUAGE, NO_EXPERIENCE
+from pipeline.inference.region_order import ShareOfOrders
 from pipeline.report.facts import LanguageFacts
 from tests.report.synthetic_models import layers_of
 
@@ -119,8 +120,15 @@ def contrast_rows(like, places):
 
 
 def rank_rows(like, groups, models, rho=0.93):
+    as_strong = ShareOfOrders(3, 120)
     row = {"contrast": "depth order: rank correlation of 2 regions", "subject": "all", "compartment": ""}
-    row |= {"region": "all regions", "difference": rho, "ci_low": rho - 0.2, "ci_high": 1.0, "statement": "order"}
+    row |= {
+        "region": "all regions",
+        "difference": rho,
+        "ci_low": rho - 0.2,
+        "ci_high": 1.0,
+        "statement": f"order; {as_strong}",
+    }
     return pd.DataFrame([{**like, **row, "group": g, "model": m, "reference": m} for g in groups for m in models])
 
 

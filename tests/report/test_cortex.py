@@ -106,16 +106,29 @@ def test_values_are_those_of_the_table(english):
         assert (score + decoded(values[name], "<i2")) / 1e3 == pytest.approx(table[name].to_numpy(), abs=5.01e-4)
     assert decoded(values["q"], "<i2") / 1e4 == pytest.approx(table["q"].to_numpy(), abs=5.01e-5)
     layer = decoded(values["layer"], "u1")
-    predicted = (table["ci_low"] > 0).to_numpy()
-    assert predicted.any()
-    assert (~predicted).any()
-    assert (layer[~predicted] == NOTHING).all()
-    named = [values["layers"][one] for one in layer[predicted]]
-    assert named == list(table["best_layer"][predicted])
-    depths = np.array(values["depths"])[layer[predicted]]
-    assert depths == pytest.approx(table["best_layer_depth"][predicted].to_numpy(), abs=1e-6)
+    significant = (table["significant"] == 1).to_numpy()
+    assert significant.any()
+    assert (~significant).any()
+    assert (layer[~significant] == NOTHING).all()
+    named = [values["layers"][one] for one in layer[significant]]
+    assert named == list(table["best_layer"][significant])
+    depths = np.array(values["depths"])[layer[significant]]
+    assert depths == pytest.approx(table["best_layer_depth"][significant].to_numpy(), abs=1e-6)
     faded = decoded(values["class"], "u1") == len(Q_CLASSES)
     assert (faded == (table["significant"] == 0).to_numpy()).all()
+
+
+def test_a_unit_that_correction_takes_names_no_layer(english):
+    """Both maps follow q: an interval above 0 alone does not paint a best layer."""
+    view, *_ = english
+    units = view.units.copy()
+    first = units.index[(units["model"] == "net-fr") & (units["significant"] == 1) & (units["ci_low"] > 0)][0]
+    units.loc[first, ["q", "significant"]] = [0.2, 0]
+    figure = cortex_maps(dataclasses.replace(view, units=units))
+    values = json.loads(figure.shared[f"{view.id}-cortex-net-fr-values"])
+    at = list(dict.fromkeys(view.surface["unit"])).index(units.loc[first, "unit"])
+    assert decoded(values["layer"], "u1")[at] == NOTHING
+    assert decoded(values["class"], "u1")[at] == len(Q_CLASSES)
 
 
 def test_vertices_show_the_units_of_the_table(english):
@@ -135,6 +148,7 @@ def test_values_that_are_not_known_are_no_numbers(english):
     units = view.units.copy()
     first = units.index[units["model"] == "net-fr"][0]
     units.loc[first, ["score", "ci_low", "ci_high", "q"]] = np.nan
+    units.loc[first, "significant"] = 0
     figure = cortex_maps(dataclasses.replace(view, units=units))
     values = json.loads(figure.shared[f"{view.id}-cortex-net-fr-values"])
     at = list(dict.fromkeys(view.surface["unit"])).index(units.loc[first, "unit"])

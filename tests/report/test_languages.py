@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import math
 
 import plotly.graph_objects as go
 import pytest
 
+from pipeline.inference.region_order import ShareOfOrders
 from pipeline.report.comparisons import rank_findings
 from pipeline.report.contrast_names import LanguageName, RankName
 from pipeline.report.figures_gradient import gradient_plot
@@ -100,6 +102,9 @@ def test_methods_say_how_units_and_languages_were_tested(cortex, listeners):
         "false discovery rate (Benjamini & Hochberg 1995)",
         "Fischl B, Sereno MI",
         "match of the acoustic domain",
+        "q is not corrected over models, groups or maps",
+        "over √2 times the standard deviation of its bootstrap draws",
+        "over subjects with these stories; what another story would change is not in them",
     ):
         assert said in methods
         assert said not in words(listeners.page())
@@ -123,7 +128,7 @@ def test_groups_are_named_where_there_are_several(cortex, listeners):
 def test_the_gradient_has_the_rank_correlation_beside_best_layers(cortex):
     view = cortex.views[0]
     figure = gradient_plot(view)
-    assert figure.panels[0].title.replace(NBSP, " ") == "net-en: ρ = 0.93 [0.73, 1.00]"
+    assert figure.panels[0].title.replace(NBSP, " ") == "net-en: ρ = 0.93 [0.73, 1.00]; as strong in 2.5 % of orders"
     told, untold = figure.panels[0].traces
     own = view.summary_of("net-en")
     assert told["x"] == ["LATL", "LIFG"]
@@ -132,19 +137,33 @@ def test_the_gradient_has_the_rank_correlation_beside_best_layers(cortex):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "as_strong", "said"),
     [
-        (0.73, 1.0, "best layers get reliably deeper"),
-        (-0.2, 1.0, "it cannot be told whether best layers get deeper"),
-        (-1.0, -0.3, "best layers get reliably shallower"),
+        (0.73, 1.0, 4, "best layers of these regions follow the order: they get reliably deeper"),
+        (0.73, 1.0, 6, "best layers of these regions get deeper, but too many other orders"),
+        (-0.2, 1.0, 4, "it cannot be told whether best layers of these regions get deeper"),
+        (-1.0, -0.3, 4, "best layers of these regions run against the order: they get reliably shallower"),
+        (-1.0, -0.3, 6, "best layers of these regions get shallower, but too many other orders"),
     ],
 )
-def test_the_gradient_in_words(cortex, low, high, said):
+def test_the_gradient_in_words(cortex, low, high, as_strong, said):
     view = cortex.views[0]
-    view = dataclasses.replace(view, ranks=view.ranks.assign(ci_low=low, ci_high=high))
+    share = ShareOfOrders(as_strong, 120)
+    view = dataclasses.replace(view, ranks=view.ranks.assign(ci_low=low, ci_high=high, statement=f"read so; {share}"))
     finding = rank_findings(view)[0]
     assert finding.lead == "Depth along the order of regions, net-en:"
     assert f"from LATL to LIFG, {said}" in finding.text
+    assert f"; {as_strong} of the 120 orders of these regions ({share.in_percent}) would" in finding.text
+    assert finding.text.endswith("Read as: read so.")
+    assert ("follow the order" in finding.text) == (low > 0 and as_strong == 4)
+
+
+def test_no_rank_correlation_has_no_share_of_orders(cortex):
+    view = cortex.views[0]
+    ranks = view.ranks.assign(difference=math.nan, ci_low=math.nan, ci_high=math.nan, statement="read so")
+    view = dataclasses.replace(view, ranks=ranks)
+    assert rank_findings(view)[0].text == "no rank correlation is defined. Read as: read so."
+    assert "orders" not in gradient_plot(view).panels[0].title
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from pipeline.artifacts.map import TABLES, csv_path, write_map
 from pipeline.artifacts.store import standard_attrs
 from pipeline.errors import BrokenArtifact
+from pipeline.report.methods_text import methods_text
 from pipeline.report.provenance import TITLES, StageTime, downloads
 from pipeline.report.scores_read import Reference
 from pipeline.report.stage import build_page
@@ -124,8 +125,25 @@ def test_methods_follow_the_configuration(simulated, sounds, scenes):
     assert "Within-category scores use" in items
     assert "reliability and ceiling are not known" in items
     assert "Spearman's ρ over the pairs" in rsa
+    assert "chosen by the scores of the inner folds" in time
+    assert "one half of the items or stretches" not in time
+    assert "one half of the items or stretches and scored on the other; nothing is trained" in rsa
+    assert "inner folds, that is" not in rsa
     assert "Nishimoto S, Vu AT" in time
     assert "Nishimoto S, Vu AT" not in rsa
+
+
+def test_mappings_without_inner_folds_say_that_their_choice_of_layers_leaks(simulated):
+    def methods(options):
+        own = dataclasses.replace(simulated.facts.analyses[0], metric="mapping", options=options)
+        facts = dataclasses.replace(simulated.facts, analyses=(own,))
+        return methods_text(facts, simulated.contents, simulated.tables["summary"]).paragraphs[-2]
+
+    options = simulated.facts.analyses[0].options
+    assert "come out somewhat too high" not in methods({**options, "predict": "own.py:fit"})
+    without = {name: value for name, value in options.items() if name != "penalties"} | {"predict": "own.py:fit"}
+    assert "so that nested scores come out somewhat too high" in methods(without)
+    assert "by the scores of the inner folds" not in methods(without)
 
 
 def test_twins_pathways_and_untrained_networks_in_words(pathways, simulated):

@@ -110,7 +110,7 @@
       (region ? region + ", " : "") + hemisphere + " hemisphere",
       isNaN(values.score[unit]) ? "no score" : values.symbol + " = " + told(values.score[unit]) +
         " [" + told(values.ci_low[unit]) + ", " + told(values.ci_high[unit]) + "]",
-      layer === NOTHING ? "score not reliably above zero: no best layer"
+      layer === NOTHING ? "not significant after correction: no best layer"
         : "best layer " + values.layers[layer] + " (depth " + values.depths[layer].toFixed(2) + ")",
       isNaN(q) ? "q not known" : (q < 1 / Q_STEPS ? "q < 0.0001" : "q = " + q.toFixed(4)) +
         (values["class"][unit] < 3 ? "" : ", not significant")
