@@ -66,7 +66,7 @@ class ModelChoice(Section):
 
 
 class Contrast(Section):
-    """Model minus reference, per region, layer chosen on other folds or items."""
+    """Model minus reference, per region, layer chosen on data other than those it is scored on."""
 
     name: str = Field(description="what the report calls it")
     model: str = Field(description="a model of the analysis")

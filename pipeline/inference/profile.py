@@ -24,7 +24,8 @@ class Profile:
     ----------
     score : (draw, layer) region score
     choices : (draw, fold) nested choice of the layer that is scored, −1 where there is none
-    best : (draw,) the layer that is named: the most frequent choice by the other folds' scores, −1 where there is none
+    named : (draw, fold) best layer by the other folds' scores, −1 where there is none
+    best : (draw,) the layer that is named: the most frequent of these, −1 where there is none
     nested : (draw,) held-out score of the nested choice
     spread : (draw,) held-out score of the nested best minus that of the nested lowest layer
     depth : (draw,) depth index, whether or not the profile is flat
@@ -32,6 +33,7 @@ class Profile:
 
     score: NDArray[Any]
     choices: NDArray[np.intp]
+    named: NDArray[np.intp]
     best: NDArray[np.intp]
     nested: NDArray[Any]
     spread: NDArray[Any]
@@ -90,6 +92,7 @@ def estimate(
     return Profile(
         score=score,
         choices=np.where(defined, layer, -1),
+        named=np.where(is_named, named, -1),
         best=most_frequent(named, is_named, order),
         nested=nested,
         spread=nested - bottom,

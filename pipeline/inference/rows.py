@@ -202,7 +202,7 @@ def _summary(
     return {
         **common,
         "pathway": estimate.pathway or _name(layers.pathway, best),
-        "best_layer_choices": SEPARATOR.join(_name(layers.name, int(one)) for one in estimate.point.choices[0]),
+        "best_layer_choices": SEPARATOR.join(_name(layers.name, int(one)) for one in estimate.point.named[0]),
         "best_layer_index": float(layers.index[best]) if best >= 0 else NAN,
         "best_layer_depth": float(layers.relative_depth[best]) if best >= 0 else NAN,
         "ci_low": float(low),
