@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
-from pipeline.errors import FetchError, SampleMismatch
+from pipeline.errors import SampleMismatch
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
-from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot, raw_file
+from pipeline.recordings.openneuro.snapshot import ListedFile, find_file, list_snapshot, raw_file
 from pipeline.recordings.stories import prepare
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.selection import (
@@ -107,9 +107,7 @@ def catalogue(options: AliceBoldOptions, key: str, mirror: str | None = None) ->
         (None, heard),
         *((part, path) for part, scan in enumerate(scans, 1) for path in (*scan.images, scan.events, scan.sidecar)),
     ]:
-        if path not in listed:
-            raise FetchError(f"{DATASET_ID} lists no {path}; choose another snapshot")
-        files[path] = raw_file(listed[path], part=part)
+        files[path] = raw_file(find_file(path, listed, DATASET_ID), part=part)
     selection = Selection(
         stories=(story,),
         digests=published_digests(listed, [story]),

@@ -22,7 +22,7 @@ from pipeline.errors import BadConfiguration, FetchError
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.bids_names import parse_name
-from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot, raw_file
+from pipeline.recordings.openneuro.snapshot import ListedFile, find_file, list_snapshot, raw_file
 from pipeline.recordings.servers import sizes_of
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.prepare import prepare_recording, prepare_stimulus, recorded_names, selection_names
@@ -259,23 +259,17 @@ def _files(
         if words:
             elsewhere[story.words] = None
         else:
-            files[story.audio] = raw_file(_listed(story.audio, listed))
+            files[story.audio] = raw_file(find_file(story.audio, listed, DATASET_ID))
         order = {subject: number for number, subject in enumerate(dict.fromkeys(s.subject for s in story.scans), 1)}
         for scan in story.scans:
             for path in (scan.events, scan.sidecar):
-                files[path] = raw_file(_listed(path, listed), part=order[scan.subject])
+                files[path] = raw_file(find_file(path, listed, DATASET_ID), part=order[scan.subject])
             for path in (*scan.images, *([scan.confounds] if scan.confounds else [])):
                 elsewhere[path] = order[scan.subject]
     sizes = sizes_of([f"{DATALAD}/{path}" for path in elsewhere], mirror)
     for path, part in elsewhere.items():
         files[path] = RawFile(path=path, url=f"{DATALAD}/{path}", bytes=sizes[f"{DATALAD}/{path}"], part=part)
     return [*files.values(), *atlas_files(options)]
-
-
-def _listed(path: str, listed: Listed) -> ListedFile:
-    if path not in listed:
-        raise FetchError(f"{DATASET_ID} lists no {path}; choose another snapshot, or leave the scan out (exclude)")
-    return listed[path]
 
 
 DATASET = DatasetEntry(

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
-from pipeline.errors import BadConfiguration, FetchError, SampleMismatch
+from pipeline.errors import BadConfiguration, SampleMismatch
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.bids_names import parse_name
-from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot, raw_file
+from pipeline.recordings.openneuro.snapshot import ListedFile, find_file, list_snapshot, raw_file
 from pipeline.recordings.stories import prepare
 from pipeline.recordings.stories.onset import watch_onset
 from pipeline.recordings.stories.options import StoryOptions
@@ -141,9 +141,9 @@ def catalogue(options: PetitPrinceOptions, key: str, mirror: str | None = None) 
             story = _story(language, section, heard, options)
             stories.append(story)
             path = story.words if options.heard_as == "words" or options.resynthesise else story.audio
-            files[path] = raw_file(_listed(path, listed))
+            files[path] = raw_file(find_file(path, listed, DATASET_ID))
             for part, scan in enumerate(story.scans, start=1):
-                files[scan.images[0]] = raw_file(_listed(scan.images[0], listed), part=part)
+                files[scan.images[0]] = raw_file(find_file(scan.images[0], listed, DATASET_ID), part=part)
     selection = Selection(
         stories=tuple(stories),
         digests=published_digests(listed, stories),
@@ -189,12 +189,6 @@ def _story(language: str, section: int, heard: dict[str, list[str]], options: Pe
 
 def _onset_s(language: str, options: PetitPrinceOptions) -> float:
     return {str(name): onset for name, onset in options.onset_s.items()}.get(language, 0.0)
-
-
-def _listed(path: str, listed: Listed) -> ListedFile:
-    if path not in listed:
-        raise FetchError(f"{DATASET_ID} lists no {path}; choose another snapshot")
-    return listed[path]
 
 
 def prepare_recording(name: str, raw_folder: Path, options: PetitPrinceOptions) -> RecordingParts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.errors import BadConfiguration, FetchError
@@ -15,7 +16,7 @@ from pipeline.recordings.openneuro import git_tree, graphql
 from pipeline.recordings.openneuro.listed import ListedFile
 from pipeline.recordings.servers import NoAnswer, addresses_of, ask
 
-__all__ = ["ListedFile", "list_snapshot", "raw_file"]
+__all__ = ["ListedFile", "find_file", "list_snapshot", "raw_file"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -60,6 +61,19 @@ def list_snapshot(dataset: str, tag: str, mirror: str | None) -> dict[str, Liste
         f"https://openneuro.org/datasets/{dataset}, connect to github.com or openneuro.org, or give an http mirror "
         "that answers for them with --config mirror=http://HOST"
     )
+
+
+def find_file(path: str, listed: Mapping[str, ListedFile], dataset: str) -> ListedFile:
+    """A file that a dataset must have.
+
+    Raises
+    ------
+    FetchError
+        The list lacks it.
+    """
+    if path not in listed:
+        raise FetchError(f"{dataset} lists no {path}; choose another snapshot, or leave the listener out (exclude)")
+    return listed[path]
 
 
 def raw_file(listed: ListedFile, *, part: int | None = None, prefix: str = "") -> RawFile:
