@@ -95,7 +95,8 @@ def scenes(mirror, tmp_path_factory) -> Folder:
     folder = Folder(tmp_path_factory.mktemp("scenes"))
     study = shipped("allen_scenes")
     del study["analyses"]["scenes-with-position"]
-    study["analyses"]["scenes"]["models"][0]["random_twins"] = 2
+    efficientnet, two_pathway, *_ = study["analyses"]["scenes"]["models"]
+    efficientnet["random_twins"], two_pathway["random_twins"] = 2, 1
     study["inference"] = {"n_bootstrap": 200}
     run_study(folder, mirror, study)
     return folder
