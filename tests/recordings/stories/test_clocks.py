@@ -20,7 +20,6 @@ from tests.recordings.stories.raw_folders import SPHERES, finish, write_click, w
 CLICK_S = 300.37
 DURATION_S = 540.0
 BUMP_SD_S = 4.0
-ALL_VOXELS = {"A": (1, 1, 1)}
 MADE_EVENTS = {
     # story → rows of its events.tsv, as published: onset, duration, trial_type
     "merlin": [(4.5, 25.0, "music"), (33.5, 500.0, "story")],
