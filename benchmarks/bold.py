@@ -8,7 +8,6 @@ as a target, and their mean. Prints Markdown; ``--write`` also puts it into RESU
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.convert import forget
-from benchmarks.machine import machine_lines, markdown_table, replace_section
+from benchmarks.machine import machine_lines, markdown_table, publish
 from benchmarks.memory import status_mb
 
 if TYPE_CHECKING:
@@ -212,9 +211,7 @@ def main() -> None:
         "",
         *markdown_table(header, rows),
     ]
-    print("\n".join(itertools.chain([f"## {HEADING}", ""], lines)))
-    if arguments.write:
-        RESULTS.write_text(replace_section(RESULTS.read_text(encoding="utf-8"), HEADING, lines), encoding="utf-8")
+    publish(RESULTS, HEADING, lines, write=arguments.write)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ converted, from the checked file to the finished NetCDF. Prints Markdown; ``--wr
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.machine import machine_lines, markdown_table, replace_section
+from benchmarks.machine import machine_lines, markdown_table, publish
 from benchmarks.memory import status_mb
 
 if TYPE_CHECKING:
@@ -214,9 +213,7 @@ def main() -> None:
         "",
         *markdown_table(header, rows),
     ]
-    print("\n".join(itertools.chain([f"## {HEADING}", ""], lines)))
-    if arguments.write:
-        RESULTS.write_text(replace_section(RESULTS.read_text(encoding="utf-8"), HEADING, lines), encoding="utf-8")
+    publish(RESULTS, HEADING, lines, write=arguments.write)
 
 
 if __name__ == "__main__":

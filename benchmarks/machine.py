@@ -51,6 +51,13 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list
     return ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
 
 
+def publish(results: Path, heading: str, lines: Sequence[str], *, write: bool) -> None:
+    """Print a section, and put it into a page of results if asked to."""
+    print("\n".join([f"## {heading}", "", *lines]))
+    if write:
+        results.write_text(replace_section(results.read_text(encoding="utf-8"), heading, lines), encoding="utf-8")
+
+
 def replace_section(text: str, heading: str, lines: Sequence[str]) -> str:
     """A Markdown text with the section ``## heading`` replaced, or added at the end."""
     kept, inside, placed = [], False, False

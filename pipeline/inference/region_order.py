@@ -43,6 +43,7 @@ FEWEST_LAYERS = 3
 ALL_PAIRS_UP_TO = 6
 FEWEST_RANKED = 4  # of three regions, one order in six is the right one
 _NAME = re.compile(r"^depth order(?: in (?P<pathway>.+?))?: (?P<first>.+) before (?P<second>.+)$")
+_RANK = re.compile(r"^depth order(?: in (?P<pathway>.+?))?: rank correlation of (?P<n>\d+) regions$")
 ALL_ORDERS_UP_TO = 8  # regions; 8! = 40,320
 RANDOM_ORDERS, ORDERS_SEED = 10_000, 0
 ALL_REGIONS = "all regions"
@@ -75,6 +76,30 @@ class OrderName:
         """None for the name of any other contrast."""
         found = _NAME.match(name)
         return cls(found["first"], found["second"], found["pathway"] or "") if found else None
+
+
+@dataclasses.dataclass(frozen=True)
+class RankName:
+    """``depth order: rank correlation of N regions``, or ``depth order in PATHWAY: …``.
+
+    Parameters
+    ----------
+    pathway : empty for a network of a single one
+    """
+
+    n_regions: int
+    pathway: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"depth order{f' in {self.pathway}' if self.pathway else ''}: rank correlation of {self.n_regions} regions"
+        )
+
+    @classmethod
+    def read(cls, name: str) -> RankName | None:
+        """None for the name of any other contrast."""
+        found = _RANK.match(name)
+        return cls(int(found["n"]), found["pathway"] or "") if found else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +209,7 @@ def _rank_row(
     return {
         **row_of(kept[0]),
         **units,
-        "contrast": f"depth order{f' in {pathway}' if pathway else ''}: rank correlation of {len(kept)} regions",
+        "contrast": str(RankName(len(kept), pathway)),
         "region": ALL_REGIONS,
         "model": model,
         "reference": model,

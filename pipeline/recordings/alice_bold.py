@@ -102,10 +102,14 @@ def catalogue(options: AliceBoldOptions, key: str, mirror: str | None = None) ->
         scans=tuple(scans),
     )
     files: dict[str, RawFile] = {}
-    heard = WORDS if options.heard_as == "words" or options.resynthesise else SOUND
     for part, path in [
-        (None, heard),
-        *((part, path) for part, scan in enumerate(scans, 1) for path in (*scan.images, scan.events, scan.sidecar)),
+        (None, prepare.source_of(story, options)),
+        *(
+            (part, path)
+            for part, scan in enumerate(scans, 1)
+            for path in (*scan.images, scan.events, scan.sidecar)
+            if path
+        ),
     ]:
         files[path] = raw_file(find_file(path, listed, DATASET_ID), part=part)
     selection = Selection(

@@ -255,12 +255,11 @@ def _files(
     files: dict[str, RawFile] = {}
     elsewhere: dict[str, int | None] = {}
     for story in stories:
-        words = options.heard_as == "words" or options.resynthesise
-        if words:
+        if options.needs_words:
             elsewhere[story.words] = None
         else:
             files[story.audio] = raw_file(find_file(story.audio, listed, DATASET_ID))
-        order = {subject: number for number, subject in enumerate(dict.fromkeys(s.subject for s in story.scans), 1)}
+        order = {subject: number for number, subject in enumerate(story.listeners, 1)}
         for scan in story.scans:
             for path in (scan.events, scan.sidecar):
                 files[path] = raw_file(find_file(path, listed, DATASET_ID), part=order[scan.subject])

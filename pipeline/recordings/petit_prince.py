@@ -140,7 +140,7 @@ def catalogue(options: PetitPrinceOptions, key: str, mirror: str | None = None) 
         for section in options.sections:
             story = _story(language, section, heard, options)
             stories.append(story)
-            path = story.words if options.heard_as == "words" or options.resynthesise else story.audio
+            path = prepare.source_of(story, options)
             files[path] = raw_file(find_file(path, listed, DATASET_ID))
             for part, scan in enumerate(story.scans, start=1):
                 files[scan.images[0]] = raw_file(find_file(scan.images[0], listed, DATASET_ID), part=part)
@@ -204,7 +204,7 @@ def prepare_recording(name: str, raw_folder: Path, options: PetitPrinceOptions) 
     for scan in story.scans:
         check_volumes(raw_folder / scan.images[0], language, int(story.section or 0), options.volume_tolerance)
     parts = prepare.prepare_recording(name, raw_folder, options)
-    if not options.check_onset or options.heard_as == "words" or options.resynthesise:
+    if not options.check_onset or options.needs_words:
         return parts  # without the sound that was heard there is nothing to compare with
     return watch_onset(
         parts, raw_folder / story.audio, name, f"set onset_s: {{{language}: SECONDS}} if that holds in all"

@@ -11,10 +11,10 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.inference.pathways import WHOLE, in_order, pathways_of
-from pipeline.inference.region_order import OrderName
+from pipeline.inference.region_order import OrderName, RankName
 from pipeline.inference.streams import StreamName
 from pipeline.inference.twin_names import twin_of
-from pipeline.report.contrast_names import LanguageName, RankName
+from pipeline.report.contrast_names import LanguageName
 from pipeline.report.facts import BASELINE, NETWORK, TWIN, WITHIN_CATEGORY, AnalysisFacts, StudyFacts
 from pipeline.report.wording import counted
 

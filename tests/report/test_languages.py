@@ -7,9 +7,9 @@ import math
 import plotly.graph_objects as go
 import pytest
 
-from pipeline.inference.region_order import ShareOfOrders
+from pipeline.inference.region_order import RankName, ShareOfOrders
 from pipeline.report.comparisons import rank_findings
-from pipeline.report.contrast_names import LanguageName, RankName
+from pipeline.report.contrast_names import LanguageName
 from pipeline.report.figures_gradient import gradient_plot
 from pipeline.report.figures_languages import MEAN_OF_REGIONS, language_figures
 from pipeline.report.figures_models import contrast_plot

@@ -36,6 +36,11 @@ class StoryOptions(BoldOptions):
             raise ValueError("resynthesise makes sound, but heard_as is words; remove one of the two")
         return self
 
+    @property
+    def needs_words(self) -> bool:
+        """Whether words are fetched rather than the sound: to be shown, or to be spoken anew."""
+        return self.heard_as == "words" or self.resynthesise
+
     def wanted(self, subject: str, scan: str = "") -> bool:
         """Whether a listener, and a scan (the start of its files' names), is taken."""
         return (not self.subjects or subject in self.subjects) and not {subject, scan} & set(self.exclude)

@@ -43,7 +43,7 @@ def recorded_names(options: type[StoryOptions]) -> tuple[str, ...]:
 
 def source_of(story: StoryFiles, options: StoryOptions) -> str:
     """The file of a story that is fetched to be shown to networks."""
-    return story.words if options.heard_as == "words" or options.resynthesise else story.audio
+    return story.words if options.needs_words else story.audio
 
 
 def prepare_stimulus(name: str, raw_folder: Path, options: StoryOptions) -> xr.Dataset:
