@@ -6,7 +6,7 @@ import dataclasses
 
 from pipeline.comparison.options import RsaOptions
 from pipeline.config.base import MetricSection
-from pipeline.encoding.options import MappingOptions, RidgeOptions
+from pipeline.encoding.options import BandedRidgeOptions, MappingOptions, RidgeOptions
 from pipeline.registry import Registry
 
 
@@ -20,22 +20,38 @@ class MetricEntry:
     stage : ``encode`` (recordings) or ``compare`` (geometries)
     options : its pydantic options, with ``kind: Literal[kind]``
     run : ``package.module:function`` computing the scores of one (group, model); see `pipeline.encoding.stage`
+    takes_compute : whether it is also told ``compute``, a `pipeline.encoding.compute.Compute`
+    takes_spaces : whether it fits layers jointly with those of its option ``spaces``: it is also told ``spaces``, a list
+        of `pipeline.encoding.feature_spaces.SpaceFiles`, empty for a model that is one of them
     """
 
     kind: str
     stage: str
     options: type[MetricSection]
     run: str
+    takes_compute: bool = False
+    takes_spaces: bool = False
 
 
-RIDGE = MetricEntry("ridge", "encode", RidgeOptions, "pipeline.encoding.stage:encode_group")
-MAPPING = MetricEntry("mapping", "encode", MappingOptions, "pipeline.encoding.own_mapping:encode_mapping")
+RIDGE = MetricEntry("ridge", "encode", RidgeOptions, "pipeline.encoding.stage:encode_group", takes_compute=True)
+MAPPING = MetricEntry(
+    "mapping", "encode", MappingOptions, "pipeline.encoding.own_mapping:encode_mapping", takes_compute=True
+)
+BANDED_RIDGE = MetricEntry(
+    "banded_ridge",
+    "encode",
+    BandedRidgeOptions,
+    "pipeline.encoding.banded_stage:encode_banded",
+    takes_compute=True,
+    takes_spaces=True,
+)
 RSA = MetricEntry("rsa", "compare", RsaOptions, "pipeline.comparison.stage:compare_group")
 
 METRICS: Registry[MetricEntry] = Registry(
     "metric",
     {
         "ridge": "pipeline.config.metrics:RIDGE",
+        "banded_ridge": "pipeline.config.metrics:BANDED_RIDGE",
         "mapping": "pipeline.config.metrics:MAPPING",
         "rsa": "pipeline.config.metrics:RSA",
     },

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.encoding.ridge import target_batches
+from pipeline.encoding.scratch import target_batches
 from pipeline.errors import BadConfiguration
 from pipeline.stimuli.temporal_filter import cosine_high_pass
 

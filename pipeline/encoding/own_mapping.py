@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.encoding.align import delayed_design
+from pipeline.encoding.compute import Compute
 from pipeline.encoding.options import EncodingOptions, MappingOptions
 from pipeline.encoding.ridge import HighPass, RidgeFit, correlate, is_constant, standardise
 from pipeline.encoding.splits import Fold
@@ -35,6 +36,7 @@ def encode_mapping(
     layers: tuple[str, ...] | None,
     attrs: dict[str, Any],
     shuffle_seed: int | None,
+    compute: Compute | None = None,
 ) -> xr.Dataset:
     """Score every layer by the function that a study file names.
 
@@ -52,7 +54,15 @@ def encode_mapping(
             raise LayermapError(f"{options.predict} failed ({type(error).__name__}: {error})") from error
         return predicted
 
-    return encode_with(guarded, runs=runs, options=options, layers=layers, attrs=attrs, shuffle_seed=shuffle_seed)
+    return encode_with(
+        guarded,
+        runs=runs,
+        options=options,
+        layers=layers,
+        attrs=attrs,
+        shuffle_seed=shuffle_seed,
+        compute=compute,
+    )
 
 
 def encode_with(
@@ -63,6 +73,7 @@ def encode_with(
     layers: tuple[str, ...] | None,
     attrs: dict[str, Any],
     shuffle_seed: int | None,
+    compute: Compute | None = None,
 ) -> xr.Dataset:
     """Score every layer of a model on one group by a mapping of one's own.
 
@@ -71,6 +82,7 @@ def encode_with(
     predict : gets features with their delays, centred and scaled with training rows only, and responses; returns
         predictions (n_test, n_targets). What it chooses, it has to choose on the training rows.
     runs, options, layers, attrs, shuffle_seed : as layermap hands them to a metric
+    compute : how it is computed; None: with the defaults
 
     Returns
     -------
@@ -82,7 +94,15 @@ def encode_with(
         The mapping gives predictions of another shape, or such that are not finite.
     """
     fit = functools.partial(_fit, predict=predict, kind=options.kind)
-    return score_group(runs=runs, options=options, layers=layers, attrs=attrs, shuffle_seed=shuffle_seed, fit=fit)
+    return score_group(
+        runs=runs,
+        options=options,
+        layers=layers,
+        attrs=attrs,
+        shuffle_seed=shuffle_seed,
+        fit=fit,
+        compute=compute,
+    )
 
 
 def _fit(
@@ -96,6 +116,8 @@ def _fit(
     runs: np.ndarray,
     rows: np.ndarray,
     high_pass: HighPass | None,
+    compute: Compute,
+    predictions: np.ndarray,
     after_fold: Callable[[], object],
 ) -> RidgeFit:
     """Predictions of each fold; there are no penalties, so none lies at the end of a grid."""
@@ -104,7 +126,7 @@ def _fit(
         design = high_pass.apply(design)
     by_fold = (len(splits), responses.shape[1])
     fit = RidgeFit(
-        predictions=np.full(responses.shape, np.nan),
+        predictions=predictions,
         penalty=np.zeros(by_fold),
         penalty_edge=np.zeros(by_fold, np.int8),
         inner_score=np.zeros(by_fold),

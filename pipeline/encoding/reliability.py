@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pipeline.encoding.ridge import correlate, is_constant, target_batches
+from pipeline.encoding.ridge import correlate, is_constant
+from pipeline.encoding.scratch import target_batches
 
 MEAN_SUBJECT = "mean"
 MAX_HALVES = 50

@@ -13,11 +13,13 @@ import numpy as np
 
 from pipeline.artifacts.store import standard_attrs
 from pipeline.encoding.blocks import BlockSums
+from pipeline.encoding.compute import Compute
 from pipeline.encoding.group import GroupData, open_group
 from pipeline.encoding.nuisance import nuisance_shares, take_out
 from pipeline.encoding.options import EncodingOptions, RidgeOptions
 from pipeline.encoding.reliability import Reliability, estimate_reliability, match_units, scored_responses
 from pipeline.encoding.ridge import HighPass, RidgeFit, fisher_z, fit_ridge, is_constant
+from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.shuffle import shuffled_rows
 from pipeline.encoding.splits import Fold, describe, held_out_stretches, make_splits
 from pipeline.errors import UnknownName
@@ -25,11 +27,15 @@ from pipeline.errors import UnknownName
 if TYPE_CHECKING:
     import xarray as xr
 
-MEMORY_BUDGET_MB = 1024.0
-
 
 class LayerFit(Protocol):
-    """Fits one layer in every fold; takes what `pipeline.encoding.ridge.fit_ridge` takes, but penalties."""
+    """Fits one layer in every fold.
+
+    Takes what `pipeline.encoding.ridge.fit_ridge` takes, and how to compute it: ``features`` (n_bins, n_features) and
+    ``responses`` (n_samples, n_targets) may be mapped from files, so they are read by columns where they are large, and
+    ``compute.memory_budget_mb`` is what is left for the fit. Held-out predictions go into ``predictions``, float32 of
+    the shape of ``responses``, which the fit gives back: it is used again for the next layer.
+    """
 
     def __call__(
         self,
@@ -41,6 +47,8 @@ class LayerFit(Protocol):
         runs: np.ndarray,
         rows: np.ndarray,
         high_pass: HighPass | None,
+        compute: Compute,
+        predictions: np.ndarray,
         after_fold: Callable[[], object],
     ) -> RidgeFit: ...
 
@@ -52,11 +60,26 @@ def encode_group(
     layers: tuple[str, ...] | None,
     attrs: dict[str, Any],
     shuffle_seed: int | None,
+    compute: Compute | None = None,
 ) -> xr.Dataset:
     """Score every layer of a model on one group by ridge regression; see `score_group`."""
-    penalties = options.penalties.values()
-    fit = functools.partial(fit_ridge, penalties=penalties, memory_budget_mb=MEMORY_BUDGET_MB)
-    return score_group(runs=runs, options=options, layers=layers, attrs=attrs, shuffle_seed=shuffle_seed, fit=fit)
+    return score_group(
+        runs=runs,
+        options=options,
+        layers=layers,
+        attrs=attrs,
+        shuffle_seed=shuffle_seed,
+        fit=functools.partial(_fit_ridge, penalties=options.penalties.values()),
+        compute=compute,
+    )
+
+
+def _fit_ridge(
+    features: np.ndarray, responses: np.ndarray, *, compute: Compute, predictions: np.ndarray, **how: Any
+) -> RidgeFit:
+    fit = fit_ridge(features, responses, memory_budget_mb=compute.memory_budget_mb, **how)
+    predictions[:] = fit.predictions
+    return dataclasses.replace(fit, predictions=predictions)
 
 
 def score_group(
@@ -67,6 +90,7 @@ def score_group(
     attrs: dict[str, Any],
     shuffle_seed: int | None,
     fit: LayerFit,
+    compute: Compute | None = None,
 ) -> xr.Dataset:
     """Score every layer of a model on one group.
 
@@ -79,6 +103,7 @@ def score_group(
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``
     shuffle_seed : seed of a null study, None for the real one
     fit : the encoding model
+    compute : budget, device and scratch folder; None: with the defaults
 
     Returns
     -------
@@ -93,6 +118,7 @@ def score_group(
     UnknownName
         A layer that the activations do not hold.
     """
+    scratch = Scratch(compute or Compute())
     group = open_group(runs, options)
     layers = layers or tuple(group.model_attrs["layer_order"])
     for layer in layers:
@@ -115,7 +141,7 @@ def score_group(
         group = dataclasses.replace(group, z_scored=False)
     responses = scored_responses(group.responses, group.samples.run, z_scored=group.z_scored, filtered=filtered)
     tables = _LayerTables(folds, responses, len(layers))
-    _fit_layers(group, responses, folds, high_pass, layers, tables, fit)
+    _fit_layers(group, responses, folds, high_pass, layers, tables, fit, scratch)
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
@@ -159,10 +185,12 @@ def _fit_layers(
     layers: tuple[str, ...],
     tables: _LayerTables,
     fit: LayerFit,
+    scratch: Scratch,
 ) -> None:
     from tqdm import tqdm
 
     bin_runs, rows = group.bin_runs(), group.rows()
+    predictions = scratch.array(responses.shape, np.float32)
     with tqdm(total=len(layers) * len(folds), unit="fold", desc=f"encode {group.model_attrs['model']}") as bar:
         for number, layer in enumerate(layers):
             bar.set_postfix_str(layer)
@@ -174,6 +202,8 @@ def _fit_layers(
                 runs=bin_runs,
                 rows=rows,
                 high_pass=high_pass,
+                compute=scratch.left,
+                predictions=predictions,
                 after_fold=bar.update,
             )
             tables.add(number, fitted)
