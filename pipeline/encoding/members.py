@@ -72,13 +72,16 @@ class Member:
         return int(self.targets["target"].size)
 
 
-def find_members(pairs: Sequence[tuple[Path, Activations]], recordings: Mapping[Path, xr.Dataset]) -> list[Member]:
+def find_members(
+    pairs: Sequence[tuple[Path, Activations]], recordings: Mapping[Path, xr.Dataset], *, sizes_only: bool = False
+) -> list[Member]:
     """Sort recordings into members and check that they can be joined.
 
     Parameters
     ----------
     pairs : the group's recordings and the activations to one of their stimuli, in order
     recordings : what each recording holds
+    sizes_only : recordings come without responses and their counts, which are then not looked at
 
     Raises
     ------
@@ -92,7 +95,7 @@ def find_members(pairs: Sequence[tuple[Path, Activations]], recordings: Mapping[
     by_member: dict[str, list[tuple[Path, Activations]]] = {}
     for path, layers in pairs:
         by_member.setdefault(str(recordings[path].attrs.get("member", "")), []).append((path, layers))
-    members = [_member(name, own, recordings) for name, own in by_member.items()]
+    members = [_member(name, own, recordings, sizes_only) for name, own in by_member.items()]
     for member in members[1:]:
         _check_same_samples(members[0], member)
     _check_unique_targets(members)
@@ -148,17 +151,20 @@ def count_subjects(members: Sequence[Member], stated: int) -> int:
     return len({str(name) for member in members for name in member.targets["subject"]})
 
 
-def _member(name: str, pairs: Sequence[tuple[Path, Activations]], recordings: Mapping[Path, xr.Dataset]) -> Member:
+def _member(
+    name: str, pairs: Sequence[tuple[Path, Activations]], recordings: Mapping[Path, xr.Dataset], sizes_only: bool
+) -> Member:
     own = {path: recordings[path] for path, _ in pairs}
     columns = _match_targets(name, own)
     runs: list[RunRows] = []
     for place, (path, layers) in enumerate(pairs):
         recording = own[path]
         shown = _shown(path, recording, layers)
-        _check_responses(path, recording, shown, columns[path])
+        if not sizes_only:
+            _check_responses(path, recording, shown, columns[path])
         for run in dict.fromkeys(recording["run"].values[shown].tolist()):
             rows = np.flatnonzero((recording["run"].values == run) & shown)
-            n_repeats = _n_repeats(recording["responses"].values, rows, columns[path])
+            n_repeats = 0 if sizes_only else _n_repeats(recording["responses"].values, rows, columns[path])
             samples = _samples(recording, rows, f"{place}/{run}")
             runs.append(RunRows(path, layers, str(run), rows, n_repeats, samples))
     first = pairs[0][0]
