@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline import __version__
+from pipeline.encoding.compute import MEMORY_BUDGET_MB
 from pipeline.errors import LayermapError, UnknownName
 
 STAGES = {
@@ -32,6 +33,9 @@ LISTS = {
     "layers": "list the layers of one model",
 }
 ONCE = {"pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files"}
+DEVICE = (
+    "where networks run and encoding models are fitted; changes no key and no result beyond rounding (default: auto)"
+)
 REPORT_BUGS = "this is a defect of layermap: please report it with the traceback"
 
 
@@ -73,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--shuffle", type=_at_least(0), metavar="SEED", help="shuffle the responses: the study must find nothing"
         )
-        command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="where networks run")
+        command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help=DEVICE)
         command.add_argument("--threads", type=int, help="threads of numerical libraries")
         command.add_argument(
             "--log", type=Path, help="also write messages here; the traceback of a failure goes beside it"
@@ -94,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
             )
         if stage in ("encode", "compare"):
             command.add_argument("--group", help="only this group")
+        if stage == "encode":
+            _add_encode(command)
     for name, text in LISTS.items():
         command = commands.add_parser(name, help=text, description=text)
         if name == "layers":
@@ -101,6 +107,21 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--study", help="the study file under whose networks: it is")
     _add_pin(commands.add_parser("pin", help=ONCE["pin"], description=ONCE["pin"]))
     return parser
+
+
+def _add_encode(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--memory-budget-mb",
+        type=_at_least(64),
+        default=int(MEMORY_BUDGET_MB),
+        metavar="MB",
+        help="memory for what grows with samples, features and targets, not the program itself (default: %(default)s)",
+    )
+    command.add_argument(
+        "--estimate",
+        action="store_true",
+        help="only say what the run will cost on this machine: operations, bytes, time and peak memory",
+    )
 
 
 def _add_pin(command: argparse.ArgumentParser) -> None:

@@ -248,7 +248,9 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
 
     shuffle_seed = _plan(arguments).study.shuffle_seed
     for analysis, group_name, model in _score_jobs(arguments, stage):
-        inputs = analysis.score_inputs(analysis.group(group_name), model)
+        group = analysis.group(group_name)
+        inputs = analysis.score_inputs(group, model)
+        joint = {"spaces": analysis.space_inputs(group, model)} if analysis.metric.takes_spaces else {}
         attrs: dict[str, Any] = {
             "study": analysis.study,
             "analysis": analysis.name,
@@ -258,13 +260,18 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
             "inputs_sha": "",
         }
         scores = import_object(analysis.metric.run)(
-            runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed
+            runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed, **joint
         )
-        scores.attrs["inputs_sha"] = _sha_of_inputs([path for pair in inputs for path in pair])
+        scores.attrs["inputs_sha"] = _sha_of_inputs(analysis.score_files(group, model))
         write_scores(scores, analysis.scores_path(group_name, model))
 
 
 def run_encode(arguments: argparse.Namespace) -> None:
+    if arguments.estimate:
+        from pipeline.estimate_stage import print_estimate
+
+        print_estimate(_analyses(arguments, "encode"), arguments)
+        return
     _run_scores(arguments, "encode")
 
 

@@ -1,0 +1,103 @@
+"""How large the fits of a group are, from the headers of its recordings and activations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts.activations import Activations, open_activations
+from pipeline.artifacts.contract import read_netcdf
+from pipeline.artifacts.recording import IN_BLOCKS, RECORDING
+from pipeline.encoding.align import whole_delays
+from pipeline.encoding.cost import FoldShape, fold_shapes
+from pipeline.encoding.group import align_runs, join_samples
+from pipeline.encoding.members import find_members
+from pipeline.encoding.options import EncodingOptions
+from pipeline.encoding.splits import make_splits
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupSizes:
+    """Sizes that all layers of a model share in a group.
+
+    Parameters
+    ----------
+    parts : rows of each outer fold's inner folds, then its own
+    n_bins, n_delays : 0 while there are no activations
+    n_features : of each layer, in order; empty while there are no activations
+    """
+
+    n_samples: int
+    n_targets: int
+    parts: tuple[tuple[FoldShape, ...], ...]
+    n_bins: int = 0
+    n_delays: int = 0
+    n_features: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _NotMade:
+    """Stands in for activations that are still to be made: what is known of them beforehand."""
+
+    path: Path
+    sample_kind: str
+    attrs: dict[str, Any]
+
+
+def read_headers(paths: Iterable[Path]) -> dict[Path, xr.Dataset]:
+    """Recordings without their responses, each once."""
+    return {path: read_netcdf(path, RECORDING, without=IN_BLOCKS) for path in dict.fromkeys(paths)}
+
+
+def group_sizes(
+    runs: Sequence[tuple[Path, Path]],
+    stimuli: Sequence[str],
+    recordings: Mapping[Path, xr.Dataset],
+    options: EncodingOptions,
+    layers: tuple[str, ...] | None,
+) -> GroupSizes:
+    """Sizes of a group's fits; no responses and no activations are read.
+
+    Parameters
+    ----------
+    runs : (recording, activations) of each run; the activations may be missing
+    stimuli : the stimulus of each run
+    recordings : from `read_headers`
+    layers : to score; None for all that the activations hold
+
+    Raises
+    ------
+    SampleMismatch, BadConfiguration
+        As `pipeline.encoding.group.open_group` and `pipeline.encoding.splits.make_splits` do.
+    """
+    attrs = recordings[runs[0][0]].attrs
+    made = all(path.is_dir() for _, path in runs)
+    opened: dict[Path, Any] = {
+        path: open_activations(path) if made else _NotMade(path, attrs["sample_kind"], {"stimulus": stimulus})
+        for (_, path), stimulus in zip(runs, stimuli, strict=True)
+    }
+    members = find_members([(path, opened[shown]) for path, shown in runs], recordings, sizes_only=True)
+    samples = join_samples([run.samples for run in members[0].runs])
+    sizes = GroupSizes(
+        n_samples=samples.n,
+        n_targets=sum(member.n_targets for member in members),
+        parts=fold_shapes(make_splits(options.splits, samples, seed=options.seed)),
+    )
+    if not made:
+        return sizes
+    first: Activations = opened[runs[0][1]]
+    in_time = attrs["sample_kind"] == "time"
+    convolved = bool(first.attrs["convolved"])
+    delays = whole_delays(None if convolved else options.delays_s, samples.interval_s) if in_time else [0]
+    aligned = align_runs(members[0], max(delays), float(attrs["high_pass_s"]))
+    return dataclasses.replace(
+        sizes,
+        n_bins=sum(run.alignment.n_bins for run in aligned),
+        n_delays=len(delays),
+        n_features=tuple(first.n_features(layer) for layer in layers or first.attrs["layer_order"]),
+    )
