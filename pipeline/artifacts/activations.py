@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,9 +224,43 @@ class Activations:
         """
         import numpy as np
 
+        return np.asarray(self._layer_array(layer)[:], dtype=np.float32)
+
+    def n_features(self, layer: str) -> int:
+        """Of one layer; raises `UnknownName` as `read` does."""
+        return int(self._layer_array(layer).shape[1])
+
+    def blocks(self, layer: str, n_bytes: int) -> Iterator[tuple[int, np.ndarray]]:
+        """One layer in order, in blocks of about ``n_bytes``: the first sample's number and ``(n, n_features)`` float32.
+
+        Blocks are whole chunks of the store, at least one, so each chunk is read once.
+
+        Raises
+        ------
+        UnknownName
+            The model has no such layer; the message names the closest.
+        BrokenArtifact
+            Activations that are not finite.
+        """
+        import numpy as np
+
+        array = self._layer_array(layer)
+        n_samples, n_features = array.shape
+        rows = array.chunks[0]
+        step = rows * max(1, n_bytes // max(1, 4 * n_features * rows))
+        for start in range(0, n_samples, step):
+            block = np.asarray(array[start : start + step], dtype=np.float32)
+            if not np.isfinite(block).all():
+                raise BrokenArtifact(
+                    f"{self.path}: layer '{layer}' holds NaN or infinite activations; "
+                    "delete it and run: snakemake activate"
+                )
+            yield start, block
+
+    def _layer_array(self, layer: str) -> zarr.Array:
         if layer not in self.attrs["layer_order"]:
             raise UnknownName(f"layer of {self.attrs['model']}", layer, self.attrs["layer_order"])
-        return np.asarray(self._array(f"{LAYERS}/{layer}")[:], dtype=np.float32)
+        return self._array(f"{LAYERS}/{layer}")
 
     def _array(self, name: str) -> zarr.Array:
         import zarr

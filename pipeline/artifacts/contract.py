@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.artifacts.reserved_file import ReservedFile
 from pipeline.artifacts.store import SCHEMA_VERSION, write_whole
 from pipeline.errors import BrokenArtifact
 
@@ -62,8 +64,16 @@ class Contract:
         return dataset
 
 
-def read_netcdf(path: Path, contract: Contract, *, without: Collection[str] = ()) -> xr.Dataset:
-    """Read a NetCDF artifact and check it; variables named in ``without`` are checked, but not read.
+def read_netcdf(
+    path: Path, contract: Contract, *, without: Collection[str] = (), in_file: Collection[str] = ()
+) -> xr.Dataset:
+    """Read a NetCDF artifact and check it.
+
+    Parameters
+    ----------
+    without : variables that are checked, but not read
+    in_file : variables that stay in the file: each selection is read when its values are asked for, until the dataset
+        is closed
 
     Raises
     ------
@@ -74,10 +84,29 @@ def read_netcdf(path: Path, contract: Contract, *, without: Collection[str] = ()
 
     if not path.is_file():
         raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
+    with broken_if_unreadable(path, contract):
+        opened = xr.open_dataset(path, engine="h5netcdf", cache=not in_file)
+        try:
             contract.check(opened, path)
-            return opened.drop_vars(without, errors="ignore").load()
+            kept = opened.drop_vars(without, errors="ignore")
+            for name, variable in kept.variables.items():
+                if name not in in_file:
+                    variable.load()
+        except BaseException:
+            opened.close()
+            raise
+        if in_file:
+            kept.set_close(opened.close)
+        else:
+            opened.close()
+        return kept
+
+
+@contextlib.contextmanager
+def broken_if_unreadable(path: Path, contract: Contract) -> Iterator[None]:
+    """Turn what reading a damaged NetCDF file raises into `BrokenArtifact`."""
+    try:
+        yield
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BrokenArtifact(
             f"{path} cannot be read as NetCDF ({type(error).__name__}: truncated or altered); "
@@ -86,17 +115,24 @@ def read_netcdf(path: Path, contract: Contract, *, without: Collection[str] = ()
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
-    """Check a dataset and write it as NetCDF 4, whole or not at all; equal contents give equal bytes."""
+    """Check a dataset and write it as NetCDF 4, whole or not at all; equal contents give equal bytes.
+
+    Arrays that are mapped from files are written from there: they are never in memory as a whole.
+    """
     contract.check(dataset, path)
     encoding = {
         name: {"zlib": True, "complevel": 1}
         for name, variable in dataset.variables.items()
         if contract.compressed and variable.dtype.kind in "fiu" and variable.size > 1000
     }
-    # Made in memory: HDF5 prints tracebacks of its own when the disk is full beneath it.
-    contents = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
-    with write_whole(path) as temporary:
-        temporary.write_bytes(contents)
+    # before it is deflated, and with the tables that HDF5 keeps of chunks and of each text
+    room = sum(variable.nbytes + 100 * variable.size * (variable.dtype.kind == "O") for variable in _all(dataset))
+    with write_whole(path) as temporary, ReservedFile(temporary, int(1.02 * room) + (1 << 20)) as file:
+        dataset.to_netcdf(file, engine="h5netcdf", encoding=encoding)
+
+
+def _all(dataset: xr.Dataset) -> list[xr.Variable]:
+    return list(dataset.variables.values())
 
 
 def read_zarr(path: Path, contract: Contract) -> xr.Dataset:

@@ -38,7 +38,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.contract import Contract, read_netcdf, write_netcdf
+from pipeline.artifacts.contract import Contract, broken_if_unreadable, read_netcdf, write_netcdf
 from pipeline.artifacts.store import write_whole
 from pipeline.errors import BrokenArtifact
 
@@ -107,10 +107,21 @@ def check_recording(dataset: xr.Dataset, source: Path) -> xr.Dataset:
     RECORDING.check(dataset, source)
     _check_clock_and_names(dataset, source)
     present = np.isfinite(dataset["responses"].values).sum(axis=0)
-    if not np.array_equal(present, dataset["n_repeats"].values):
-        bad = dataset["target"].values[(present != dataset["n_repeats"].values).any(0)][0]
-        raise BrokenArtifact(f"{source}: target '{bad}' has NaN or infinite responses where n_repeats counts a repeat")
+    check_counts(dataset, (present != dataset["n_repeats"].values).any(axis=0), source)
     return dataset
+
+
+def check_counts(recording: xr.Dataset, odd: np.ndarray, source: Path) -> None:
+    """Refuse a recording with ``odd`` targets (bool of shape (n_targets,)), whose responses are not as many as stated.
+
+    Raises
+    ------
+    BrokenArtifact
+        Any is odd; the message names the first.
+    """
+    if odd.any():
+        bad = recording["target"].values[odd][0]
+        raise BrokenArtifact(f"{source}: target '{bad}' has NaN or infinite responses where n_repeats counts a repeat")
 
 
 def _check_clock_and_names(dataset: xr.Dataset, source: Path) -> None:
@@ -142,6 +153,37 @@ def write_recording(recording: xr.Dataset | RecordingParts, path: Path) -> None:
 def open_recording(path: Path) -> xr.Dataset:
     """Read a recording; raises `BrokenArtifact` naming the file, the variable and what was expected."""
     return check_recording(read_netcdf(path, RECORDING), path)
+
+
+def open_recording_blocks(path: Path) -> xr.Dataset:
+    """Open a recording whose `IN_BLOCKS` stay in the file until the dataset is closed.
+
+    They are read by `read_samples`, and whoever reads them calls `check_counts`.
+    """
+    recording = read_netcdf(path, RECORDING, in_file=IN_BLOCKS)
+    try:
+        _check_clock_and_names(recording, path)
+    except BaseException:
+        recording.close()
+        raise
+    return recording
+
+
+def blocks_of_samples(recording: xr.Dataset, n_bytes: int) -> Iterator[slice]:
+    """Slices of the samples whose responses, of all repeats and targets, take about ``n_bytes``; at least one each."""
+    responses = recording["responses"]
+    n_samples = responses.sizes["sample"]
+    per_sample = max(1, responses.nbytes // max(1, n_samples))
+    step = max(1, n_bytes // per_sample)
+    for start in range(0, n_samples, step):
+        yield slice(start, min(start + step, n_samples))
+
+
+def read_samples(recording: xr.Dataset, path: Path, name: str, samples: slice) -> np.ndarray:
+    """Some samples of ``responses`` or ``n_repeats``; raises `BrokenArtifact` for a damaged file."""
+    with broken_if_unreadable(path, RECORDING):
+        values: np.ndarray = recording[name].isel(sample=samples).values
+    return values
 
 
 def _write_parts(parts: RecordingParts, path: Path) -> None:

@@ -35,12 +35,53 @@ class Alignment:
 
     def apply(self, activations: np.ndarray) -> np.ndarray:
         """Bin one layer's ``(n_activation_samples, n_features)``: ``(n_bins, n_features)`` float32."""
-        empty = 0.0 if self.rate == "sum" else np.nan
-        binned = np.full((self.n_bins, activations.shape[1]), empty, np.float32)
-        used, start, count = np.unique(self.bin, return_index=True, return_counts=True)
-        totals = np.add.reduceat(activations[self.source], start, axis=0, dtype=np.float64)
-        binned[used] = totals / count[:, None] if self.rate == "mean" else totals
+        binned = np.empty((self.n_bins, activations.shape[1]), np.float32)
+        Binning(self, [binned]).add(0, activations)
         return binned
+
+
+class Binning:
+    """Bins one layer whose activations come block by block: the numbers are the same for blocks of any size.
+
+    Parameters
+    ----------
+    alignment : where activations go
+    binned : arrays of shape (n_bins, n_features), float32, that are filled alike
+    """
+
+    def __init__(self, alignment: Alignment, binned: Sequence[np.ndarray]) -> None:
+        self._alignment = alignment
+        self._binned = binned
+        self._by_source = np.argsort(alignment.source, kind="stable")
+        self._sources = alignment.source[self._by_source]
+        used, start = np.unique(alignment.bin, return_index=True)
+        last = np.maximum.reduceat(alignment.source, start)
+        self._last = np.repeat(last, np.diff(start, append=alignment.bin.size))
+        """Of each entry of ``source``, the last activation that its bin waits for."""
+        self._waiting: tuple[np.ndarray, np.ndarray] | None = None
+        empty = np.setdiff1d(np.arange(alignment.n_bins), used)
+        for out in binned:
+            out[empty] = 0.0 if alignment.rate == "sum" else np.nan
+
+    def add(self, first: int, activations: np.ndarray) -> None:
+        """Take in activations ``(n, n_features)`` from number ``first`` on, where the last block ended."""
+        stop = first + len(activations)
+        entries = self._by_source[slice(*np.searchsorted(self._sources, (first, stop)))]
+        values = activations[self._alignment.source[entries] - first]
+        if self._waiting is not None:
+            entries = np.concatenate([self._waiting[0], entries])
+            values = np.concatenate([self._waiting[1], values])
+        # a bin is summed in one go, once all of it is there: sums in parts would round differently
+        whole = self._last[entries] < stop
+        self._waiting = None if whole.all() else (entries[~whole], values[~whole])
+        ready = np.flatnonzero(whole)
+        ready = ready[np.argsort(entries[ready], kind="stable")]
+        if not ready.size:
+            return
+        used, start, count = np.unique(self._alignment.bin[entries[ready]], return_index=True, return_counts=True)
+        totals = np.add.reduceat(values[ready], start, axis=0, dtype=np.float64)
+        for out in self._binned:
+            out[used] = totals / count[:, None] if self._alignment.rate == "mean" else totals
 
 
 def align_time(

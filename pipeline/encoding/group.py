@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from pipeline.artifacts.activations import Activations, LayerInfo, open_activations
-from pipeline.artifacts.recording import open_recording
-from pipeline.encoding.align import Alignment, align_convolved, align_items, align_time, whole_delays
+from pipeline.artifacts.recording import open_recording_blocks
+from pipeline.encoding.align import Alignment, Binning, align_convolved, align_items, align_time, whole_delays
 from pipeline.encoding.members import Member, RunRows, count_subjects, find_members, join_responses, join_targets
 from pipeline.encoding.nuisance import Nuisance, read_nuisance
+from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Samples
-from pipeline.errors import BadConfiguration, BrokenArtifact, SampleMismatch
+from pipeline.errors import BadConfiguration, SampleMismatch
 
 if TYPE_CHECKING:
     import xarray as xr
 
+BLOCK_MB = 256.0
+BLOCKS_AT_ONCE = 6  # of float32, while a block of activations is binned: read, picked, sorted, and summed in float64
 _MODEL_ATTRS = ("model", "weights_sha256", "rate", "convolved", "sample_kind")
 
 
@@ -63,6 +67,7 @@ class GroupData:
     n_subjects : of the group
     nuisance : what is to be taken out of the responses, None for nothing; see `pipeline.encoding.nuisance`
     surface : the cortical mesh that the targets lie on, None where the recordings state none
+    scratch : makes the arrays of responses and features
     """
 
     responses: np.ndarray
@@ -76,6 +81,7 @@ class GroupData:
     n_subjects: int
     nuisance: Nuisance | None = None
     surface: Surface | None = None
+    scratch: Scratch = dataclasses.field(default_factory=Scratch)
 
     @property
     def model_attrs(self) -> dict[str, Any]:
@@ -98,6 +104,9 @@ class GroupData:
     def features(self, layer: str) -> np.ndarray:
         """One layer of all runs on their bins: ``(n_bins, n_features)`` float32, NaN where nothing was.
 
+        Each chunk of the store is read once, however many runs heard it; memory is one block of them, and the array
+        itself lies in a file where it is large.
+
         Raises
         ------
         BrokenArtifact
@@ -105,28 +114,21 @@ class GroupData:
         SampleMismatch
             The layer has not the same number of features in all runs.
         """
-        by_path: dict[Path, list[int]] = {}
-        for number, run in enumerate(self.runs):
-            by_path.setdefault(run.activations.path, []).append(number)
-        parts: dict[int, np.ndarray] = {}
-        for path, numbers in by_path.items():
-            activations = self.runs[numbers[0]].activations.read(layer)
-            if not np.isfinite(activations).all():
-                raise BrokenArtifact(
-                    f"{path}: layer '{layer}' holds NaN or infinite activations; delete it and run: snakemake activate"
-                )
-            if parts and activations.shape[1] != parts[0].shape[1]:
-                raise SampleMismatch(
-                    f"layer '{layer}' has {parts[0].shape[1]} features in {self.runs[0].activations.path} and "
-                    f"{activations.shape[1]} in {path}; give the model a reduction to a fixed number of features"
-                )
-            binned: dict[int, np.ndarray] = {}
-            for number in numbers:
-                alignment = self.runs[number].alignment
-                if id(alignment) not in binned:
-                    binned[id(alignment)] = alignment.apply(activations)
-                parts[number] = binned[id(alignment)]
-        return np.concatenate([parts[number] for number in range(len(self.runs))])
+        starts = np.cumsum([0, *(run.alignment.n_bins for run in self.runs)])
+        stores = {run.activations.path: run.activations for run in self.runs}
+        n_features = _n_features(list(stores.values()), layer)
+        features = self.scratch.array((int(starts[-1]), n_features), np.float32)
+        parts: dict[Path, dict[int, tuple[Alignment, list[np.ndarray]]]] = {}
+        for run, start, stop in zip(self.runs, starts[:-1], starts[1:], strict=True):
+            by_alignment = parts.setdefault(run.activations.path, {})
+            by_alignment.setdefault(id(run.alignment), (run.alignment, []))[1].append(features[start:stop])
+        n_bytes = int(self.scratch.batch_mb(BLOCK_MB) * 2**20 / BLOCKS_AT_ONCE)
+        for path, by_alignment in parts.items():
+            binnings = [Binning(alignment, out) for alignment, out in by_alignment.values()]
+            for first, block in stores[path].blocks(layer, n_bytes):
+                for binning in binnings:
+                    binning.add(first, block)
+        return features
 
 
 class GroupOptions(Protocol):
@@ -139,15 +141,16 @@ class GroupOptions(Protocol):
     def nuisance(self) -> tuple[str, ...]: ...
 
 
-def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions) -> GroupData:
+def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions, scratch: Scratch | None = None) -> GroupData:
     """Open a group's recordings and activations.
 
     Blanks are left out, targets matched within members and members stacked along the targets (see
-    `pipeline.encoding.members`). Each file is read once.
+    `pipeline.encoding.members`). Recordings are read in blocks of samples, once to check them and once to join them.
 
     Parameters
     ----------
     runs : (recording, activations) of each run, in order; a recording of several stimuli once for each that is wanted
+    scratch : makes the arrays of responses and features; None: in memory, however large
 
     Raises
     ------
@@ -157,9 +160,24 @@ def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions) -> Grou
     BadConfiguration
         Delays were asked for items, or nuisance regressors of recordings without them or without repeats.
     """
-    recordings = {path: open_recording(path) for path in dict.fromkeys(path for path, _ in runs)}
+    scratch = scratch or Scratch()
     activations = {path: open_activations(path) for path in dict.fromkeys(path for _, path in runs)}
-    members = find_members([(path, activations[layers]) for path, layers in runs], recordings)
+    with contextlib.ExitStack() as files:
+        recordings = {
+            path: files.enter_context(open_recording_blocks(path)) for path in dict.fromkeys(path for path, _ in runs)
+        }
+        return _join_group(runs, recordings, activations, options, scratch)
+
+
+def _join_group(
+    runs: Sequence[tuple[Path, Path]],
+    recordings: dict[Path, xr.Dataset],
+    activations: dict[Path, Activations],
+    options: GroupOptions,
+    scratch: Scratch,
+) -> GroupData:
+    n_bytes = int(scratch.batch_mb(BLOCK_MB) * 2**20 / BLOCKS_AT_ONCE)
+    members = find_members([(path, activations[layers]) for path, layers in runs], recordings, n_bytes)
     _check_models(list(activations.values()))
     attrs = recordings[runs[0][0]].attrs
     in_time = attrs["sample_kind"] == "time"
@@ -171,12 +189,11 @@ def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions) -> Grou
     interval_s, high_pass_s = float(attrs.get("sample_interval_s", 0.0)), float(attrs["high_pass_s"])
     delays = whole_delays(None if first.attrs["convolved"] else options.delays_s, interval_s) if in_time else [0]
     # what the first member saw, the others saw as well
-    aligned = _align_runs(members[0], max(delays), high_pass_s)
-    samples = _join_samples([run.samples for run in members[0].runs])
+    aligned = align_runs(members[0], max(delays), high_pass_s)
+    samples = join_samples([run.samples for run in members[0].runs])
     nuisance = read_nuisance(members, recordings, options.nuisance) if options.nuisance else None
-    surface = _surface(recordings)
     return GroupData(
-        responses=join_responses(recordings, members),
+        responses=join_responses(recordings, members, scratch, n_bytes),
         samples=samples,
         axis=_axis(samples),
         targets=join_targets(members),
@@ -186,7 +203,8 @@ def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions) -> Grou
         z_scored=bool(attrs["z_scored"]) and nuisance is None,
         n_subjects=count_subjects(members, int(attrs["n_subjects"])),
         nuisance=nuisance,
-        surface=surface,
+        surface=_surface(recordings),
+        scratch=scratch,
     )
 
 
@@ -228,7 +246,19 @@ def _check_models(activations: list[Activations]) -> None:
                 )
 
 
-def _align_runs(member: Member, max_delay: int, high_pass_s: float) -> tuple[AlignedRun, ...]:
+def _n_features(stores: Sequence[Activations], layer: str) -> int:
+    expected = stores[0].n_features(layer)
+    for store in stores:
+        found = store.n_features(layer)
+        if found != expected:
+            raise SampleMismatch(
+                f"layer '{layer}' has {expected} features in {stores[0].path} and {found} in {store.path}; "
+                "give the model a reduction to a fixed number of features"
+            )
+    return expected
+
+
+def align_runs(member: Member, max_delay: int, high_pass_s: float) -> tuple[AlignedRun, ...]:
     """The runs of a member; those with the same activations and clock share one alignment."""
     found: dict[tuple[Path, int, bytes], Alignment] = {}
     aligned = []
@@ -262,7 +292,7 @@ def _align(samples: Samples, layers: Activations, max_delay: int, source: str) -
     )
 
 
-def _join_samples(parts: list[Samples]) -> Samples:
+def join_samples(parts: list[Samples]) -> Samples:
     def joined(name: str) -> np.ndarray | None:
         values = [getattr(part, name) for part in parts]
         return None if any(value is None for value in values) else np.concatenate(values)

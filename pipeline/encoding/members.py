@@ -10,12 +10,14 @@ session. Recordings name theirs in attribute ``member``; those without it are on
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.artifacts.recording import blocks_of_samples, check_counts, read_samples
 from pipeline.encoding.splits import Samples
 from pipeline.errors import SampleMismatch
 
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pipeline.artifacts.activations import Activations
+    from pipeline.encoding.scratch import Scratch
 
 SAME_CLOCK = 0.01  # of a sample interval: times this close are equal
+BLOCK_BYTES = 1 << 25
 _SHARED_ATTRS = ("sample_kind", "sample_interval_s", "high_pass_s", "z_scored")
 
 
@@ -72,16 +76,37 @@ class Member:
         return int(self.targets["target"].size)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Scan:
+    """What one pass over a recording's responses tells of the targets that its member has.
+
+    Parameters
+    ----------
+    heard : (n_repeats, n_samples) bool, whether any of the targets has a response
+    n_missing : (n_samples,) how many of them have no repeat
+    first_missing : (n_samples,) the column of the first that has none
+    """
+
+    heard: np.ndarray
+    n_missing: np.ndarray
+    first_missing: np.ndarray
+
+
 def find_members(
-    pairs: Sequence[tuple[Path, Activations]], recordings: Mapping[Path, xr.Dataset], *, sizes_only: bool = False
+    pairs: Sequence[tuple[Path, Activations]],
+    recordings: Mapping[Path, xr.Dataset],
+    n_bytes: int = BLOCK_BYTES,
+    *,
+    sizes_only: bool = False,
 ) -> list[Member]:
     """Sort recordings into members and check that they can be joined.
 
     Parameters
     ----------
     pairs : the group's recordings and the activations to one of their stimuli, in order
-    recordings : what each recording holds
-    sizes_only : recordings come without responses and their counts, which are then not looked at
+    recordings : what each recording holds; their responses are read in blocks of samples
+    n_bytes : of such a block
+    sizes_only : leave responses unread and unchecked; ``n_repeats`` of each run is 0
 
     Raises
     ------
@@ -89,23 +114,28 @@ def find_members(
         Recordings of one member without a common target, or that differ where none is named; members that did not
         see the same; attributes that differ; a recording without samples of its stimulus, or listed with it twice; a
         sample without any response; a target that two members have. The message names the files.
+    BrokenArtifact
+        A recording whose responses are not as many as it states.
     """
     _check_attrs(recordings)
     _check_listed_once(pairs)
     by_member: dict[str, list[tuple[Path, Activations]]] = {}
     for path, layers in pairs:
         by_member.setdefault(str(recordings[path].attrs.get("member", "")), []).append((path, layers))
-    members = [_member(name, own, recordings, sizes_only) for name, own in by_member.items()]
+    scan = None if sizes_only else functools.partial(_scan, n_bytes=n_bytes)
+    members = [_member(name, own, recordings, scan) for name, own in by_member.items()]
     for member in members[1:]:
         _check_same_samples(members[0], member)
     _check_unique_targets(members)
     return members
 
 
-def join_responses(recordings: dict[Path, xr.Dataset], members: Sequence[Member]) -> np.ndarray:
+def join_responses(
+    recordings: Mapping[Path, xr.Dataset], members: Sequence[Member], scratch: Scratch, n_bytes: int = BLOCK_BYTES
+) -> np.ndarray:
     """Runs one after another and members side by side; those with fewer repeats are filled up with NaN.
 
-    Each recording is taken out of ``recordings`` once it is copied, which frees its memory.
+    Recordings are read one after another in blocks of samples of ``n_bytes``.
 
     Returns
     -------
@@ -115,19 +145,21 @@ def join_responses(recordings: dict[Path, xr.Dataset], members: Sequence[Member]
     bounds = np.cumsum([0, *(run.samples.n for run in members[0].runs)])
     n_targets = sum(member.n_targets for member in members)
     dtype = np.result_type(*(recording["responses"].dtype for recording in recordings.values()))
-    joined = np.empty((n_repeats, bounds[-1], n_targets), dtype)
+    joined = scratch.array((n_repeats, int(bounds[-1]), n_targets), dtype)
     first = 0
     for member in members:
         here = slice(first, first + member.n_targets)
         for path, columns in member.columns.items():
-            responses = recordings.pop(path)["responses"].values
-            for start, run in zip(bounds, member.runs, strict=False):
-                if run.path != path:
-                    continue
-                rows = slice(start, start + run.samples.n)
-                for repeat in range(run.n_repeats):
-                    joined[repeat, rows, here] = responses[repeat][run.rows][:, columns]
-                joined[run.n_repeats :, rows, here] = np.nan
+            own = [(start, run) for start, run in zip(bounds, member.runs, strict=False) if run.path == path]
+            for start, run in own:
+                joined[run.n_repeats :, start : start + run.samples.n, here] = np.nan
+            for block in blocks_of_samples(recordings[path], n_bytes):
+                responses = read_samples(recordings[path], path, "responses", block)
+                for start, run in own:
+                    begin, end = np.searchsorted(run.rows, (block.start, block.stop))
+                    rows = run.rows[begin:end] - block.start
+                    for repeat in range(run.n_repeats):
+                        joined[repeat, start + begin : start + end, here] = responses[repeat][rows][:, columns]
         first = here.stop
     return joined
 
@@ -152,19 +184,23 @@ def count_subjects(members: Sequence[Member], stated: int) -> int:
 
 
 def _member(
-    name: str, pairs: Sequence[tuple[Path, Activations]], recordings: Mapping[Path, xr.Dataset], sizes_only: bool
+    name: str,
+    pairs: Sequence[tuple[Path, Activations]],
+    recordings: Mapping[Path, xr.Dataset],
+    scan: Callable[[Path, xr.Dataset, np.ndarray], _Scan] | None,
 ) -> Member:
     own = {path: recordings[path] for path, _ in pairs}
     columns = _match_targets(name, own)
+    scans = {} if scan is None else {path: scan(path, recording, columns[path]) for path, recording in own.items()}
     runs: list[RunRows] = []
     for place, (path, layers) in enumerate(pairs):
         recording = own[path]
         shown = _shown(path, recording, layers)
-        if not sizes_only:
-            _check_responses(path, recording, shown, columns[path])
+        if scans:
+            _check_responses(path, recording, shown, scans[path])
         for run in dict.fromkeys(recording["run"].values[shown].tolist()):
             rows = np.flatnonzero((recording["run"].values == run) & shown)
-            n_repeats = 0 if sizes_only else _n_repeats(recording["responses"].values, rows, columns[path])
+            n_repeats = _n_repeats(scans[path].heard[:, rows]) if scans else 0
             samples = _samples(recording, rows, f"{place}/{run}")
             runs.append(RunRows(path, layers, str(run), rows, n_repeats, samples))
     first = pairs[0][0]
@@ -252,13 +288,31 @@ def _check_listed_once(pairs: Sequence[tuple[Path, Activations]]) -> None:
         seen.add((path, stimulus))
 
 
-def _check_responses(path: Path, recording: xr.Dataset, shown: np.ndarray, columns: np.ndarray) -> None:
-    missing = np.argwhere((recording["n_repeats"].values[:, columns] < 1) & shown[:, None])
+def _scan(path: Path, recording: xr.Dataset, columns: np.ndarray, n_bytes: int) -> _Scan:
+    """Read a recording's responses once, block by block, and check them against what it states."""
+    n_repeats, n_samples, n_targets = recording["responses"].shape
+    heard = np.zeros((n_repeats, n_samples), bool)
+    n_missing, first_missing = np.zeros((2, n_samples), int)
+    odd = np.zeros(n_targets, bool)
+    for block in blocks_of_samples(recording, n_bytes):
+        present = np.isfinite(read_samples(recording, path, "responses", block))
+        stated = read_samples(recording, path, "n_repeats", block)
+        odd |= (present.sum(axis=0, dtype=np.int32) != stated).any(axis=0)
+        heard[:, block] = present[:, :, columns].any(axis=2)
+        missing = stated[:, columns] < 1
+        n_missing[block] = missing.sum(axis=1)
+        first_missing[block] = columns[missing.argmax(axis=1)]
+    check_counts(recording, odd, path)
+    return _Scan(heard, n_missing, first_missing)
+
+
+def _check_responses(path: Path, recording: xr.Dataset, shown: np.ndarray, scan: _Scan) -> None:
+    missing = np.flatnonzero((scan.n_missing > 0) & shown)
     if missing.size:
-        sample, target = missing[0]
+        sample = missing[0]
         raise SampleMismatch(
-            f"{path}: target '{recording['target'].values[columns[target]]}' has no repeat of sample {sample} "
-            f"({len(missing)} responses are missing); drop such samples or targets in prepare"
+            f"{path}: target '{recording['target'].values[scan.first_missing[sample]]}' has no repeat of sample "
+            f"{sample} ({scan.n_missing[missing].sum()} responses are missing); drop such samples or targets in prepare"
         )
 
 
@@ -330,10 +384,9 @@ def _shown(path: Path, recording: xr.Dataset, layers: Activations) -> np.ndarray
     return np.asarray(wanted)
 
 
-def _n_repeats(responses: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> int:
+def _n_repeats(heard: np.ndarray) -> int:
     """Repeats up to the last that holds anything; a stimulus with fewer than another is filled up with NaN."""
-    here = np.ix_(rows, columns)
-    return next((n for n in range(len(responses), 0, -1) if np.isfinite(responses[n - 1][here]).any()), 0)
+    return next((n for n in range(len(heard), 0, -1) if heard[n - 1].any()), 0)
 
 
 def _samples(recording: xr.Dataset, rows: np.ndarray, label: str) -> Samples:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import mmap
-import os
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.artifacts.reserved_file import reserve
 from pipeline.artifacts.store import explain_os_error
 from pipeline.encoding.compute import Compute
 from pipeline.errors import LayermapError
@@ -82,7 +82,7 @@ def _map_new_file(folder: Path | None, n_bytes: int) -> mmap.mmap:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place) as file:
             # taken now: where the disk fills up behind a mapping, the process is killed
-            os.posix_fallocate(file.fileno(), 0, n_bytes)
+            reserve(file.fileno(), n_bytes)
             return mmap.mmap(file.fileno(), n_bytes)
     except OSError as error:
         explained = explain_os_error(error, f"{n_bytes / 1e9:.3g} GB of scratch files in {place}")

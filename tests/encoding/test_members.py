@@ -156,8 +156,8 @@ def test_a_recording_of_several_stimuli_equals_one_of_each(
     animals = [mixed(number, {"one": 4, "two": 7, "three": 5}) for number in range(2)]
     wholes = [whole.write(tmp_path / f"{number}.nc") for number, (whole, _) in enumerate(animals)]
     read: list[Path] = []
-    once = group_module.open_recording
-    monkeypatch.setattr(group_module, "open_recording", lambda path: (read.append(path), once(path))[1])
+    once = group_module.open_recording_blocks
+    monkeypatch.setattr(group_module, "open_recording_blocks", lambda path: (read.append(path), once(path))[1])
     options = IN_TIME.model_copy(update={"nuisance": ("running_speed",)})
     joined, single = [], []
     for movie in ("one", "three"):
@@ -204,8 +204,8 @@ def test_each_file_is_read_once_per_layer(tmp_path: Path, monkeypatch: pytest.Mo
         session = Session(driven(2, 2, seed=number), items(N), ["c0", "c1"], stimulus=stimulus)
         runs.append((session.write(tmp_path / f"{number}.nc"), shown[stimulus]))
     read: list[Path] = []
-    once = Activations.read
-    monkeypatch.setattr(Activations, "read", lambda self, layer: (read.append(self.path), once(self, layer))[1])
+    once = Activations.blocks
+    monkeypatch.setattr(Activations, "blocks", lambda self, layer, n: (read.append(self.path), once(self, layer, n))[1])
     group = open_group(runs, OF_ITEMS)
     assert group.runs[0].alignment is group.runs[2].alignment
     both = np.concatenate([features(N), features(N, 1)]).astype("f4")
