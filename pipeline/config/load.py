@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pipeline.config.base import Section
 from pipeline.config.code_version import ROOT
 from pipeline.config.study import Study
+from pipeline.encoding.compute import MEMORY_BUDGET_MB
 from pipeline.errors import BadConfiguration, UnknownName
 
 STUDIES = ROOT / "workflows" / "studies"
@@ -31,7 +32,16 @@ class WorkflowConfig(Section):
     shuffle: int | None = Field(
         None, ge=0, description="shuffle responses with this seed; the study is then called NAME-shuffled-SEED"
     )
-    device: str = Field("auto", description="auto, cpu or cuda; changes no result and no key")
+    device: str = Field(
+        "auto",
+        description="where networks run and encoding models are fitted: auto, cpu or cuda; changes no key, and no result "
+        "beyond rounding",
+    )
+    memory_budget_mb: int = Field(
+        int(MEMORY_BUDGET_MB),
+        ge=64,
+        description="memory that fitting one group and model may take beside the program itself, in MB; changes no key",
+    )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,3 +1,6 @@
+BUDGET_MB = load_workflow_config(config).memory_budget_mb
+
+
 rule encode:
     input:
         CATALOGUES,
@@ -12,7 +15,7 @@ rule encode_group:
     wildcard_constraints:
         analysis=one_of(name for (_, name), a in ANALYSES.items() if a.stage == "encode"),
     params:
-        flags=lambda w, output: flags_of(ANALYSES[w.study, w.analysis]),
+        flags=lambda w, output: f"{flags_of(ANALYSES[w.study, w.analysis])} --memory-budget-mb {BUDGET_MB}",
         key=lambda w: ANALYSES[w.study, w.analysis].score_key(SHUFFLE_SEEDS[w.study]),
     log:
         "logs/encode/{study}.{analysis}.{group}.{model}.log",
@@ -20,9 +23,11 @@ rule encode_group:
         "logs/encode/{study}.{analysis}.{group}.{model}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
+        # the budget with its tolerance, and the program with torch (and CUDA)
+        mem_mb=int(1.1 * BUDGET_MB) + 2000,
         runtime=240,
+        gpu=int(config.get("device", "auto") == "cuda"),
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline encode {params.flags} --group '{wildcards.group}' --model '{wildcards.model}' --threads 1 --log {log}"
+        "python -m pipeline encode {params.flags} --group '{wildcards.group}' --model '{wildcards.model}' --threads {threads} --log {log}"
