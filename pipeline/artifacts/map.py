@@ -54,9 +54,13 @@ ROW_COLUMNS = {
     "ceiling": "f",
     "ceiling_kind": "s",
     "score_normalised": "f",
+    "r2": "f",  # 1 − Σ(y − p)² / Σ(y − ȳ)² within each outer fold, averaged as the score is; NaN for similarities
+    "r2_ci_low": "f",
+    "r2_ci_high": "f",
+    "r2_normalised": "f",  # divided by the reliability
     "n_targets": "i",
     "n_subjects": "i",
-    "penalty_edge_low": "f",  # share of targets × folds whose penalty is the smallest of the grid
+    "penalty_edge_low": "f",  # share of targets × folds whose penalty is the smallest of the grid; NaN without a grid
     "penalty_edge_high": "f",
     "best_layer": "s",  # nested choice of this row's (subject, model, region), repeated on each of its rows
     "best_layer_score": "f",
@@ -85,6 +89,12 @@ SUMMARY_COLUMNS = {
     "ceiling": "f",
     "ceiling_kind": "s",
     "score_normalised": "f",
+    "r2": "f",  # of the nested choice, as its score
+    "r2_ci_low": "f",
+    "r2_ci_high": "f",
+    "r2_normalised": "f",
+    "penalty_edge_low": "f",  # share of targets × folds, each fold at the layer that is scored on it
+    "penalty_edge_high": "f",
     "n_targets": "i",
     "n_constant": "i",
     "n_subjects": "i",

@@ -29,6 +29,16 @@ listener and where it lies, and ``surface_unit (surface_vertex)``, the unit pain
 ``surface_mesh``: the left hemisphere's, then the right's, empty where there is none. ``block_stimulus (block)`` names
 the stimulus of each block; scores made before it was kept lack it.
 
+Joint fits of each layer with named feature spaces also hold what divides their explained variance. Coordinate ``space`` is
+``layer``, the layer itself, then the named spaces; p_s is a space's part of the held-out prediction, which is the sum of all
+parts and the mean of the training responses:
+
+=======================================  ===============================  =============================================
+``sum_sp, sum_spp, sum_spy``             (space, block, layer, target)    Σp_s, Σp_s·p, Σp_s·y
+``weight``                               (fold_id, space, layer, target)  chosen in inner folds; sums to 1 over spaces
+``without_sum_p, _p2, _py``              (block, target)                  Σp, Σp², Σpy of the fit without the layer
+=======================================  ===============================  =============================================
+
 ``nuisance_share`` is there where nuisance regressors were taken out of the responses, which ``nuisance`` in attr
 ``split`` lists. Coordinate ``regressor`` is ``all`` (jointly), then each (its unique share). Not bounded by 0; NaN
 where a regressor was not measured or does not vary from repeat to repeat.
@@ -42,7 +52,9 @@ of the others', NaN for an animal alone; a target alone in its region has ``repe
 matrix over repeats.
 
 Both carry attrs ``study, analysis, group, model, objective, metric, n_subjects, split`` (JSON: how the
-samples were divided), ``seed``, ``ci_unit`` (``block`` or ``item``), ``weights_sha256``.
+samples were divided), ``seed``, ``ci_unit`` (``block`` or ``item``), ``weights_sha256``. Encoding scores of a
+metric that chooses no penalty from a grid say so in attr ``penalties``: ``fixed`` or ``none``; without it, they were
+``chosen``.
 """
 
 from __future__ import annotations
@@ -56,6 +68,9 @@ from pipeline.errors import BrokenArtifact
 if TYPE_CHECKING:
     import xarray as xr
 
+CHOSEN = "chosen"
+FIXED = "fixed"
+NO_PENALTY = "none"
 _ATTRS = (
     "study",
     "analysis",
@@ -116,6 +131,7 @@ GEOMETRY_SCORES = Contract(
 )
 _LARGE = (
     *("sum_p", "sum_p2", "sum_py", "penalty", "penalty_edge", "inner_score", "predicted", "measured"),
+    *("sum_sp", "sum_spp", "sum_spy", "weight", "without_sum_p", "without_sum_p2", "without_sum_py"),
     *("model_similarity", "similarity", "reference_similarity"),
 )
 CONTRACTS = {contract.kind: contract for contract in (ENCODING_SCORES, GEOMETRY_SCORES)}

@@ -50,14 +50,14 @@ class ModelScores:
     ----------
     point : scores of the data as they are (one draw)
     draws : chunks of bootstrap draws over blocks or items
-    edge_low, edge_high : (layer, target), share of folds whose penalty is the smallest or largest of the grid
+    edge : (fold, layer, target), −1/+1 where the penalty is the smallest/largest of the grid; None for metrics that
+        choose no penalty
     """
 
     layers: LayerAxis
     point: FoldScores
     draws: Iterable[FoldScores]
-    edge_low: NDArray[np.float64]
-    edge_high: NDArray[np.float64]
+    edge: NDArray[np.int8] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artifacts.scores import open_header, open_scores
+from pipeline.artifacts.scores import CHOSEN, open_header, open_scores
 from pipeline.errors import SampleMismatch
 from pipeline.inference.analysis import InferenceSettings
 from pipeline.inference.batch import Batch, ModelScores, check_layers_agree, layer_axis, target_table
@@ -129,13 +129,12 @@ def _loader(
                 )
         check_layers_agree(parts, paths)
         sums = [block_sums(part, within_category=within_category) for part in parts]
-        edges = np.concatenate([part["penalty_edge"].values for part in parts], axis=2)
+        chosen = all(part.attrs.get("penalties", CHOSEN) == CHOSEN for part in parts)
         return ModelScores(
             layers=layer_axis(parts[0]),
             point=join_targets([fold_scores(one) for one in sums]),
             draws=_Draws([one.as_floats(counts.dtype) for one in sums], counts),
-            edge_low=(edges == -1).mean(axis=0),
-            edge_high=(edges == 1).mean(axis=0),
+            edge=np.concatenate([part["penalty_edge"].values for part in parts], axis=2) if chosen else None,
         )
 
     return load

@@ -13,7 +13,7 @@ from pipeline.inference.analysis import InferenceSettings
 from pipeline.inference.batch import Batch, LayerAxis, ModelScores
 from pipeline.inference.bootstrap import draw_counts, generator
 from pipeline.inference.fold_scores import FoldScores
-from pipeline.inference.layer_choice import held_out_r
+from pipeline.inference.layer_choice import held_out_r, held_out_r2
 from pipeline.inference.pathways import WHOLE, pathways_of
 from pipeline.inference.places import ALL, Place, subjects_of
 from pipeline.inference.profile import Profile, estimate, join_draws
@@ -33,7 +33,7 @@ class Estimate:
     pathway : ``""`` for a network of a single one; of several, the pathway's name or ``all`` for all of them
     layers : those of the profile
     point : the data as they are (one draw)
-    held_r : (target,) held-out score of the nested choice
+    held_r, held_r2 : (target,) held-out score and R² of the nested choice; R² is NaN where nothing was predicted
     ci_unit, n_units : what was drawn with replacement, and how many there are
     """
 
@@ -43,6 +43,7 @@ class Estimate:
     point: Profile
     draws: Profile
     held_r: NDArray[Any]
+    held_r2: NDArray[Any]
     ci_unit: str
     n_units: int
 
@@ -130,12 +131,11 @@ def _over_subjects(part: _Part, place: Place, counts: NDArray[np.float32] | None
 
 def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: InferenceSettings) -> Estimate:
     point = estimate(part.point, place.targets, place.weights(), part.layers.relative_depth)
-    held_r = held_out_r(
-        part.point.held_z[..., place.targets],
-        part.point.weight[..., place.targets],
-        point.choices,
-        point.choices >= 0,
-    )[0]
+    choice = part.point.weight[..., place.targets], point.choices, point.choices >= 0
+    held_r = held_out_r(part.point.held_z[..., place.targets], *choice)[0]
+    held_r2 = np.full_like(held_r, np.nan)
+    if part.point.held_r2 is not None:
+        held_r2 = held_out_r2(part.point.held_r2[..., place.targets], *choice)[0]
     subjects = over_subjects(place, settings)
     return Estimate(
         place=place,
@@ -144,6 +144,7 @@ def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: In
         point=point,
         draws=join_draws(part.drawn[number]),
         held_r=held_r,
+        held_r2=held_r2,
         ci_unit="subject" if subjects else batch.ci_unit,
         n_units=place.n_subjects if subjects else batch.n_units,
     )

@@ -89,9 +89,7 @@ def _loader(
         lot, starts = scores_of(number), np.cumsum([0, *(opened[name].sizes["layer"] for name in lots[number])])
         place = lots[number].index(model)
         layers = slice(int(starts[place]), int(starts[place + 1]))
-        point = lot.point.layers(layers)
-        none = np.full(point.score.shape[1:], np.nan)
-        return ModelScores(layer_axis(opened[model]), point, _Draws(lot, layers), none, none)
+        return ModelScores(layer_axis(opened[model]), lot.point.layers(layers), _Draws(lot, layers))
 
     return load
 

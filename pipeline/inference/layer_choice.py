@@ -60,16 +60,30 @@ def held_out_r(
     weight : (draw or 1, fold, target)
     layer, defined : (draw, fold) from `choose_layers`
     """
-    spread = np.broadcast_to(held_z, (layer.shape[0], *held_z.shape[1:]))
-    z = np.take_along_axis(spread, layer[:, :, None, None], axis=2)[:, :, 0]
-    return r_over_folds(z, weight * defined[:, :, None])
+    return r_over_folds(at_layers(held_z, layer), weight * defined[:, :, None])
+
+
+def held_out_r2(
+    held_r2: NDArray[Any], weight: NDArray[Any], layer: NDArray[np.intp], defined: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """The same of R², of which folds are averaged as they are."""
+    return _over_folds(at_layers(held_r2, layer), weight * defined[:, :, None])
+
+
+def at_layers(values: NDArray[Any], layer: NDArray[np.intp]) -> NDArray[Any]:
+    """Of (draw or 1, fold, layer, target), each fold at the layer chosen for it: (draw, fold, target)."""
+    spread = np.broadcast_to(values, (layer.shape[0], *values.shape[1:]))
+    return np.take_along_axis(spread, layer[:, :, None, None], axis=2)[:, :, 0]
 
 
 def r_over_folds(z: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
     """Mean over the second axis, folds, by Fisher z: (draw, fold, …) → (draw, …), NaN where no fold has a weight."""
+    return np.asarray(np.tanh(_over_folds(z, weight)))
+
+
+def _over_folds(values: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
     total = weight.sum(axis=1)
-    r: NDArray[Any] = np.tanh((weight * z).sum(axis=1) / np.where(total > 0, total, 1))
-    return np.where(total > 0, r, np.nan)
+    return np.where(total > 0, (weight * values).sum(axis=1) / np.where(total > 0, total, 1), np.nan)
 
 
 def most_frequent(layer: NDArray[np.intp], defined: NDArray[np.bool_], order: NDArray[np.intp]) -> NDArray[np.intp]:

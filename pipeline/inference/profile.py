@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.inference.depth_index import depth_index
 from pipeline.inference.fold_scores import FoldScores
-from pipeline.inference.layer_choice import by_depth, choose_layers, held_out_r, most_frequent
+from pipeline.inference.layer_choice import by_depth, choose_layers, held_out_r, held_out_r2, most_frequent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,8 @@ class Profile:
     nested : (draw,) held-out score of the nested choice
     spread : (draw,) held-out score of the nested best minus that of the nested lowest layer
     depth : (draw,) depth index, whether or not the profile is flat
+    r2 : (draw, layer) region R²; NaN where nothing was predicted
+    nested_r2 : (draw,) held-out R² of the nested choice
     """
 
     score: NDArray[Any]
@@ -38,6 +40,8 @@ class Profile:
     nested: NDArray[Any]
     spread: NDArray[Any]
     depth: NDArray[Any]
+    r2: NDArray[Any]
+    nested_r2: NDArray[Any]
 
 
 def join_draws(parts: Iterable[Profile]) -> Profile:
@@ -89,6 +93,11 @@ def estimate(
     lowest = np.broadcast_to(choose_layers(inner, order, lowest=True)[0], layer.shape)
     nested = mean_over_targets(held_out_r(held_z, fold_weight, layer, defined), weights)
     bottom = mean_over_targets(held_out_r(held_z, fold_weight, lowest, defined), weights)
+    r2, nested_r2 = np.full_like(score, np.nan), np.full_like(nested, np.nan)
+    if scores.r2 is not None and scores.held_r2 is not None:
+        r2 = mean_over_targets(np.take(scores.r2, targets, axis=-1), weights)
+        held = held_out_r2(np.take(scores.held_r2, targets, axis=-1), fold_weight, layer, defined)
+        nested_r2 = mean_over_targets(held, weights)
     return Profile(
         score=score,
         choices=np.where(defined, layer, -1),
@@ -97,4 +106,6 @@ def estimate(
         nested=nested,
         spread=nested - bottom,
         depth=depth_index(score, relative_depth),
+        r2=r2,
+        nested_r2=nested_r2,
     )

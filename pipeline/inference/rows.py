@@ -12,7 +12,7 @@ from pipeline.inference.batch import Batch, ModelScores
 from pipeline.inference.bootstrap import interval
 from pipeline.inference.depth_index import hierarchy_index, is_flat
 from pipeline.inference.estimates import Estimate
-from pipeline.inference.layer_choice import best_layer_set, distinguishable
+from pipeline.inference.layer_choice import at_layers, best_layer_set, distinguishable
 from pipeline.inference.pathways import WHOLE, in_one_pathway, in_order
 from pipeline.inference.profile import mean_over_targets
 
@@ -29,11 +29,12 @@ class Ceiling:
 
     Parameters
     ----------
-    per_target : (target,) of the place, NaN where unknown
+    per_target, reliability : (target,) of the place, NaN where unknown
     weights : (1, target), 0 where the reliability is below the floor
     """
 
     per_target: NDArray[np.float64]
+    reliability: NDArray[np.float64]
     weights: NDArray[Any]
     kind: str
 
@@ -44,6 +45,10 @@ class Ceiling:
     def normalise(self, r: NDArray[Any]) -> NDArray[Any]:
         """Mean over the reliable targets of r / ceiling: (…, target) → (…); NaN if there is none."""
         return mean_over_targets((r / self.per_target)[None], self.weights)[0]
+
+    def normalise_r2(self, r2: NDArray[Any]) -> NDArray[Any]:
+        """Mean over the reliable targets of R² / reliability, the same share of what can be explained."""
+        return mean_over_targets((r2 / self.reliability)[None], self.weights)[0]
 
 
 def ceiling_of(batch: Batch, estimate: Estimate, reliability_floor: float) -> Ceiling:
@@ -60,7 +65,8 @@ def ceiling_of(batch: Batch, estimate: Estimate, reliability_floor: float) -> Ce
     reliable_place = known.size > 0 and float(known.mean()) >= reliability_floor
     keep = (reliability >= reliability_floor) & np.isfinite(ceiling) & reliable_place
     kinds = [kind for kind in targets["ceiling_kind"].unique() if kind]
-    return Ceiling(ceiling, estimate.place.weights(keep=keep), SEPARATOR.join(kinds))
+    reliability = np.where(keep, reliability, np.nan)
+    return Ceiling(ceiling, reliability, estimate.place.weights(keep=keep), SEPARATOR.join(kinds))
 
 
 def rows_of(
@@ -78,7 +84,9 @@ def rows_of(
     return _rows(common, scores, estimate, ceiling, settings)
 
 
-def summary_of(where: dict[str, Any], batch: Batch, estimate: Estimate, settings: InferenceSettings) -> dict[str, Any]:
+def summary_of(
+    where: dict[str, Any], batch: Batch, scores: ModelScores, estimate: Estimate, settings: InferenceSettings
+) -> dict[str, Any]:
     """The summary of one place and model, over the whole network or within a pathway.
 
     Parameters
@@ -87,7 +95,7 @@ def summary_of(where: dict[str, Any], batch: Batch, estimate: Estimate, settings
     """
     ceiling = ceiling_of(batch, estimate, settings.reliability_floor)
     members = best_layers(estimate, settings)
-    return _summary(_common(where, batch, estimate, ceiling, members), estimate, ceiling, members, settings)
+    return _summary(_common(where, batch, estimate, ceiling, members), scores, estimate, ceiling, members, settings)
 
 
 def best_layers(estimate: Estimate, settings: InferenceSettings) -> NDArray[np.bool_]:
@@ -137,11 +145,15 @@ def _rows(
 ) -> list[dict[str, Any]]:
     layers, targets = estimate.layers, estimate.place.targets
     low, high = interval(estimate.draws.score, settings.confidence, estimate.n_units)
+    r2_low, r2_high = interval(estimate.draws.r2, settings.confidence, estimate.n_units)
     normalised = ceiling.normalise(scores.point.score[0][:, targets])
-    edges = [
-        mean_over_targets(edge[None][..., targets], estimate.place.weights())[0]
-        for edge in (scores.edge_low, scores.edge_high)
-    ]
+    r2_normalised = np.full(len(layers.name), np.nan)
+    if scores.point.r2 is not None:
+        r2_normalised = ceiling.normalise_r2(scores.point.r2[0][:, targets])
+    edges = [np.full(len(layers.name), np.nan)] * 2
+    if scores.edge is not None:
+        shares = ((scores.edge[..., targets] == end).mean(axis=0) for end in (-1, 1))
+        edges = [mean_over_targets(share[None], estimate.place.weights())[0] for share in shares]
     return [
         {
             **common,
@@ -153,11 +165,29 @@ def _rows(
             "ci_low": float(low[index]),
             "ci_high": float(high[index]),
             "score_normalised": float(normalised[index]),
+            "r2": float(estimate.point.r2[0, index]),
+            "r2_ci_low": float(r2_low[index]),
+            "r2_ci_high": float(r2_high[index]),
+            "r2_normalised": float(r2_normalised[index]),
             "penalty_edge_low": float(edges[0][index]),
             "penalty_edge_high": float(edges[1][index]),
         }
         for index, name in enumerate(layers.name)
     ]
+
+
+def _edge_shares(scores: ModelScores, estimate: Estimate) -> tuple[float, float]:
+    """Share of targets × folds whose penalty is the smallest and the largest, each fold at the layer scored on it."""
+    layer = estimate.point.choices[0]
+    folds = layer >= 0
+    if scores.edge is None or not folds.any():
+        return NAN, NAN
+    own = np.array([scores.layers.name.index(name) for name in estimate.layers.name])
+    edge = at_layers(scores.edge[None][..., estimate.place.targets], own[layer][None])[0, folds]
+    low, high = (
+        float(mean_over_targets((edge == end).mean(axis=0)[None], estimate.place.weights())[0]) for end in (-1, 1)
+    )
+    return low, high
 
 
 def depth_bounds(
@@ -186,6 +216,7 @@ def _hierarchy(estimate: Estimate, confidence: float) -> tuple[float, tuple[floa
 
 def _summary(
     common: dict[str, Any],
+    scores: ModelScores,
     estimate: Estimate,
     ceiling: Ceiling,
     members: NDArray[np.bool_],
@@ -199,6 +230,8 @@ def _summary(
         depth = float(estimate.point.depth[0])
         depth_interval = depth_bounds(depth, estimate, layers.relative_depth, settings.confidence)
     hierarchy, hierarchy_interval = _hierarchy(estimate, settings.confidence) if has_depth else (NAN, (NAN, NAN))
+    r2_low, r2_high = interval(estimate.draws.nested_r2, settings.confidence, estimate.n_units)
+    edge_low, edge_high = _edge_shares(scores, estimate)
     return {
         **common,
         "pathway": estimate.pathway or _name(layers.pathway, best),
@@ -217,5 +250,11 @@ def _summary(
         "hierarchy_ci_low": hierarchy_interval[0],
         "hierarchy_ci_high": hierarchy_interval[1],
         "score_normalised": float(ceiling.normalise(estimate.held_r)),
+        "r2": float(estimate.point.nested_r2[0]),
+        "r2_ci_low": float(r2_low),
+        "r2_ci_high": float(r2_high),
+        "r2_normalised": float(ceiling.normalise_r2(estimate.held_r2)),
+        "penalty_edge_low": edge_low,
+        "penalty_edge_high": edge_high,
         "n_constant": estimate.place.n_constant,
     }

@@ -105,7 +105,7 @@ def _add_batch(
         rows["unit"].extend(maps.rows(where, batch))
         for whole, *pathways in zip(*estimates.values(), strict=True):
             rows["row"].extend(rows_of(where, batch, scores, whole, inference))
-            rows["summary"].extend(summary_of(where, batch, one, inference) for one in (whole, *pathways))
+            rows["summary"].extend(summary_of(where, batch, scores, one, inference) for one in (whole, *pathways))
         outcomes[model] = outcomes_of(estimates, scores.layers, fixed_layers, inference.confidence)
     where = {**where, "metric": batch.metric}
     rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference.confidence))

@@ -29,6 +29,34 @@ def test_matches_scipy_within_folds_averaged_by_fisher_z(make_scores):
             )
 
 
+def r2(y, p):
+    return 1 - np.sum((y - p) ** 2) / np.sum((y - y.mean()) ** 2)
+
+
+def test_r2_is_that_of_scikit_learn_within_folds_and_draws(make_scores):
+    """Offsets and gains count, means over folds are weighted as those of r, and constant predictions are no better."""
+    from sklearn.metrics import r2_score
+
+    rng = np.random.default_rng(7)
+    lengths = [60, 40, 25]
+    fold, block = np.repeat([0, 1, 2], lengths), np.arange(125) // 5
+    y = rng.standard_normal((125, 1)) + 100
+    p = 100.3 + 0.4 * (y[:, None] - 100) + 0.3 * rng.standard_normal((125, 2, 1))
+    p[:, 1] = 99.9
+    sums = block_sums(make_scores(p, y, fold, block))
+    scores = fold_scores(sums)
+    for layer in range(2):
+        held = [r2_score(y[fold == k, 0], p[fold == k, layer, 0]) for k in range(3)]
+        np.testing.assert_allclose(scores.held_r2[0, :, layer, 0], held, atol=1e-9)
+        assert scores.r2[0, layer, 0] == pytest.approx(np.average(held, weights=np.array(lengths) - 3), abs=1e-9)
+    assert scores.r2[0, 0, 0] > 0.3 > 0 > scores.r2[0, 1, 0]
+    counts = draw_counts(25, 5, generator(0, "unit"))
+    drawn = fold_scores(sums, counts).held_r2
+    for draw in range(5):
+        rows = np.concatenate([np.flatnonzero(block == b) for b in range(12) for _ in range(int(counts[draw, b]))])
+        assert drawn[draw, 0, 0, 0] == pytest.approx(r2(y[rows, 0], p[rows, 0, 0]), abs=1e-4)
+
+
 def test_is_not_pooled_over_folds(make_scores, make_blocks):
     """Offsets between folds that would give a pooled r near 1 leave the fold-mean near 0."""
     fold, block = make_blocks()
@@ -78,7 +106,8 @@ def test_what_does_not_vary(make_scores, make_blocks):
     scores = fold_scores(block_sums(make_scores(p, y, fold, block)))
     z = scores.held_z[0]
     assert scores.weight[0, :, 0].tolist() == [117, 0, 117, 117]
-    assert z[0, 1, 1] == 0
+    assert z[0, 1, 1] == 0 and scores.held_r2[0, 0, 1, 1] <= 0
+    assert np.isfinite(scores.r2).all()
     assert scores.score[0, 1, 1] == pytest.approx(np.tanh(z[:, 1, 1].mean()))
     assert scores.score[0, 0, 0] == pytest.approx(np.tanh(z[[0, 2, 3], 0, 0].mean()))
 
@@ -111,6 +140,8 @@ def test_within_category_removes_category_means_per_fold(make_scores):
         rs.append(stats.pearsonr(a, b)[0])
         weights.append(a.size - len(parts) - 2)
     expected = np.tanh(np.average(np.arctanh(rs), weights=weights))
+    explained = fold_scores(block_sums(dataset, within_category=True)).held_r2[0, 2, 0, 0]
+    assert explained == pytest.approx(1 - ((b - a) @ (b - a)) / (b @ b), abs=1e-9)  # of the last fold
     within = fold_scores(block_sums(dataset, within_category=True)).score[0, 0, 0]
     assert within == pytest.approx(expected, abs=1e-9)
     assert fold_scores(block_sums(dataset)).score[0, 0, 0] > 0.8 > abs(within) + 0.3

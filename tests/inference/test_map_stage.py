@@ -84,6 +84,35 @@ def test_all_is_the_mean_of_the_subjects_scores(make_planted, make_blocks, save,
     assert together["score_normalised"] == pytest.approx(single["score"].mean() / np.sqrt(0.5), abs=1e-9)
     spread = single["score"].std(ddof=0) / np.sqrt(10)
     assert together["ci_high"] - together["ci_low"] == pytest.approx(2 * 1.96 * spread, rel=0.25)
+    assert together["r2"] == pytest.approx(single["r2"].mean(), abs=1e-12)
+    assert together["r2_normalised"] == pytest.approx(single["r2"].mean() / 0.5, abs=1e-9)
+    assert together["r2_ci_low"] < together["r2"] < together["r2_ci_high"]
+
+
+def test_ends_of_the_grid_and_constant_targets_are_counted(make_planted, make_blocks, save, settings):
+    """Three targets, the last constant: its penalties count nowhere; in the summary only the layers scored do."""
+    fold = make_blocks()
+    scores = make_planted(np.random.default_rng(0), np.tile(profile(3, 0.6)[:, None], 3), fold, reliability=[0.5] * 3)
+    scores["sum_y"][:, 2], scores["sum_y2"][:, 2], scores["constant"][2] = 0.0, 0.0, 1
+    scores["penalty_edge"][:, 3, 0] = -1
+    scores["penalty_edge"][0, 3, 1] = 1
+    scores["penalty_edge"][:, 0] = 1
+    path = save(scores)
+    tables = build_map(study="s", analyses=[analysis([path], ["net"])], inference=settings())
+    rows, summary = tables["row"].set_index("layer"), tables["summary"].iloc[0]
+    edges = ["penalty_edge_low", "penalty_edge_high"]
+    assert rows.loc["layer3", edges].tolist() == summary[edges].tolist() == [0.5, 0.1]
+    assert rows.loc["layer0", edges].tolist() == [0, 1]
+    assert (summary["n_targets"], summary["n_constant"]) == (2, 1)
+    assert summary["best_layer"] == "layer3" and set(summary["best_layer_choices"].split(" | ")) == {"layer3"}
+    assert summary["r2"] == pytest.approx(rows.loc["layer3", "r2"], abs=1e-9)
+    assert summary["r2_normalised"] == pytest.approx(summary["r2"] / 0.5, abs=1e-9)
+    assert summary["r2_ci_low"] < summary["r2"] < summary["r2_ci_high"]
+    # predictions of the right size: 2 · r · SD(p) − SD(p)² of the variance
+    assert summary["r2"] == pytest.approx(2 * 0.6 - 1, abs=0.1)
+    save(scores.assign_attrs(penalties="none"))
+    tables = build_map(study="s", analyses=[analysis([path], ["net"])], inference=settings())
+    assert tables["row"][edges].isna().all(axis=None) and tables["summary"][edges].isna().all(axis=None)
 
 
 def test_few_subjects_take_blocks_and_groups_that_agree_are_combined(make_planted, make_blocks, save, settings):
