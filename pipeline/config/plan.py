@@ -19,6 +19,7 @@ from pipeline.config.keys import key_of, sha256_of_file, slug
 from pipeline.config.metrics import METRICS, MetricEntry
 from pipeline.config.network_entries import entries_of
 from pipeline.config.study import Analysis, ModelChoice, Study
+from pipeline.encoding.feature_spaces import SpaceFiles
 from pipeline.errors import BadConfiguration, LayermapError, UnknownName
 from pipeline.fetch.pins import has_weights, source_of
 from pipeline.fetch.weights import weights_key
@@ -183,6 +184,15 @@ class ModelPlan:
 
 
 @dataclasses.dataclass(frozen=True)
+class SpacePlan:
+    """A model, or one layer of it, that every layer of the other models is fitted jointly with."""
+
+    name: str
+    model: ModelPlan
+    layers: tuple[str, ...] | None
+
+
+@dataclasses.dataclass(frozen=True)
 class AnalysisPlan:
     """One analysis of a study."""
 
@@ -227,12 +237,51 @@ class AnalysisPlan:
     def scores_path(self, group: str, model: ModelPlan) -> Path:
         return paths.scores(self.study, self.name, group, model.name)
 
+    @functools.cached_property
+    def spaces(self) -> tuple[SpacePlan, ...]:
+        """The feature spaces that a joint metric names; empty for all others."""
+        names: tuple[str, ...] = getattr(self.options, "spaces", ()) if self.metric.takes_spaces else ()
+        return tuple(self._space(name) for name in names)
+
+    def _space(self, name: str) -> SpacePlan:
+        """``NAME`` or ``NAME:LAYER``."""
+        by_name = {model.name: model for model in self.models}
+        if name in by_name:
+            return SpacePlan(name, by_name[name], by_name[name].layers)
+        model, _, layer = name.partition(":")
+        if model not in by_name:
+            raise UnknownName(f"model in spaces of analysis '{self.name}'", model, list(by_name))
+        known = by_name[model].layers
+        if known is not None and layer not in known:
+            raise UnknownName(f"layer of {model} in spaces of analysis '{self.name}'", layer, known)
+        return SpacePlan(name, by_name[model], (layer,))
+
+    def spaces_of(self, model: ModelPlan) -> tuple[SpacePlan, ...]:
+        """The spaces that a model is fitted jointly with: none for a model that is one of them."""
+        return () if any(space.model.name == model.name for space in self.spaces) else self.spaces
+
     def score_inputs(self, group: Group, model: ModelPlan) -> list[tuple[Path, Path]]:
         """(recording, activations) of each run of a group, in order."""
         return [
             (self.dataset.recording_path(run.recording), self.activations_path(model, run.stimulus))
             for run in group.runs
         ]
+
+    def space_inputs(self, group: Group, model: ModelPlan) -> list[SpaceFiles]:
+        """The feature spaces that a model is fitted jointly with, and their activations to each run of a group."""
+        return [
+            SpaceFiles(
+                space.name,
+                space.layers,
+                tuple(self.activations_path(space.model, run.stimulus) for run in group.runs),
+            )
+            for space in self.spaces_of(model)
+        ]
+
+    def score_files(self, group: Group, model: ModelPlan) -> list[Path]:
+        """All files that the scores of a model in a group are made from, feature spaces last."""
+        paths = [path for pair in self.score_inputs(group, model) for path in pair]
+        return [*paths, *(path for space in self.space_inputs(group, model) for path in space.activations)]
 
     def _own_mapping(self) -> list[str]:
         """What a mapping of the user's own does, wherever its file lies."""
@@ -336,7 +385,9 @@ def plan_study(study: Study) -> StudyPlan:
         models = tuple(ModelPlan(choice, resolve_model(choice.name, networks)) for choice in analysis.model_choices)
         _check_layers(name, analysis, models)
         metric = METRICS.get(analysis.metric.kind)
-        analyses.append(AnalysisPlan(study.study, name, analysis, dataset, models, metric))
+        plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric)
+        _check_spaces(plan)
+        analyses.append(plan)
     return StudyPlan(study, tuple(analyses))
 
 
@@ -355,6 +406,16 @@ def _check_layers(name: str, analysis: Analysis, models: tuple[ModelPlan, ...]) 
         pathways = {layer.pathway for layer in model.model.entry.layers}
         if contrast.pathway is not None and pathways and contrast.pathway not in pathways:
             raise UnknownName(f"pathway of {model.name} in contrast '{contrast.name}'", contrast.pathway, pathways)
+
+
+def _check_spaces(plan: AnalysisPlan) -> None:
+    """Refuse spaces that the analysis does not have, and an analysis in which nothing is fitted jointly with them."""
+    named = {space.model.name for space in plan.spaces}
+    if named and all(model.name in named for model in plan.models):
+        raise BadConfiguration(
+            f"analysis '{plan.name}': every model is one of the spaces ({', '.join(sorted(named))}), so that none is "
+            "fitted jointly with them; add a model, or take one off spaces"
+        )
 
 
 def check_modalities(plan: AnalysisPlan, catalogue: Catalogue) -> None:

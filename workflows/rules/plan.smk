@@ -168,11 +168,10 @@ SHUFFLE_SEEDS = {plan.name: plan.study.shuffle_seed for plan in PLANS}
 
 
 def score_inputs(wildcards):
-    """The recordings and activations that one (group, model) is scored from."""
+    """The recordings and activations that one (group, model) is scored from, those of its feature spaces included."""
     analysis = ANALYSES[wildcards.study, wildcards.analysis]
     catalogue_of(analysis)
-    pairs = analysis.score_inputs(analysis.group(wildcards.group), analysis.model(wildcards.model))
-    return [path for pair in pairs for path in pair]
+    return analysis.score_files(analysis.group(wildcards.group), analysis.model(wildcards.model))
 
 
 # (stimulus folder, model, key) → the analysis that asks for it, filled once the catalogue is known

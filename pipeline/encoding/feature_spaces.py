@@ -1,0 +1,24 @@
+"""Feature spaces of a joint fit: where they lie, and their matrices on the samples of a group."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+LAYER = "layer"  # the space that is the layer itself
+
+
+@dataclasses.dataclass(frozen=True)
+class SpaceFiles:
+    """A named feature space on disk.
+
+    Parameters
+    ----------
+    name : as the study names it
+    layers : that make it up, side by side; None for all that the activations hold
+    activations : of each run of the group, in order
+    """
+
+    name: str
+    layers: tuple[str, ...] | None
+    activations: tuple[Path, ...]
