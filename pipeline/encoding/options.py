@@ -98,3 +98,40 @@ class RidgeOptions(EncodingOptions):
 
     kind: Literal["ridge"] = "ridge"
     penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
+
+
+class BandedRidgeOptions(EncodingOptions):
+    """Joint linear encoding model of each layer and of named feature spaces, with a weight of its own for each.
+
+    Scores are those of the joint fit. Variance is divided among the spaces, and the layer's unique contribution is
+    what the joint fit explains beyond a fit of the named spaces alone.
+    """
+
+    kind: Literal["banded_ridge"] = "banded_ridge"
+    spaces: tuple[str, ...] = Field(
+        min_length=1,
+        description="models of this analysis that are fitted jointly with every layer of every other model: NAME for "
+        "all its layers side by side, NAME:LAYER for one of them. They are scored by themselves, by plain ridge",
+    )
+    penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
+    n_weightings: int | None = Field(
+        None,
+        ge=3,
+        description="weightings of the spaces that are tried for each target: of a layer and one space, each alone and "
+        "log-spaced ratios; of more, each alone, all equal, and random draws (with `seed`). None: 13 for one space, "
+        "60 for more",
+    )
+    largest_ratio: float = Field(
+        1000.0,
+        gt=1,
+        description="of the weights of a layer and one space: ratios from 1/largest_ratio to largest_ratio",
+    )
+
+    @field_validator("spaces")
+    @classmethod
+    def _spaces_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            model = name.partition(":")[0]
+            if value.count(name) > 1 or (name != model and model in value):
+                raise ValueError(f"'{name}' is taken twice; name a model once, or its layers one by one")
+        return value
