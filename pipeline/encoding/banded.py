@@ -242,14 +242,14 @@ class _JointFit:
     def _choose(self, number: int, fold: Fold, kernels: _Kernels, targets: slice) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the best weighting and penalty of each target."""
         shape = (targets.stop - targets.start, self.grid.size, len(self.candidates))
-        z, error = (torch.zeros(shape, dtype=self.on.dtype, device=self.on.device) for _ in range(2))
+        z, error = (torch.zeros(shape, dtype=torch.float64, device=self.on.device) for _ in range(2))
         outer = _rows_only(fold, self.on)
         for part in fold.inner:
             kernel, rows = kernels.take(), _rows_only(part, self.on)
             for place, weights in enumerate(self._weights()):
                 self._score(_joint_part(kernel, weights, rows), outer, targets, place, z, error)
         z /= max(1, len(fold.inner))
-        chosen, inner_r = choose_penalty(z.flatten(1).double(), error.flatten(1), self.on.dtype)
+        chosen, inner_r = choose_penalty(z.flatten(1), error.flatten(1))
         self.fit.inner_score[number, targets] = inner_r.cpu().numpy()
         number_of = chosen.cpu().numpy()
         return len(self.candidates) - 1 - number_of % len(self.candidates), number_of // len(self.candidates)
@@ -270,8 +270,8 @@ class _JointFit:
                 continue
             own_z, own_error = search.score(inputs, measured)
             here = slice(batch.start - targets.start, batch.stop - targets.start)
-            z[here, :, place] += own_z.to(z.dtype)
-            error[here, :, place] += own_error.to(z.dtype)
+            z[here, :, place] += own_z
+            error[here, :, place] += own_error
 
     def _refit(
         self,
