@@ -244,13 +244,19 @@ def _score_jobs(arguments: argparse.Namespace, stage: str) -> Iterator[tuple[Ana
 
 def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
     from pipeline.artifacts.scores import write_scores
+    from pipeline.encoding.compute import Compute
     from pipeline.registry import import_object
 
     shuffle_seed = _plan(arguments).study.shuffle_seed
     for analysis, group_name, model in _score_jobs(arguments, stage):
         group = analysis.group(group_name)
         inputs = analysis.score_inputs(group, model)
-        joint = {"spaces": analysis.space_inputs(group, model)} if analysis.metric.takes_spaces else {}
+        more: dict[str, Any] = {}
+        if analysis.metric.takes_spaces:
+            more["spaces"] = analysis.space_inputs(group, model)
+        output = analysis.scores_path(group_name, model)
+        if analysis.metric.takes_compute:
+            more["compute"] = Compute(arguments.device, arguments.memory_budget_mb, output.parent)
         attrs: dict[str, Any] = {
             "study": analysis.study,
             "analysis": analysis.name,
@@ -260,10 +266,11 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
             "inputs_sha": "",
         }
         scores = import_object(analysis.metric.run)(
-            runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed, **joint
+            runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed, **more
         )
         scores.attrs["inputs_sha"] = _sha_of_inputs(analysis.score_files(group, model))
-        write_scores(scores, analysis.scores_path(group_name, model))
+        write_scores(scores, output)
+        del scores  # the next one's tables need not find room beside them
 
 
 def run_encode(arguments: argparse.Namespace) -> None:

@@ -231,7 +231,7 @@ class Activations:
         return int(self._layer_array(layer).shape[1])
 
     def blocks(self, layer: str, n_bytes: int) -> Iterator[tuple[int, np.ndarray]]:
-        """One layer in order, in blocks of about ``n_bytes``: the first sample's number and ``(n, n_features)`` float32.
+        """One layer in order, in blocks of about ``n_bytes``: number of the first sample, ``(n, n_features)`` float32.
 
         Blocks are whole chunks of the store, at least one, so each chunk is read once.
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pipeline.encoding.ridge import correlate, is_constant
-from pipeline.encoding.scratch import target_batches
+from pipeline.encoding.correlation import correlate, is_constant
+from pipeline.encoding.scratch import Scratch, target_batches
 
 MEAN_SUBJECT = "mean"
 MAX_HALVES = 50
 MEMORY_BUDGET_MB = 256.0
 ARRAYS_AT_ONCE = 4  # of (repeat, sample, target) float64, while a batch of targets is worked on
+SERIES_AT_ONCE = 6  # of (sample, target) float64, while columns are z-scored and summed
 
 Filter = Callable[[np.ndarray], np.ndarray]
 """Takes and gives ``(n_repeats, n_samples, n_targets)``, each target by itself, so that batches of them can follow."""
@@ -133,22 +134,25 @@ def _batches(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Batches of targets and their responses, filtered."""
     n_repeats, n_samples, n_targets = responses.shape
-    for batch in target_batches(n_targets, ARRAYS_AT_ONCE * n_repeats * n_samples, memory_budget_mb):
+    at_once = (ARRAYS_AT_ONCE * n_repeats + SERIES_AT_ONCE) * n_samples
+    for batch in target_batches(n_targets, at_once, memory_budget_mb):
         part = responses[:, :, batch]
         yield batch, part if filtered is None else filtered(part)
 
 
-def mean_pairwise_r(series: np.ndarray) -> float:
-    """Mean correlation of all pairs of columns of ``(n_samples, n_subjects)``, none of them constant.
+def mean_pairwise_r(series: np.ndarray, chosen: np.ndarray, runs: np.ndarray, memory_budget_mb: float) -> float:
+    """Mean correlation of all pairs of the chosen columns of ``(n_samples, n_targets)``, z-scored within runs.
 
     Of n standardised columns, the products of all pairs add up to the squared length of their sum, less the n
-    columns' own: no matrix of correlations is needed.
+    columns' own: no matrix of correlations is needed. None of the columns may be constant.
     """
-    centred = series - series.mean(axis=0)
-    length = np.sqrt(np.einsum("ts,ts->s", centred, centred))
-    total = centred @ (1 / length)
-    n = series.shape[1]
-    return float((total @ total - n) / (n * (n - 1)))
+    total = np.zeros(series.shape[0])
+    for batch in target_batches(chosen.size, SERIES_AT_ONCE * series.shape[0], memory_budget_mb):
+        scored = z_score_runs(series[:, chosen[batch]], runs)
+        centred = scored - scored.mean(axis=0)
+        length = np.sqrt(np.einsum("ts,ts->s", centred, centred))
+        total += centred @ (1 / length)
+    return float((total @ total - chosen.size) / (chosen.size * (chosen.size - 1)))
 
 
 def estimate_reliability(
@@ -160,7 +164,7 @@ def estimate_reliability(
     seed: int,
     members: np.ndarray | None = None,
     filtered: Filter | None = None,
-    memory_budget_mb: float = MEMORY_BUDGET_MB,
+    scratch: Scratch | None = None,
 ) -> Reliability:
     """Reliability and ceiling of each target's mean over repeats.
 
@@ -178,32 +182,36 @@ def estimate_reliability(
     members : array of shape (n_targets,), which targets were recorded together; the repeats of each member are dealt by
         themselves, so that stacking members changes nothing. None: all together
     filtered : applied to the responses first
-    memory_budget_mb : no array that grows with the number of repeats exceeds it while it is worked on
+    scratch : makes what outlives a batch of targets; None: in memory, however large
 
     References
     ----------
     Nili et al. 2014, PLoS Computational Biology 10:e1003553; Spearman–Brown as in `split_half`.
     """
+    scratch = scratch or Scratch()
+    memory_budget_mb = scratch.batch_mb(MEMORY_BUDGET_MB)
     n_targets = responses.shape[2]
     reliability = np.full(n_targets, np.nan)
     kind = np.full(n_targets, "none", dtype=object)
     for stretch in _stretches(members, n_targets):
-        part = responses[: _n_repeats(responses[:, :, stretch]), :, stretch]
+        part = responses[: _n_repeats(responses[:, :, stretch], memory_budget_mb), :, stretch]
         if part.shape[0] > 1:
             reliability[stretch] = split_half(
                 part, runs, seed=seed, filtered=filtered, memory_budget_mb=memory_budget_mb
             )
     kind[np.isfinite(reliability)] = "split_half_spearman_brown"
-    mean = _mean_over_repeats(responses, filtered, memory_budget_mb)
-    constant = is_constant(mean)
-    scored = z_score_runs(mean, runs)
+    mean = scratch.array(responses.shape[1:], np.float64)
+    constant = np.empty(n_targets, bool)
+    for batch, part in _means(responses, filtered, memory_budget_mb):
+        mean[:, batch] = part
+        constant[batch] = is_constant(part)
     averaged, unknown = subjects == MEAN_SUBJECT, kind == "none"
     for targets in _by_unit(units or ()):
         recorded = targets[~averaged[targets] & ~constant[targets]]
-        if recorded.size < 2:
-            continue
-        r = mean_pairwise_r(scored[:, recorded])
         own = targets[unknown[targets]]
+        if recorded.size < 2 or not own.size:
+            continue
+        r = mean_pairwise_r(mean, recorded, runs, memory_budget_mb)
         reliability[own] = spearman_brown(np.array(r), np.where(averaged[own], recorded.size, 1))
         kind[own] = np.where(averaged[own], "intersubject_mean", "intersubject_single")
     reliability[constant & (kind != "none")] = 0.0
@@ -241,23 +249,27 @@ def scored_responses(
     z_scored: bool,
     filtered: Filter | None = None,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """What is predicted and scored: the mean over repeats, z-scored within runs unless it already was.
 
-    ``filtered`` is applied to each repeat first.
+    ``filtered`` is applied to each repeat first. The result, ``(n_samples, n_targets)``, is written into ``out``, and
+    into a new float64 array without it.
     """
-    mean = _mean_over_repeats(responses, filtered, memory_budget_mb)
-    return mean if z_scored else z_score_runs(mean, runs)
+    scored = np.empty(responses.shape[1:]) if out is None else out
+    for batch, mean in _means(responses, filtered, memory_budget_mb):
+        scored[:, batch] = mean if z_scored else z_score_runs(mean, runs)
+    return scored
 
 
-def _mean_over_repeats(responses: np.ndarray, filtered: Filter | None, memory_budget_mb: float) -> np.ndarray:
-    """Mean over the repeats present, ``(n_samples, n_targets)`` float64; each sample has at least one."""
-    mean = np.empty(responses.shape[1:])
+def _means(
+    responses: np.ndarray, filtered: Filter | None, memory_budget_mb: float
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Batches of targets and their mean over the repeats present, float64; each sample has at least one."""
     for batch, part in _batches(responses, filtered, memory_budget_mb):
         present = np.isfinite(part)
         total = np.where(present, part, 0.0).sum(axis=0, dtype=np.float64)
-        mean[:, batch] = total / np.maximum(present.sum(axis=0), 1)
-    return mean
+        yield batch, total / np.maximum(present.sum(axis=0), 1)
 
 
 def _stretches(members: np.ndarray | None, n_targets: int) -> list[slice]:
@@ -266,6 +278,11 @@ def _stretches(members: np.ndarray | None, n_targets: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip([0, *bounds], [*bounds, n_targets], strict=True)]
 
 
-def _n_repeats(responses: np.ndarray) -> int:
+def _n_repeats(responses: np.ndarray, memory_budget_mb: float) -> int:
     """Repeats up to the last that holds anything; a member with fewer than others is filled up with NaN."""
-    return next((n for n in range(len(responses), 0, -1) if np.isfinite(responses[n - 1]).any()), 0)
+
+    def holds(repeat: np.ndarray) -> bool:
+        batches = target_batches(repeat.shape[1], repeat.shape[0], memory_budget_mb)
+        return any(np.isfinite(repeat[:, batch]).any() for batch in batches)
+
+    return next((n for n in range(len(responses), 0, -1) if holds(responses[n - 1])), 0)

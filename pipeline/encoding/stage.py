@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pipeline.artifacts.store import standard_attrs
-from pipeline.encoding.blocks import BlockSums
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.group import GroupData, open_group
-from pipeline.encoding.nuisance import nuisance_shares, take_out
+from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
+from pipeline.encoding.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.options import EncodingOptions, RidgeOptions
 from pipeline.encoding.reliability import Reliability, estimate_reliability, match_units, scored_responses
-from pipeline.encoding.ridge import HighPass, RidgeFit, fisher_z, fit_ridge, is_constant
-from pipeline.encoding.scratch import Scratch
+from pipeline.encoding.ridge import RidgeFit, fit_ridge
+from pipeline.encoding.sample_rows import HighPass
+from pipeline.encoding.scratch import Scratch, target_batches
 from pipeline.encoding.shuffle import shuffled_rows
 from pipeline.encoding.splits import Fold, describe, held_out_stretches, make_splits
 from pipeline.errors import UnknownName
@@ -74,12 +75,8 @@ def encode_group(
     )
 
 
-def _fit_ridge(
-    features: np.ndarray, responses: np.ndarray, *, compute: Compute, predictions: np.ndarray, **how: Any
-) -> RidgeFit:
-    fit = fit_ridge(features, responses, memory_budget_mb=compute.memory_budget_mb, **how)
-    predictions[:] = fit.predictions
-    return dataclasses.replace(fit, predictions=predictions)
+def _fit_ridge(features: np.ndarray, responses: np.ndarray, *, compute: Compute, **how: Any) -> RidgeFit:
+    return fit_ridge(features, responses, device=compute.device, memory_budget_mb=compute.memory_budget_mb, **how)
 
 
 def score_group(
@@ -119,29 +116,38 @@ def score_group(
         A layer that the activations do not hold.
     """
     scratch = Scratch(compute or Compute())
-    group = open_group(runs, options)
+    group = open_group(runs, options, scratch)
     layers = layers or tuple(group.model_attrs["layer_order"])
     for layer in layers:
         if layer not in group.runs[0].activations.attrs["layer_order"]:
             raise UnknownName(f"layer of {group.model_attrs['model']}", layer, group.model_attrs["layer_order"])
     folds = make_splits(options.splits, group.samples, seed=options.seed)
-    shares = None
-    if group.nuisance is not None:
-        # before they are shuffled: behaviour goes with the responses
-        shares = nuisance_shares(
-            group.responses, group.nuisance, group.samples.run, [(fold.train, fold.test) for fold in folds]
-        )
-        take_out(group.responses, group.nuisance, _fold_of(folds, group.samples.n))
+    # before they are shuffled: behaviour goes with the responses
+    shares = None if group.nuisance is None else _clean(group, group.nuisance, folds)
     if shuffle_seed is not None:
-        group = dataclasses.replace(group, responses=group.responses[:, shuffled_rows(group.samples, shuffle_seed)])
+        _shuffle(group.responses, shuffled_rows(group.samples, shuffle_seed), scratch)
     high_pass, filtered = None, None
     if group.high_pass is not None:
         high_pass = HighPass(held_out_stretches(folds, group.samples.run), *group.high_pass)
         filtered = functools.partial(_filter_repeats, high_pass)
         group = dataclasses.replace(group, z_scored=False)
-    responses = scored_responses(group.responses, group.samples.run, z_scored=group.z_scored, filtered=filtered)
-    tables = _LayerTables(folds, responses, len(layers))
-    _fit_layers(group, responses, folds, high_pass, layers, tables, fit, scratch)
+    responses = scored_responses(
+        group.responses,
+        group.samples.run,
+        z_scored=group.z_scored,
+        filtered=filtered,
+        memory_budget_mb=scratch.batch_mb(BATCH_MB),
+        out=scratch.array(group.responses.shape[1:], np.float32),
+    )
+    tables = LayerTables(
+        folds,
+        responses,
+        regions=group.targets["region"],
+        n_layers=len(layers),
+        n_examples=options.n_examples,
+        scratch=scratch,
+    )
+    _fit_layers(group, responses, folds, high_pass, layers, tables, fit)
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
@@ -152,6 +158,7 @@ def score_group(
         seed=options.seed,
         members=group.targets.get("member"),
         filtered=filtered,
+        scratch=scratch,
     )
     scores = _dataset(group, folds, layers, tables, reliability, options, attrs, shuffle_seed)
     if group.surface is not None:
@@ -162,6 +169,22 @@ def score_group(
     return scores.assign(nuisance_share=(("regressor", "target"), shares)).assign_coords(
         regressor=_text(group.nuisance.share_names)
     )
+
+
+def _clean(group: GroupData, nuisance: Nuisance, folds: list[Fold]) -> np.ndarray:
+    """Take what the animals did out of the responses, in place; returns the shares of variance that are theirs."""
+    budget_mb = group.scratch.batch_mb(BATCH_MB)
+    splits = [(fold.train, fold.test) for fold in folds]
+    shares = nuisance_shares(group.responses, nuisance, group.samples.run, splits, memory_budget_mb=budget_mb)
+    take_out(group.responses, nuisance, _fold_of(folds, group.samples.n), memory_budget_mb=budget_mb)
+    return shares
+
+
+def _shuffle(responses: np.ndarray, rows: np.ndarray, scratch: Scratch) -> None:
+    """Reorder the samples of ``(n_repeats, n_samples, n_targets)`` in place."""
+    for repeat in responses:
+        for batch in target_batches(repeat.shape[1], repeat.shape[0], scratch.batch_mb(BATCH_MB)):
+            repeat[:, batch] = repeat[rows, batch]
 
 
 def _fold_of(folds: list[Fold], n_samples: int) -> np.ndarray:
@@ -183,74 +206,39 @@ def _fit_layers(
     folds: list[Fold],
     high_pass: HighPass | None,
     layers: tuple[str, ...],
-    tables: _LayerTables,
+    tables: LayerTables,
     fit: LayerFit,
-    scratch: Scratch,
 ) -> None:
     from tqdm import tqdm
 
     bin_runs, rows = group.bin_runs(), group.rows()
-    predictions = scratch.array(responses.shape, np.float32)
+    # one for all layers; of the type that products over targets have, so scores do not depend on where it lies
+    predictions = group.scratch.array(responses.shape, np.float32)
     with tqdm(total=len(layers) * len(folds), unit="fold", desc=f"encode {group.model_attrs['model']}") as bar:
         for number, layer in enumerate(layers):
             bar.set_postfix_str(layer)
+            features = group.features(layer)
             fitted = fit(
-                group.features(layer),
+                features,
                 responses,
                 splits=folds,
                 delays=group.delays,
                 runs=bin_runs,
                 rows=rows,
                 high_pass=high_pass,
-                compute=scratch.left,
+                compute=group.scratch.left,
                 predictions=predictions,
                 after_fold=bar.update,
             )
+            del features  # the next layer's need not find room beside them
             tables.add(number, fitted)
-
-
-class _LayerTables:
-    """What is kept of every layer's fit, and the predictions of each target's best layer."""
-
-    def __init__(self, folds: list[Fold], responses: np.ndarray, n_layers: int) -> None:
-        self.sums = BlockSums(folds)
-        self.responses = responses
-        blocks = (self.sums.n.size, n_layers, responses.shape[1])
-        choices = (len(folds), n_layers, responses.shape[1])
-        self.sum_p, self.sum_p2, self.sum_py = (np.zeros(blocks) for _ in range(3))
-        self.penalty = np.zeros(choices)
-        self.penalty_edge = np.zeros(choices, np.int8)
-        self.inner_score = np.zeros(choices)
-        self.best_z = np.full(responses.shape[1], -np.inf)
-        self.best_layer = np.zeros(responses.shape[1], int)
-        self.best_predictions = np.full(responses.shape, np.nan, np.float32)
-
-    def add(self, layer: int, fit: RidgeFit) -> None:
-        """Take in the fit of one layer."""
-        self.sum_p[:, layer] = self.sums.sum(fit.predictions)
-        self.sum_p2[:, layer] = self.sums.sum(fit.predictions**2)
-        self.sum_py[:, layer] = self.sums.sum(fit.predictions * self.responses)
-        self.penalty[:, layer] = fit.penalty
-        self.penalty_edge[:, layer] = fit.penalty_edge
-        self.inner_score[:, layer] = fit.inner_score
-        z = fisher_z(fit.score).mean(axis=0)
-        better = z > self.best_z
-        self.best_z[better] = z[better]
-        self.best_layer[better] = layer
-        self.best_predictions[:, better] = fit.predictions[:, better]
-
-    def examples(self, regions: np.ndarray, constant: np.ndarray, n: int) -> list[int]:
-        """The best targets, those of regions not yet shown first."""
-        ranked = [int(target) for target in np.argsort(-self.best_z, kind="stable") if not constant[target]]
-        firsts = [t for i, t in enumerate(ranked) if regions[t] not in {regions[s] for s in ranked[:i]}]
-        return (firsts + [target for target in ranked if target not in set(firsts)])[:n]
 
 
 def _dataset(
     group: GroupData,
     folds: list[Fold],
     layers: tuple[str, ...],
-    tables: _LayerTables,
+    tables: LayerTables,
     reliability: Reliability,
     options: EncodingOptions,
     attrs: dict[str, Any],
@@ -258,10 +246,8 @@ def _dataset(
 ) -> xr.Dataset:
     import xarray as xr
 
-    constant = is_constant(tables.responses)
-    shown = tables.examples(group.targets["region"], constant, options.n_examples)
-    variables = _variables(tables, constant, shown)
-    coordinates = _coordinates(group, layers, tables, reliability, shown)
+    variables = _variables(tables)
+    coordinates = _coordinates(group, layers, tables, reliability)
     split = {
         **describe(options.splits, folds),
         **{"shuffle_seed": shuffle_seed, "delays": group.delays, "nuisance": list(options.nuisance)},
@@ -283,7 +269,7 @@ def _dataset(
     )
 
 
-def _variables(tables: _LayerTables, constant: np.ndarray, shown: list[int]) -> dict[str, Any]:
+def _variables(tables: LayerTables) -> dict[str, Any]:
     by_block, by_fold = ("block", "layer", "target"), ("fold_id", "layer", "target")
     return {
         "n": ("block", tables.sums.n),
@@ -291,22 +277,22 @@ def _variables(tables: _LayerTables, constant: np.ndarray, shown: list[int]) -> 
         "sum_p": (by_block, tables.sum_p),
         "sum_p2": (by_block, tables.sum_p2),
         "sum_py": (by_block, tables.sum_py),
-        "sum_y": (("block", "target"), tables.sums.sum(tables.responses)),
-        "sum_y2": (("block", "target"), tables.sums.sum(tables.responses**2)),
+        "sum_y": (("block", "target"), tables.sum_y),
+        "sum_y2": (("block", "target"), tables.sum_y2),
         "penalty": (by_fold, tables.penalty),
         "penalty_edge": (by_fold, tables.penalty_edge),
         "inner_score": (by_fold, tables.inner_score),
-        "constant": ("target", constant.astype(np.int8)),
-        "predicted": (("example", "sample"), tables.best_predictions[:, shown].T),
-        "measured": (("example", "sample"), tables.responses[:, shown].T.astype(np.float32)),
+        "constant": ("target", tables.constant.astype(np.int8)),
+        "predicted": (("example", "sample"), tables.shown_predictions()),
+        "measured": (("example", "sample"), tables.responses[:, tables.shown].T.astype(np.float32)),
     }
 
 
 def _coordinates(
-    group: GroupData, layers: tuple[str, ...], tables: _LayerTables, reliability: Reliability, shown: list[int]
+    group: GroupData, layers: tuple[str, ...], tables: LayerTables, reliability: Reliability
 ) -> dict[str, Any]:
     infos = [group.layer(name) for name in layers]
-    first_row = tables.sums.first_row
+    first_row, shown = tables.sums.first_row, tables.shown
     return {
         "layer": ("layer", _text(layers)),
         "layer_index": ("layer", np.array([info.index for info in infos])),

@@ -158,7 +158,7 @@ def test_batches_of_targets_change_nothing() -> None:
     responses[2, 9, 8:10] = np.nan
 
     def filtered(part: np.ndarray) -> np.ndarray:
-        return np.asarray(part - np.nanmean(part, axis=1, keepdims=True))
+        return np.asarray(part - np.nanmean(part, axis=1, keepdims=True, dtype=np.float64))
 
     for kept in (None, filtered):
         small, whole = (
