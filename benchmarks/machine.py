@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("torch", "transformers", "numpy", "zarr", "xarray")
+PACKAGES = ("torch", "transformers", "numpy", "zarr", "xarray", "himalaya", "scikit-learn")
 
 
 def machine_lines(seed: int) -> list[str]:
