@@ -1,24 +1,24 @@
-"""What a nested ridge fit costs: floating-point operations by phase, bytes moved, peak memory.
+"""What a nested ridge fit costs: floating-point operations by phase, and bytes moved.
 
-Counted are the products that the engine cannot do without (see `pipeline.encoding.ridge`), a multiplication and an
-addition as two operations. A *part* is one set of training rows with the rows it predicts: each inner fold, and the
-outer fold itself. Within a part, with ``n`` training rows, ``m`` test rows, ``q`` delayed features, ``J`` filters and
-``V`` targets:
+Counted are the operations of `pipeline.encoding.ridge`, a multiplication and an addition as two. A *part* is one set of
+training rows with the rows it predicts: each inner fold, and the outer fold itself. With ``n`` training and ``m`` test
+rows in a part, ``N`` rows in all, ``p`` features, ``q`` delayed ones, ``J`` filters, ``A`` penalties, ``V`` targets,
+``k`` = n in the dual form, q in the primal one, and ``r`` = min(m, k):
 
-============== ===================================== =====================================
-phase          dual, k = n                           primal, k = q
-============== ===================================== =====================================
-gram           ``n_bins² · n_features``              ``n q²``
-decomposition  ``9 k³``                              ``9 k³``
-operators      ``2 (m + J min(m, k)) k²``            ``2 (m + J min(m, k)) k²``
-products                                             ``2 · 2 n_samples q V`` (outer fold)
-search         ``2 J min(m, k) k V``                 ``2 J min(m, k) k V``
-scoring        ``J² (min(m, k) + 2 A) V``            ``J² (min(m, k) + 2 A) V``
-refit          ``2 m k V``                           ``2 m k V``
-============== ===================================== =====================================
-
-Operators, search and scoring are those of inner folds, the refit that of the outer fold. A is the number of penalties.
-Only half of a symmetric product is counted.
+============== ========= ========================== =================================================================
+phase          precision operations                 of
+============== ========= ========================== =================================================================
+gram           float64   ``N² p`` or ``n q²``       each part; half of a symmetric product
+decomposition  float64   ``9 k³``                   each part
+projection     float64   ``2 m k²``                 each part: test rows in the directions of the training rows
+operators      float32   ``2 J r k²``               each inner part: from training responses to filters' predictions
+products       float32   ``2 m q V``                each inner part in the primal form: features with responses
+reduction      float32   ``2 m k V`` or ``2 k² V``  each inner part with m > k, dual or primal: r rows for m
+search         float32   ``2 J r k V``              each inner part
+scoring        float32   ``2 J² (r + A) V``         each inner part: small products for each target
+penalties      float32   ``2 A m k²``               the outer part, if some target chooses each penalty
+refit          float32   ``2 m k V``                the outer part
+============== ========= ========================== =================================================================
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ from typing import Literal
 from pipeline.encoding.splits import Fold
 
 Form = Literal["primal", "dual"]
-N_FILTERS = 10
-"""Filters that a grid of about 20 penalties needs at the engine's tolerance: 8 to 13."""
+N_FILTERS = 12
+"""What about 20 penalties over ten decades need at the engine's tolerance: 5 for white features, 15 for steep spectra."""
 EIGH_FLOPS = 9.0
 """Of a float64 eigendecomposition with vectors, times k³."""
-PHASES = ("gram", "decomposition", "operators", "products", "search", "scoring", "refit")
+FLOAT64 = ("gram", "projection")
+"""Products in float64; the others are in float32, but for the decomposition."""
+PHASES = (*FLOAT64, "decomposition", "operators", "products", "reduction", "search", "scoring", "penalties", "refit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,10 @@ class FitShape:
     n_penalties: int
     parts: tuple[tuple[FoldShape, ...], ...]
 
+    @property
+    def n_delayed(self) -> int:
+        return self.n_features * self.n_delays
+
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
@@ -85,8 +91,8 @@ class Rates:
     disk: float
 
 
-TYPICAL = Rates(100e9, 50e9, 25e9, 10e9, 1e9)
-"""Of a laptop. The form is chosen by these and not by the machine at hand, so that a fit is the same everywhere."""
+TYPICAL = Rates(100e9, 50e9, 25e9, 5e9, 1e9)
+"""Of one core. The form is chosen by these and not by the machine at hand, so that a fit is the same everywhere."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,36 +102,36 @@ class FitCost:
     Parameters
     ----------
     forms : of each outer fold
-    flops : by phase, see `PHASES`; gram and decomposition in float64, the rest in float32
+    flops : by phase, see `PHASES`
     bytes_read : of features and responses, each time they are passed over
     bytes_written : of predictions
-    fixed_bytes : in memory whatever the number of targets: Gram matrices, eigenvectors, operators, features
-    bytes_per_target : in memory for each target of a batch
-    batch : targets that fit the memory budget beside the fixed part; at least 1
     """
 
     forms: tuple[Form, ...]
     flops: dict[str, float]
     bytes_read: float
     bytes_written: float
-    fixed_bytes: float
-    bytes_per_target: float
-    batch: int
 
     @property
     def total_flops(self) -> float:
         return sum(self.flops.values())
 
-    @property
-    def peak_bytes(self) -> float:
-        """Fixed part and one batch."""
-        return self.fixed_bytes + self.batch * self.bytes_per_target
-
     def seconds(self, rates: Rates) -> float:
-        """How long the fit takes where nothing else runs."""
-        at = {"gram": rates.float64_product, "decomposition": rates.float64_eigh, "scoring": rates.memory}
-        computing = sum(flops / at.get(phase, rates.float32_product) for phase, flops in self.flops.items())
-        return computing + self.bytes_read / rates.disk + self.bytes_written / rates.memory
+        """How long the products, decompositions and passes over memory take where nothing else runs."""
+        decomposition, scoring = self.flops["decomposition"], self.flops["scoring"]
+        float64 = sum(self.flops[phase] for phase in FLOAT64)
+        float32 = self.total_flops - float64 - decomposition - scoring
+        return (
+            float32 / rates.float32_product
+            + float64 / rates.float64_product
+            + decomposition / rates.float64_eigh
+            + scoring / (SCORING_PER_BYTE * rates.memory)
+            + (self.bytes_read + self.bytes_written) / rates.memory
+        )
+
+
+SCORING_PER_BYTE = 4.0
+"""Operations of scoring, which are small products for each target, for each byte that memory moves meanwhile."""
 
 
 def fold_shapes(splits: Sequence[Fold]) -> tuple[tuple[FoldShape, ...], ...]:
@@ -145,86 +151,61 @@ def cheaper_form(
     """
     if n_features * n_delays >= min(part.n_train for part in parts):
         return "dual"
-    n_rows = max(part.n_train + part.n_test for part in parts)
+    n_rows = parts[-1].n_train + parts[-1].n_test
     shape = FitShape(n_rows, n_rows, n_features, n_delays, n_targets, 2 * n_filters, (tuple(parts),))
-    seconds = {form: _cost(shape, (form,), n_filters, 0.0).seconds(TYPICAL) for form in _FORMS}
-    return "primal" if seconds["primal"] <= seconds["dual"] else "dual"
+    primal, dual = (fit_cost(shape, n_filters=n_filters, form=form).seconds(TYPICAL) for form in ("primal", "dual"))
+    return "primal" if primal <= dual else "dual"
 
 
-def fit_cost(
-    shape: FitShape, *, n_filters: int = N_FILTERS, memory_budget_mb: float = 2048, form: Form | None = None
-) -> FitCost:
+def fit_cost(shape: FitShape, *, n_filters: int = N_FILTERS, form: Form | None = None) -> FitCost:
     """Count one fit.
 
     Parameters
     ----------
     n_filters : of the penalty search, J
-    memory_budget_mb : decides how many targets are worked on together
     form : of all outer folds; None for the cheaper one of each
     """
-    forms = tuple(
-        form or cheaper_form(parts, shape.n_features, shape.n_delays, shape.n_targets, n_filters)
-        for parts in shape.parts
-    )
-    return _cost(shape, forms, n_filters, memory_budget_mb * 2**20)
-
-
-_FORMS: tuple[Form, Form] = ("primal", "dual")
-
-
-def _cost(shape: FitShape, forms: Sequence[Form], n_filters: int, budget: float) -> FitCost:
     flops = dict.fromkeys(PHASES, 0.0)
-    for parts, form in zip(shape.parts, forms, strict=True):
-        _add_fold(flops, shape, parts, form, n_filters)
-    memory = [_fold_memory(shape, parts, form, n_filters) for parts, form in zip(shape.parts, forms, strict=True)]
-    fixed, per_target = max(fixed for fixed, _ in memory), max(each for _, each in memory)
-    batch = min(shape.n_targets, max(1, int((budget - fixed) // per_target)))
-    features, responses = 4.0 * shape.n_bins * shape.n_features, 4.0 * shape.n_samples * shape.n_targets
-    read = sum((len(parts) if form == "dual" else 1) * features + responses for parts, form in _pairs(shape, forms))
+    forms = forms_of(shape, n_filters) if form is None else (form,) * len(shape.parts)
+    for parts, own in zip(shape.parts, forms, strict=True):
+        _add_fold(flops, shape, parts, own, n_filters)
+    n_dual = sum(len(parts) for parts, own in zip(shape.parts, forms, strict=True) if own == "dual")
+    features, responses = 8.0 * shape.n_bins * shape.n_features, 4.0 * shape.n_samples * shape.n_targets
+    # each part standardises the features for itself, and takes its rows of the responses
+    read = max(n_dual, 1) * features + sum(len(parts) + 1 for parts in shape.parts) * responses
     written = 4.0 * shape.n_targets * sum(parts[-1].n_test for parts in shape.parts)
-    return FitCost(tuple(forms), flops, read, written, fixed, per_target, batch)
+    return FitCost(forms, flops, read, written)
 
 
-def _pairs(shape: FitShape, forms: Sequence[Form]) -> list[tuple[tuple[FoldShape, ...], Form]]:
-    return list(zip(shape.parts, forms, strict=True))
+def forms_of(shape: FitShape, n_filters: int = N_FILTERS) -> tuple[Form, ...]:
+    """The cheaper form of each outer fold."""
+    return tuple(
+        cheaper_form(parts, shape.n_features, shape.n_delays, shape.n_targets, n_filters) for parts in shape.parts
+    )
 
 
 def _add_fold(flops: dict[str, float], shape: FitShape, parts: Sequence[FoldShape], form: Form, n_filters: int) -> None:
     """Add the operations of one outer fold."""
     *inner, outer = parts
-    q, n_targets = shape.n_features * shape.n_delays, shape.n_targets
+    q, n_targets = shape.n_delayed, shape.n_targets
     for part in parts:
         k = q if form == "primal" else part.n_train
         flops["gram"] += part.n_train * q**2 if form == "primal" else shape.n_bins**2 * shape.n_features
         flops["decomposition"] += EIGH_FLOPS * k**3
+        flops["projection"] += 2 * part.n_test * k**2
     for part in inner:
         k = q if form == "primal" else part.n_train
-        rows = min(part.n_test, k)  # more test rows than k are replaced by the triangle of their QR
-        flops["operators"] += 2 * (part.n_test + n_filters * rows) * k**2
+        rows = min(part.n_test, k)
+        flops["operators"] += 2 * n_filters * rows * k**2
         flops["search"] += 2 * n_filters * rows * k * n_targets
-        flops["scoring"] += n_filters**2 * (rows + 2 * shape.n_penalties) * n_targets
+        flops["scoring"] += 2 * n_filters**2 * (rows + shape.n_penalties) * n_targets
+        if form == "primal":
+            left_out = outer.n_train - part.n_train  # its test rows, and those too close to them
+            flops["products"] += 2 * left_out * q * n_targets
+        if part.n_test > k:  # replaced by the triangle of their QR, whose products with responses the primal form needs
+            flops["reduction"] += 2 * (k if form == "primal" else part.n_test) * k * n_targets
     if form == "primal":
-        # of the training rows together, and again of those that each part leaves out
-        flops["products"] += 2 * 2 * shape.n_samples * q * n_targets
+        flops["products"] += 2 * max(outer.n_train - sum(part.n_test for part in inner), 0) * q * n_targets
     k = q if form == "primal" else outer.n_train
-    flops["operators"] += 2 * outer.n_test * k**2
+    flops["penalties"] += 2 * min(shape.n_penalties, n_targets) * outer.n_test * k**2
     flops["refit"] += 2 * outer.n_test * k * n_targets
-
-
-def _fold_memory(shape: FitShape, parts: Sequence[FoldShape], form: Form, n_filters: int) -> tuple[float, float]:
-    """Bytes of one outer fold: whatever the number of targets, and for each target of a batch."""
-    *inner, outer = parts
-    q = shape.n_features * shape.n_delays
-    k = q if form == "primal" else max(part.n_train for part in parts)
-    rows = [min(part.n_test, k) for part in inner]
-    operators = (
-        4.0 * n_filters * sum(r * (q if form == "primal" else p.n_train) for r, p in zip(rows, inner, strict=True))
-    )
-    gram = 8.0 * (q**2 if form == "primal" else shape.n_bins**2)
-    # a decomposition at work holds its matrix, the vectors and a workspace of twice their size
-    fixed = operators + gram + 3 * 8.0 * k**2 + 8.0 * outer.n_test * k
-    most_rows = max(rows, default=0)
-    per_target = 4.0 * (2 * shape.n_samples + n_filters * most_rows + n_filters**2) + 8.0 * 3 * shape.n_penalties
-    if form == "primal":
-        per_target += 4.0 * q * (len(parts) + 1)
-    return fixed, per_target
