@@ -307,6 +307,7 @@ def run_map(arguments: argparse.Namespace) -> None:
             paths=tuple(_score_paths(analysis)),
             streams=analysis.analysis.streams,
             languages=analysis.analysis.languages,
+            spaces=tuple(dict.fromkeys(space.model.name for space in analysis.spaces)),
         )
         for analysis in plan.analyses
     ]

@@ -1,8 +1,10 @@
 """Map artifact: the layer-by-region table, its summaries per region, its contrasts, and maps of the cortex.
 
-``data/maps/<study>.nc`` holds five tables as variables over the dims ``row``, ``summary``, ``contrast``, ``unit`` and
-``surface``; ``<study>.csv``, ``<study>-summary.csv``, ``<study>-contrasts.csv``, ``<study>-units.csv`` and
-``<study>-surface.csv`` are the same tables. The last two are empty, header apart, where no recording lies on a surface.
+``data/maps/<study>.nc`` holds six tables as variables over the dims ``row``, ``summary``, ``contrast``, ``unit``,
+``surface`` and ``variance``; ``<study>.csv``, ``<study>-summary.csv``, ``<study>-contrasts.csv``,
+``<study>-units.csv``, ``<study>-surface.csv`` and ``<study>-variance.csv`` are the same tables. Units and surface are
+empty, header apart, where no recording lies on a surface, and so is variance where no layer was fitted jointly with
+feature spaces.
 
 ``subject`` is a subject's name; ``mean`` where the **responses** were averaged over subjects before they
 were scored; ``all`` where the **scores** of several subjects were averaged.
@@ -15,6 +17,8 @@ some of which have few animals, joins them: ``subject and block``.
 * units — one per (analysis, metric, group, subject, model, unit); a unit is what is recorded in every listener under
   one name, a parcel or a vertex: `UNIT_COLUMNS`
 * surface — one per painted vertex of an analysis' mesh, with the unit that it shows: `SURFACE_COLUMNS`
+* variance — one per (analysis, metric, group, subject, model, layer or nested best layer, region, compartment, space):
+  `VARIANCE_COLUMNS`; scores within categories have none
 """
 
 from __future__ import annotations
@@ -151,14 +155,49 @@ SURFACE_COLUMNS = {
     "vertex": "i",  # within the hemisphere, from 0
     "unit": "s",
 }
+VARIANCE_COLUMNS = {
+    **_WHERE,
+    "nested": "i",  # 1: each fold at its nested best layer, `layer` names the most frequent; 0: one layer
+    "layer": "s",
+    "layer_index": "i",
+    "relative_depth": "f",
+    "region": "s",
+    "compartment": "s",
+    "space": "s",  # `layer` for the layer itself, else as the study names it
+    "share_r2": "f",  # the space's share of the joint R² (product measure); shares and offset sum to it
+    "share_r2_ci_low": "f",
+    "share_r2_ci_high": "f",
+    "weight": "f",  # chosen weight of the space, mean over targets and folds; NaN for the nested best layer
+    "offset_r2": "f",  # share of the difference between training and held-out means
+    "joint_r2": "f",  # of the layer and all spaces, repeated on each of the fit's rows, as is what follows
+    "joint_r2_ci_low": "f",
+    "joint_r2_ci_high": "f",
+    "without_r2": "f",  # of the spaces without the layer
+    "without_r2_ci_low": "f",
+    "without_r2_ci_high": "f",
+    "unique_r2": "f",  # joint − without
+    "unique_r2_ci_low": "f",
+    "unique_r2_ci_high": "f",
+    "ci_unit": "s",
+    "n_targets": "i",
+    "n_subjects": "i",
+}
 TABLES = {
     "row": ROW_COLUMNS,
     "summary": SUMMARY_COLUMNS,
     "contrast": CONTRAST_COLUMNS,
     "unit": UNIT_COLUMNS,
     "surface": SURFACE_COLUMNS,
+    "variance": VARIANCE_COLUMNS,
 }
-FILES = {"row": "", "summary": "-summary", "contrast": "-contrasts", "unit": "-units", "surface": "-surface"}
+FILES = {
+    "row": "",
+    "summary": "-summary",
+    "contrast": "-contrasts",
+    "unit": "-units",
+    "surface": "-surface",
+    "variance": "-variance",
+}
 
 MAP = Contract(
     "map",

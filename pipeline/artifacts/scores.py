@@ -29,9 +29,9 @@ listener and where it lies, and ``surface_unit (surface_vertex)``, the unit pain
 ``surface_mesh``: the left hemisphere's, then the right's, empty where there is none. ``block_stimulus (block)`` names
 the stimulus of each block; scores made before it was kept lack it.
 
-Joint fits of each layer with named feature spaces also hold what divides their explained variance. Coordinate ``space`` is
-``layer``, the layer itself, then the named spaces; p_s is a space's part of the held-out prediction, which is the sum of all
-parts and the mean of the training responses:
+Joint fits of each layer with named feature spaces also hold what divides their explained variance. Coordinate
+``space`` is ``layer``, the layer itself, then the named spaces; p_s is a space's part of the held-out prediction, which
+is the sum of all parts and the mean of the training responses:
 
 =======================================  ===============================  =============================================
 ``sum_sp, sum_spp, sum_spy``             (space, block, layer, target)    Σp_s, Σp_s·p, Σp_s·y

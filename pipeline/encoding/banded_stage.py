@@ -67,7 +67,7 @@ def encode_banded(
     others = [open_space(space, [recording for recording, _ in runs], options) for space in spaces]
     joint = JointFit(others, options, scratch)
     scores = score_group(**given, fit=joint)
-    return _with_variance(scores, joint, [LAYER, *(space.name for space in spaces)], scratch)
+    return with_variance(scores, joint, [LAYER, *(space.name for space in spaces)], scratch)
 
 
 def open_space(space: SpaceFiles, recordings: Sequence[Path], options: BandedRidgeOptions) -> FeatureSpace:
@@ -184,7 +184,7 @@ class PartSums:
             self.spy[:, block, targets] = np.einsum("sit,it->st", own, y)
 
 
-def _with_variance(scores: xr.Dataset, joint: JointFit, names: list[str], scratch: Scratch) -> xr.Dataset:
+def with_variance(scores: xr.Dataset, joint: JointFit, names: list[str], scratch: Scratch) -> xr.Dataset:
     """Scores with the sums that divide the variance among the spaces."""
     without = joint.without
     if without is None:

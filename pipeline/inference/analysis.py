@@ -83,6 +83,7 @@ class AnalysisScores:
     paths : one scores file per (group, model)
     streams : assignments of regions to the ventral and the dorsal stream, each compared in turn
     languages : which language listeners heard and models learned; None to compare none
+    spaces : models that all others were fitted jointly with; empty where there was no joint fit
     """
 
     name: str
@@ -94,3 +95,4 @@ class AnalysisScores:
     paths: Sequence[Path]
     streams: Sequence[StreamSpec] = ()
     languages: LanguageSpec | None = None
+    spaces: Sequence[str] = ()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from pipeline.inference.unique import Division
+
 _TARGET_COLUMNS = ("region", "compartment", "subject", "reliability", "ceiling", "ceiling_kind")
 
 
@@ -52,12 +54,14 @@ class ModelScores:
     draws : chunks of bootstrap draws over blocks or items
     edge : (fold, layer, target), −1/+1 where the penalty is the smallest/largest of the grid; None for metrics that
         choose no penalty
+    division : how the explained variance divides among the spaces of a joint fit; None for other fits
     """
 
     layers: LayerAxis
     point: FoldScores
     draws: Iterable[FoldScores]
     edge: NDArray[np.int8] | None = None
+    division: Division | None = None
 
 
 @dataclasses.dataclass(frozen=True)

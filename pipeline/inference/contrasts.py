@@ -129,6 +129,7 @@ def contrast_rows(
     contrasts: Sequence[ContrastSpec],
     outcomes: dict[str, ModelOutcomes],
     confidence: float,
+    spaces: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Rows of the contrast table, contrast by contrast, in the order of the places.
 
@@ -136,6 +137,7 @@ def contrast_rows(
     ----------
     where : study, analysis and metric
     outcomes : model → its outcomes
+    spaces : models that all others were fitted jointly with
     """
     rows = []
     for contrast in contrasts:
@@ -144,6 +146,7 @@ def contrast_rows(
             missing = contrast.reference if contrast.model in outcomes else contrast.model
             raise UnknownName(f"model in contrast '{contrast.name}'", missing, outcomes)
         statement = statement_of(contrast, outcomes[contrast.model].layers, [outcomes[n].layers for n in references])
+        statement = jointly(statement, contrast, spaces)
         is_twin = _is_twin_of(contrast.reference, contrast.model)
         layer, pathway = (contrast.layer, contrast.pathway) if is_twin else (None, None)
         for number, outcome in enumerate(outcomes[contrast.model].within(contrast.pathway)):
@@ -241,3 +244,20 @@ def statement_of(contrast: ContrastSpec, model: LayerAxis, references: Sequence[
             f"not what {contrast.model} adds to {contrast.reference} in a joint fit{chosen}"
         )
     return f"not a test of the learning objective{chosen}"
+
+
+def jointly(statement: str, contrast: ContrastSpec, spaces: Sequence[str]) -> str:
+    """What a contrast is a test of where models were fitted jointly with spaces; unchanged where they were not."""
+    named = " and ".join(spaces)
+    model, reference = contrast.model in spaces, contrast.reference in spaces
+    if not spaces or (model and reference):
+        return statement
+    if not model and not reference:
+        return f"{statement}; both fitted jointly with {named}"
+    joint, alone = (contrast.reference, contrast.model) if model else (contrast.model, contrast.reference)
+    read = f"a joint fit of {joint} and {named} against {alone} alone"
+    if list(spaces) == [alone]:
+        read = f"what {joint} adds to {alone}: {read}"
+    sign = ", with the sign turned" if model else ""
+    chosen = f"; layers of {contrast.model} chosen within {contrast.pathway}" if contrast.pathway else ""
+    return f"{read}{sign}{chosen}"

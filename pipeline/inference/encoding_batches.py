@@ -15,6 +15,7 @@ from pipeline.inference.analysis import InferenceSettings
 from pipeline.inference.batch import Batch, ModelScores, check_layers_agree, layer_axis, target_table
 from pipeline.inference.bootstrap import draw_counts, generator
 from pipeline.inference.fold_scores import BlockSums, FoldScores, block_sums, fold_scores, join_targets
+from pipeline.inference.unique import division_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -135,6 +136,7 @@ def _loader(
             point=join_targets([fold_scores(one) for one in sums]),
             draws=_Draws([one.as_floats(counts.dtype) for one in sums], counts),
             edge=np.concatenate([part["penalty_edge"].values for part in parts], axis=2) if chosen else None,
+            division=None if within_category else division_of(parts, counts),
         )
 
     return load

@@ -23,6 +23,7 @@ from pipeline.inference.rows import rows_of, summary_of
 from pipeline.inference.streams import stream_rows
 from pipeline.inference.surface import surface_rows
 from pipeline.inference.twin_names import twin_of
+from pipeline.inference.unique import variance_rows
 from pipeline.inference.units import UnitMaps, list_units
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def build_map(
 
     Returns
     -------
-    ``row``, ``summary``, ``contrast``, ``unit`` and ``surface``; columns as in `pipeline.artifacts.map`
+    ``row``, ``summary``, ``contrast``, ``unit``, ``surface`` and ``variance``; columns as in `pipeline.artifacts.map`
 
     Raises
     ------
@@ -106,9 +107,12 @@ def _add_batch(
         for whole, *pathways in zip(*estimates.values(), strict=True):
             rows["row"].extend(rows_of(where, batch, scores, whole, inference))
             rows["summary"].extend(summary_of(where, batch, scores, one, inference) for one in (whole, *pathways))
+        if scores.division is not None:
+            whole_network = next(iter(estimates.values()))
+            rows["variance"].extend(variance_rows(where, batch, scores.division, whole_network, inference))
         outcomes[model] = outcomes_of(estimates, scores.layers, fixed_layers, inference.confidence)
     where = {**where, "metric": batch.metric}
-    rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference.confidence))
+    rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference.confidence, analysis.spaces))
     rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference.confidence))
     rows["contrast"].extend(rank_rows(where, analysis.region_order, outcomes, inference.confidence))
     rows["contrast"].extend(stream_rows(where, analysis.streams, outcomes, inference.confidence))
