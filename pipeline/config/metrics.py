@@ -6,7 +6,14 @@ import dataclasses
 
 from pipeline.comparison.options import RsaOptions
 from pipeline.config.base import MetricSection
-from pipeline.encoding.options import BandedRidgeOptions, MappingOptions, RidgeOptions
+from pipeline.encoding.options import (
+    BandedRidgeOptions,
+    BestUnitOptions,
+    FixedRidgeOptions,
+    MappingOptions,
+    PlsOptions,
+    RidgeOptions,
+)
 from pipeline.registry import Registry
 
 
@@ -21,8 +28,8 @@ class MetricEntry:
     options : its pydantic options, with ``kind: Literal[kind]``
     run : ``package.module:function`` computing the scores of one (group, model); see `pipeline.encoding.stage`
     takes_compute : whether it is also told ``compute``, a `pipeline.encoding.compute.Compute`
-    takes_spaces : whether it fits layers jointly with those of its option ``spaces``: it is also told ``spaces``, a list
-        of `pipeline.encoding.feature_spaces.SpaceFiles`, empty for a model that is one of them
+    takes_spaces : whether it fits layers jointly with those of its option ``spaces``: it is also told ``spaces``, a
+        list of `pipeline.encoding.feature_spaces.SpaceFiles`, empty for a model that is one of them
     """
 
     kind: str
@@ -45,6 +52,13 @@ BANDED_RIDGE = MetricEntry(
     takes_compute=True,
     takes_spaces=True,
 )
+PLS = MetricEntry("pls", "encode", PlsOptions, "pipeline.encoding.mappings:encode_pls", takes_compute=True)
+FIXED_RIDGE = MetricEntry(
+    "fixed_ridge", "encode", FixedRidgeOptions, "pipeline.encoding.mappings:encode_fixed_ridge", takes_compute=True
+)
+BEST_UNIT = MetricEntry(
+    "best_unit", "encode", BestUnitOptions, "pipeline.encoding.mappings:encode_best_unit", takes_compute=True
+)
 RSA = MetricEntry("rsa", "compare", RsaOptions, "pipeline.comparison.stage:compare_group")
 
 METRICS: Registry[MetricEntry] = Registry(
@@ -52,6 +66,9 @@ METRICS: Registry[MetricEntry] = Registry(
     {
         "ridge": "pipeline.config.metrics:RIDGE",
         "banded_ridge": "pipeline.config.metrics:BANDED_RIDGE",
+        "fixed_ridge": "pipeline.config.metrics:FIXED_RIDGE",
+        "pls": "pipeline.config.metrics:PLS",
+        "best_unit": "pipeline.config.metrics:BEST_UNIT",
         "mapping": "pipeline.config.metrics:MAPPING",
         "rsa": "pipeline.config.metrics:RSA",
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,7 +18,7 @@ class Splits(Section):
         "leave_one_category_out: one fold per category of items",
     )
     n_folds: int = Field(5, ge=2, description="outer folds (ignored by leave_one_category_out)")
-    n_inner_folds: int = Field(5, ge=2, description="inner folds, in which the penalty is chosen")
+    n_inner_folds: int = Field(5, ge=2, description="inner folds, in which penalties and layers are chosen")
     gap_s: float = Field(
         10.0, ge=0, description="training samples this close to a held-out sample are dropped, in s (time only)"
     )
@@ -89,8 +89,40 @@ class MappingOptions(EncodingOptions):
     kind: Literal["mapping"] = "mapping"
     predict: OwnFunction = Field(
         description="FILE.py:function (relative to the study file) or package.module:function; gets training features, "
-        "training responses and held-out features, and returns predictions"
+        "training responses and held-out features, and returns predictions. Called for inner folds as well"
     )
+
+
+class PlsOptions(EncodingOptions):
+    """Partial least squares regression with a fixed number of components."""
+
+    kind: Literal["pls"] = "pls"
+    n_components: int = Field(
+        25, ge=1, description="components; fewer where training rows and features span fewer dimensions"
+    )
+    together: Literal["region", "subject", "group"] = Field(
+        "region",
+        description="which targets share their components: region: one subject's in one region; subject: all of one "
+        "subject's; group: all of a group's, so that subjects are not independent of one another",
+    )
+
+
+class FixedRidgeOptions(EncodingOptions):
+    """Linear encoding model: ridge with one fixed penalty for all targets."""
+
+    kind: Literal["fixed_ridge"] = "fixed_ridge"
+    penalty: float = Field(1.0, gt=0, description="the ridge penalty")
+    penalty_unit: Literal["mean_eigenvalue", "absolute"] = Field(
+        "mean_eigenvalue",
+        description="mean_eigenvalue: relative to the mean eigenvalue of the training Gram matrix of standardised "
+        "features; absolute: added to its eigenvalues as it is, like alpha in scikit-learn",
+    )
+
+
+class BestUnitOptions(EncodingOptions):
+    """One-to-one mapping: each target is predicted by the unit (a feature at one delay) that follows it best."""
+
+    kind: Literal["best_unit"] = "best_unit"
 
 
 class RidgeOptions(EncodingOptions):
@@ -114,18 +146,28 @@ class BandedRidgeOptions(EncodingOptions):
         "all its layers side by side, NAME:LAYER for one of them. They are scored by themselves, by plain ridge",
     )
     penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
-    n_weightings: int | None = Field(
-        None,
+    n_weightings: int = Field(
+        0,
         ge=3,
-        description="weightings of the spaces that are tried for each target: of a layer and one space, each alone and "
-        "log-spaced ratios; of more, each alone, all equal, and random draws (with `seed`). None: 13 for one space, "
-        "60 for more",
+        description="weightings of layer and spaces that are tried for each target: of a layer and one space, each "
+        "alone and log-spaced ratios; of more, each alone, all equal, and random draws (with `seed`). Left out: 13 for one "
+        "space, 60 for more",
     )
     largest_ratio: float = Field(
         1000.0,
         gt=1,
         description="of the weights of a layer and one space: ratios from 1/largest_ratio to largest_ratio",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tried(cls, values: Any) -> Any:
+        """How many weightings there are depends on the number of spaces, and is part of the key."""
+        if isinstance(values, dict) and "n_weightings" not in values:
+            spaces = values.get("spaces")
+            several = isinstance(spaces, list | tuple) and len(spaces) > 1
+            return {**values, "n_weightings": 60 if several else 13}
+        return values
 
     @field_validator("spaces")
     @classmethod

@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.artifacts.scores import NO_PENALTY
 from pipeline.encoding.align import delayed_design
 from pipeline.encoding.compute import Compute
+from pipeline.encoding.correlation import correlate, fisher_z
+from pipeline.encoding.mapping_fit import fit_without_penalty
 from pipeline.encoding.options import EncodingOptions, MappingOptions
-from pipeline.encoding.ridge import HighPass, RidgeFit, correlate, is_constant, standardise
+from pipeline.encoding.ridge import RidgeFit
+from pipeline.encoding.sample_rows import HighPass
 from pipeline.encoding.splits import Fold
 from pipeline.encoding.stage import score_group
+from pipeline.encoding.standardise import standardise
 from pipeline.errors import LayermapError
 from pipeline.registry import import_function
 
@@ -80,7 +85,8 @@ def encode_with(
     Parameters
     ----------
     predict : gets features with their delays, centred and scaled with training rows only, and responses; returns
-        predictions (n_test, n_targets). What it chooses, it has to choose on the training rows.
+        predictions (n_test, n_targets). What it chooses, it has to choose on the training rows. Called for every outer
+        fold and each of its inner folds, whose scores decide which layer the outer fold is scored with
     runs, options, layers, attrs, shuffle_seed : as layermap hands them to a metric
     compute : how it is computed; None: with the defaults
 
@@ -94,7 +100,7 @@ def encode_with(
         The mapping gives predictions of another shape, or such that are not finite.
     """
     fit = functools.partial(_fit, predict=predict, kind=options.kind)
-    return score_group(
+    scores = score_group(
         runs=runs,
         options=options,
         layers=layers,
@@ -103,6 +109,7 @@ def encode_with(
         fit=fit,
         compute=compute,
     )
+    return scores.assign_attrs(penalties=NO_PENALTY)
 
 
 def _fit(
@@ -120,28 +127,31 @@ def _fit(
     predictions: np.ndarray,
     after_fold: Callable[[], object],
 ) -> RidgeFit:
-    """Predictions of each fold; there are no penalties, so none lies at the end of a grid."""
+    """Predictions of each fold, and scores of its inner folds.
+
+    A mapping sees all targets and delayed features at once, so that both have to fit into memory.
+    """
     design = delayed_design(features, delays, runs, rows)
     if high_pass is not None:
         design = high_pass.apply(design)
-    by_fold = (len(splits), responses.shape[1])
-    fit = RidgeFit(
-        predictions=predictions,
-        penalty=np.zeros(by_fold),
-        penalty_edge=np.zeros(by_fold, np.int8),
-        inner_score=np.zeros(by_fold),
-        score=np.zeros(by_fold),
-        constant=is_constant(responses),
-    )
-    for number, fold in enumerate(splits):
-        train, test = standardise(design[fold.train], design[fold.test])
-        predicted = np.asarray(predict(train, responses[fold.train], test), dtype=np.float64)
-        if predicted.shape != (fold.test.size, responses.shape[1]) or not np.isfinite(predicted).all():
+    measured = np.asarray(responses)
+    fit = fit_without_penalty(measured, splits, predictions)
+
+    def predicted(part: Fold) -> np.ndarray:
+        train, test = standardise(design[part.train], design[part.test])
+        found = np.asarray(predict(train, measured[part.train], test), dtype=np.float64)
+        if found.shape != (part.test.size, measured.shape[1]) or not np.isfinite(found).all():
             raise LayermapError(
-                f"metric '{kind}' gave predictions of shape {predicted.shape}, expected "
-                f"({fold.test.size}, {responses.shape[1]}) without NaN"
+                f"metric '{kind}' gave predictions of shape {found.shape}, expected "
+                f"({part.test.size}, {measured.shape[1]}) without NaN"
             )
-        fit.predictions[fold.test] = predicted
-        fit.score[number] = correlate(predicted, responses[fold.test])
+        return found
+
+    for number, fold in enumerate(splits):
+        inner = [fisher_z(correlate(predicted(part), measured[part.test])) for part in fold.inner]
+        if inner:
+            fit.inner_score[number] = np.tanh(np.mean(inner, axis=0))
+        fit.predictions[fold.test] = predicted(fold)
+        fit.score[number] = correlate(fit.predictions[fold.test], measured[fold.test])
         after_fold()
     return fit

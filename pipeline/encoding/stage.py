@@ -54,6 +54,18 @@ class LayerFit(Protocol):
     ) -> RidgeFit: ...
 
 
+@dataclasses.dataclass(frozen=True)
+class FitOfTargets:
+    """An encoding model that has to know the targets.
+
+    Parameters
+    ----------
+    make : coordinates of the targets, name → (n_targets,), to the fit
+    """
+
+    make: Callable[[dict[str, np.ndarray]], LayerFit]
+
+
 def encode_group(
     *,
     runs: list[tuple[Path, Path]],
@@ -86,7 +98,7 @@ def score_group(
     layers: tuple[str, ...] | None,
     attrs: dict[str, Any],
     shuffle_seed: int | None,
-    fit: LayerFit,
+    fit: LayerFit | FitOfTargets,
     compute: Compute | None = None,
 ) -> xr.Dataset:
     """Score every layer of a model on one group.
@@ -99,7 +111,7 @@ def score_group(
     layers : to score, in order of depth; None scores all that the activations hold
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``
     shuffle_seed : seed of a null study, None for the real one
-    fit : the encoding model
+    fit : the encoding model, or what makes it once the targets are known
     compute : budget, device and scratch folder; None: with the defaults
 
     Returns
@@ -147,7 +159,8 @@ def score_group(
         n_examples=options.n_examples,
         scratch=scratch,
     )
-    _fit_layers(group, responses, folds, high_pass, layers, tables, fit)
+    layer_fit = fit.make(group.targets) if isinstance(fit, FitOfTargets) else fit
+    _fit_layers(group, responses, folds, high_pass, layers, tables, layer_fit)
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
