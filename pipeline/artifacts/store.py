@@ -23,6 +23,7 @@ SCHEMA_VERSION = "1"
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space or run in another folder with --directory",
+    errno.EFBIG: "the file system takes no file of that size: run in another folder with --directory",
     errno.EDQUOT: "your disk quota is used up: free some space or run in another folder with --directory",
     errno.EACCES: "no permission: change its owner or mode, or run in another folder with --directory",
     errno.EPERM: "no permission: change its owner or mode, or run in another folder with --directory",
