@@ -52,8 +52,11 @@ class Scratch:
         return dataclasses.replace(self.compute, memory_budget_mb=left_mb)
 
     def batch_mb(self, at_most: float) -> float:
-        """Budget for work on batches, in MiB: what is left, but no more than makes it faster."""
-        return min(at_most, self.left.memory_budget_mb)
+        """Budget for work on batches, in MiB: no more than makes it faster, nor than half of what is left.
+
+        The other half is for names of targets, and for freed memory that the allocator keeps.
+        """
+        return min(at_most, self.left.memory_budget_mb / 2)
 
     def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array of zeros, in memory if that stays within its share of the budget.

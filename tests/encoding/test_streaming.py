@@ -135,7 +135,7 @@ def test_each_chunk_of_a_layer_is_read_once(tmp_path: Path, monkeypatch: pytest.
         return get(self, key, *rest, **more)
 
     monkeypatch.setattr(LocalStore, "get", counted)
-    group = open_group(runs, IN_TIME, Scratch(Compute(memory_budget_mb=2 * 9 * 4 * 6 * 6 / 2**20, folder=tmp_path)))
+    group = open_group(runs, IN_TIME, Scratch(Compute(memory_budget_mb=2 * 2 * 9 * 4 * 6 * 6 / 2**20, folder=tmp_path)))
     found = group.features("layer")
     assert set(read.values()) == {1} and len(read) == -(-400 // 9)
     np.testing.assert_array_equal(found, expected)
