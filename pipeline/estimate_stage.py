@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts.catalogue import Group
 from pipeline.config.plan import AnalysisPlan, ModelPlan
 from pipeline.encoding.cost import FitShape
-from pipeline.encoding.estimate import UNKNOWN, Job, describe, eigh_size
-from pipeline.encoding.sizes import GroupSizes, group_sizes, read_headers
+from pipeline.encoding.estimate import UNKNOWN, Job, Run, describe, eigh_size
+from pipeline.encoding.sizes import GroupSizes, group_sizes, open_headers
 
 if TYPE_CHECKING:
     import torch
@@ -28,15 +28,16 @@ def print_estimate(analyses: list[AnalysisPlan], arguments: argparse.Namespace) 
         A group or model that there is none of, a GPU that is not there, or inputs that `encode` would refuse.
     """
     from pipeline.encoding.calibrate import measure_rates
-    from pipeline.torch_device import choose_device
+    from pipeline.encoding.device import arithmetic
 
-    device = choose_device(arguments.device)
+    on = arithmetic(arguments.device, "float32")
     jobs = [job for analysis in analyses for job in _jobs(analysis, arguments)]
     if not jobs:
         print(f"nothing is encoded in study '{arguments.study}'")
         return
-    rates = measure_rates(device, eigh_size=eigh_size(jobs))
-    print(describe(jobs, rates, arguments.memory_budget_mb, _machine(device)), flush=True)
+    rates = measure_rates(on.device, eigh_size=eigh_size(jobs))
+    run = Run(_machine(on.device), rates, arguments.memory_budget_mb, on.batch_limit)
+    print(describe(jobs, run), flush=True)
 
 
 def _machine(device: torch.device) -> str:
@@ -59,9 +60,12 @@ def _jobs(analysis: AnalysisPlan, arguments: argparse.Namespace) -> Iterator[Job
         groups = tuple(group for group in groups if group.name == arguments.group) or (analysis.group(arguments.group),)
     for group in groups:
         paths = [analysis.dataset.recording_path(run.recording) for run in group.runs]
-        headers = read_headers(paths) if all(path.is_file() for path in paths) else None
-        for model in models:
-            yield _job(analysis, group, model, headers, remedy)
+        if not all(path.is_file() for path in paths):
+            note = f"recordings of '{analysis.name}' are missing; make them with: snakemake prepare {remedy}"
+            yield from (Job(analysis.name, group.name, m.name, n_layers=_n_layers(m), note=note) for m in models)
+            continue
+        with open_headers(paths) as recordings:
+            yield from [_job(analysis, group, model, recordings, remedy) for model in models]
 
 
 def _n_layers(model: ModelPlan) -> int | None:
@@ -69,22 +73,24 @@ def _n_layers(model: ModelPlan) -> int | None:
 
 
 def _job(
-    analysis: AnalysisPlan, group: Group, model: ModelPlan, headers: dict[Path, xr.Dataset] | None, remedy: str
+    analysis: AnalysisPlan, group: Group, model: ModelPlan, recordings: dict[Path, xr.Dataset], remedy: str
 ) -> Job:
-    job = Job(analysis.name, group.name, model.name, n_layers=_n_layers(model))
-    if headers is None:
-        return dataclasses.replace(
-            job, note=f"recordings of '{analysis.name}' are missing; make them with: snakemake prepare {remedy}"
-        )
     options: Any = analysis.options
     stimuli = [run.stimulus for run in group.runs]
-    sizes = group_sizes(analysis.score_inputs(group, model), stimuli, headers, options, model.layers)
-    job = dataclasses.replace(job, n_samples=sizes.n_samples, n_targets=sizes.n_targets)
+    sizes = group_sizes(analysis.score_inputs(group, model), stimuli, recordings, options, model.layers)
+    job = Job(
+        analysis.name,
+        group.name,
+        model.name,
+        n_samples=sizes.n_samples,
+        n_targets=sizes.n_targets,
+        n_layers=len(sizes.n_features) or _n_layers(model),
+        n_repeats=sizes.n_repeats,
+        n_blocks=sizes.n_blocks,
+    )
     if not sizes.n_features:
-        return dataclasses.replace(
-            job, note=f"activations of {model.name} are missing; make them with: snakemake activate {remedy}"
-        )
-    job = dataclasses.replace(job, n_layers=len(sizes.n_features))
+        note = f"activations of {model.name} are missing; make them with: snakemake activate {remedy}"
+        return dataclasses.replace(job, note=note)
     if analysis.metric.kind != "ridge":
         return dataclasses.replace(job, note=f"fits of metric '{analysis.metric.kind}' are not estimated")
     return dataclasses.replace(job, fits=_fits(sizes, options.penalties.n))

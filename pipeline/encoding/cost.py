@@ -31,7 +31,7 @@ from pipeline.encoding.splits import Fold
 
 Form = Literal["primal", "dual"]
 N_FILTERS = 12
-"""What about 20 penalties over ten decades need at the engine's tolerance: 5 for white features, 15 for steep spectra."""
+"""What about 20 penalties over ten decades need at the engine's tolerance: 5 for flat spectra, 15 for steep ones."""
 EIGH_FLOPS = 9.0
 """Of a float64 eigendecomposition with vectors, times k³."""
 FLOAT64 = ("gram", "projection")
@@ -103,14 +103,12 @@ class FitCost:
     ----------
     forms : of each outer fold
     flops : by phase, see `PHASES`
-    bytes_read : of features and responses, each time they are passed over
-    bytes_written : of predictions
+    bytes_moved : of features, responses and predictions, each time memory is passed over
     """
 
     forms: tuple[Form, ...]
     flops: dict[str, float]
-    bytes_read: float
-    bytes_written: float
+    bytes_moved: float
 
     @property
     def total_flops(self) -> float:
@@ -126,11 +124,11 @@ class FitCost:
             + float64 / rates.float64_product
             + decomposition / rates.float64_eigh
             + scoring / (SCORING_PER_BYTE * rates.memory)
-            + (self.bytes_read + self.bytes_written) / rates.memory
+            + self.bytes_moved / rates.memory
         )
 
 
-SCORING_PER_BYTE = 4.0
+SCORING_PER_BYTE = 2.5
 """Operations of scoring, which are small products for each target, for each byte that memory moves meanwhile."""
 
 
@@ -169,12 +167,21 @@ def fit_cost(shape: FitShape, *, n_filters: int = N_FILTERS, form: Form | None =
     forms = forms_of(shape, n_filters) if form is None else (form,) * len(shape.parts)
     for parts, own in zip(shape.parts, forms, strict=True):
         _add_fold(flops, shape, parts, own, n_filters)
-    n_dual = sum(len(parts) for parts, own in zip(shape.parts, forms, strict=True) if own == "dual")
+    return FitCost(forms, flops, _bytes_moved(shape, forms))
+
+
+def _bytes_moved(shape: FitShape, forms: Sequence[Form]) -> float:
+    """Bytes of large arrays that are passed over, or made anew; counted from profiles of the engine."""
     features, responses = 8.0 * shape.n_bins * shape.n_features, 4.0 * shape.n_samples * shape.n_targets
-    # each part standardises the features for itself, and takes its rows of the responses
-    read = max(n_dual, 1) * features + sum(len(parts) + 1 for parts in shape.parts) * responses
-    written = 4.0 * shape.n_targets * sum(parts[-1].n_test for parts in shape.parts)
-    return FitCost(forms, flops, read, written)
+    moved = 0.0
+    for parts, form in zip(shape.parts, forms, strict=True):
+        # every part standardises the features for itself, and cuts, centres and correlates responses
+        moved += len(parts) * (8 * features + 10 * responses)
+        if form == "dual":  # a Gram matrix shifted by each delay and summed, then cut to the part and centred
+            moved += len(parts) * (3 * shape.n_delays + 8) * 8.0 * shape.n_samples**2
+        else:
+            moved += len(parts) * 4 * shape.n_delays * features
+    return moved
 
 
 def forms_of(shape: FitShape, n_filters: int = N_FILTERS) -> tuple[Form, ...]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 
-from pipeline.encoding.cost import FitCost, FitShape, Rates, cheaper_form, fit_cost
+from pipeline.encoding.cost import FitShape, Rates, fit_cost, forms_of
+from pipeline.encoding.memory import stage_memory
 from pipeline.fetch.progress import human_bytes, human_time
 
 UNKNOWN = "—"
+SECONDS_PER_PART = 0.002
+"""Of one part, whatever its size: calls and small arrays."""
 PROGRAM_MB = 400
 """Resident memory of the program with torch before anything is read."""
 
@@ -20,8 +24,9 @@ class Job:
     Parameters
     ----------
     fits : of each layer; empty where sizes are not known, or the metric is not estimated
-    n_repeated : times that each of them is fitted, such as weightings of feature spaces
+    n_tried : times that each of them is fitted, such as weightings of feature spaces
     n_samples, n_targets, n_layers : None where they are not known
+    n_repeats, n_blocks : of each response; of the bootstrap
     note : why nothing is estimated; empty if something is
     """
 
@@ -29,11 +34,29 @@ class Job:
     group: str
     model: str
     fits: tuple[FitShape, ...] = ()
-    n_repeated: int = 1
+    n_tried: int = 1
     n_samples: int | None = None
     n_targets: int | None = None
     n_layers: int | None = None
+    n_repeats: int = 1
+    n_blocks: int = 1
     note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How jobs are to be run.
+
+    Parameters
+    ----------
+    machine : device and threads, as they are to be named
+    batch_limit : targets in a batch at most
+    """
+
+    machine: str
+    rates: Rates
+    memory_budget_mb: float
+    batch_limit: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +65,7 @@ class Estimate:
 
     Parameters
     ----------
+    bytes_read, bytes_written : of recordings and activations; of scores
     peak_bytes : on top of the program itself, of the largest fit
     """
 
@@ -53,20 +77,34 @@ class Estimate:
     peak_bytes: float
 
 
-def estimate_job(job: Job, rates: Rates, memory_budget_mb: float) -> Estimate:
+def estimate_job(job: Job, run: Run) -> Estimate:
     """Sum up the fits of one job; equal ones are counted once."""
-    costs: dict[FitShape, FitCost] = {}
-    for fit in job.fits:
-        if fit not in costs:
-            costs[fit] = fit_cost(fit, memory_budget_mb=memory_budget_mb)
-    each = [costs[fit] for fit in job.fits]
+    count = Counter(job.fits)
+    costs = {fit: fit_cost(fit) for fit in count}
+    first = job.fits[0]
+    by_layer = 8.0 * len(job.fits) * first.n_targets
+    read = 4.0 * job.n_repeats * first.n_samples * first.n_targets
+    read += sum(4.0 * n * fit.n_bins * fit.n_features for fit, n in count.items())
+    parts = sum(n * len(fold) for fit, n in count.items() for fold in fit.parts)
+    fitting = sum(n * costs[fit].seconds(run.rates) for fit, n in count.items())
     return Estimate(
-        forms=frozenset(form for cost in each for form in cost.forms),
-        flops=job.n_repeated * sum(cost.total_flops for cost in each),
-        bytes_read=sum(cost.bytes_read for cost in each),
-        bytes_written=sum(cost.bytes_written for cost in each),
-        seconds=job.n_repeated * sum(cost.seconds(rates) for cost in each),
-        peak_bytes=max((cost.peak_bytes for cost in each), default=0.0),
+        forms=frozenset(form for cost in costs.values() for form in cost.forms),
+        flops=job.n_tried * sum(n * costs[fit].total_flops for fit, n in count.items()),
+        bytes_read=read,
+        bytes_written=(3 * job.n_blocks + 2 * len(first.parts)) * by_layer,
+        seconds=job.n_tried * (fitting + parts * SECONDS_PER_PART) + read / run.rates.disk,
+        peak_bytes=max(_peak(fit, job, run) for fit in count),
+    )
+
+
+def _peak(fit: FitShape, job: Job, run: Run) -> float:
+    return stage_memory(
+        fit,
+        n_layers=len(job.fits),
+        n_repeats=job.n_repeats,
+        n_blocks=job.n_blocks,
+        memory_budget_mb=run.memory_budget_mb,
+        most=run.batch_limit,
     )
 
 
@@ -83,15 +121,14 @@ def total(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def eigh_size(jobs: Sequence[Job]) -> int:
-    """Rows of the decomposition that most time goes into, for the calibration."""
-    sizes: dict[int, float] = {}
-    for fit in (fit for job in jobs for fit in job.fits):
-        for parts in fit.parts:
-            form = cheaper_form(parts, fit.n_features, fit.n_delays, fit.n_targets)
+    """Rows of the decompositions that most time goes into, for the calibration."""
+    work: Counter[int] = Counter()
+    for fit, n in Counter(fit for job in jobs for fit in job.fits).items():
+        for parts, form in zip(fit.parts, forms_of(fit), strict=True):
             for part in parts:
-                k = fit.n_features * fit.n_delays if form == "primal" else part.n_train
-                sizes[k] = sizes.get(k, 0.0) + float(k) ** 3
-    return max(sizes, key=lambda k: sizes[k], default=256)
+                k = fit.n_delayed if form == "primal" else part.n_train
+                work[k] += n * k**3
+    return work.most_common(1)[0][0] if work else 256
 
 
 _COLUMNS = (
@@ -113,28 +150,22 @@ _N_NAMES = 3
 """Columns of text, to the left; the others are to the right."""
 
 
-def describe(jobs: Sequence[Job], rates: Rates, memory_budget_mb: float, machine: str) -> str:
-    """What each job and all together will cost, as a table with what it rests on.
-
-    Parameters
-    ----------
-    machine : device and threads, as they are to be named
-    """
-    estimates = {job: estimate_job(job, rates, memory_budget_mb) for job in jobs if job.fits}
+def describe(jobs: Sequence[Job], run: Run) -> str:
+    """What each job and all together will cost, as a table with what it rests on."""
+    estimates = {job: estimate_job(job, run) for job in jobs if job.fits}
     rows = [_COLUMNS, *(_row(job, estimates.get(job)) for job in jobs)]
     if len(estimates) > 1:
-        whole = total(list(estimates.values()))
         counted = "all" if len(estimates) == len(jobs) else f"{len(estimates)} of {len(jobs)}"
-        rows.append((f"together ({counted})", *[""] * 7, *_costs(whole)))
-    lines = [_machine(rates, machine), "", *_aligned(rows), ""]
-    notes = dict.fromkeys(job.note for job in jobs if job.note)
-    lines += [
-        f"peak memory is on top of the program's own, about {PROGRAM_MB} MB, and is kept below --memory-budget-mb"
-    ]
-    lines += [
-        f"({memory_budget_mb:.0f} MB here) where one target and what all share fit in; {UNKNOWN} is not known yet"
-    ]
-    return "\n".join([*lines, *notes])
+        rows.append((f"together ({counted})", *[""] * 7, *_costs(total(list(estimates.values())))))
+    notes = list(dict.fromkeys(job.note for job in jobs if job.note))
+    return "\n".join([_machine(run), "", *_aligned(rows), "", *notes, _memory(run)])
+
+
+def _memory(run: Run) -> str:
+    return (
+        f"Peak memory comes on top of the program itself (about {PROGRAM_MB} MB) and is kept below "
+        f"--memory-budget-mb, {run.memory_budget_mb:.0f} MB here, unless what all targets share is larger."
+    )
 
 
 def _row(job: Job, estimate: Estimate | None) -> tuple[str, ...]:
@@ -151,9 +182,10 @@ def _costs(estimate: Estimate) -> tuple[str, ...]:
     return (_flop(estimate.flops), *moved, _duration(estimate.seconds), human_bytes(estimate.peak_bytes))
 
 
-def _machine(rates: Rates, machine: str) -> str:
+def _machine(run: Run) -> str:
+    rates = run.rates
     return (
-        f"{machine}: products {_flop(rates.float32_product)}/s in float32 and {_flop(rates.float64_product)}/s in "
+        f"{run.machine}: products {_flop(rates.float32_product)}/s in float32 and {_flop(rates.float64_product)}/s in "
         f"float64, decompositions {_flop(rates.float64_eigh)}/s, memory {human_bytes(rates.memory)}/s, "
         f"disk {human_bytes(rates.disk)}/s"
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipeline.artifacts.activations import Activations, open_activations
-from pipeline.artifacts.contract import read_netcdf
-from pipeline.artifacts.recording import IN_BLOCKS, RECORDING
+from pipeline.artifacts.recording import open_recording_blocks
 from pipeline.encoding.align import whole_delays
 from pipeline.encoding.cost import FoldShape, fold_shapes
 from pipeline.encoding.group import align_runs, join_samples
@@ -27,6 +29,8 @@ class GroupSizes:
 
     Parameters
     ----------
+    n_repeats : of each response, at most
+    n_blocks : of the bootstrap, over all folds
     parts : rows of each outer fold's inner folds, then its own
     n_bins, n_delays : 0 while there are no activations
     n_features : of each layer, in order; empty while there are no activations
@@ -34,6 +38,8 @@ class GroupSizes:
 
     n_samples: int
     n_targets: int
+    n_repeats: int
+    n_blocks: int
     parts: tuple[tuple[FoldShape, ...], ...]
     n_bins: int = 0
     n_delays: int = 0
@@ -49,9 +55,11 @@ class _NotMade:
     attrs: dict[str, Any]
 
 
-def read_headers(paths: Iterable[Path]) -> dict[Path, xr.Dataset]:
-    """Recordings without their responses, each once."""
-    return {path: read_netcdf(path, RECORDING, without=IN_BLOCKS) for path in dict.fromkeys(paths)}
+@contextlib.contextmanager
+def open_headers(paths: Iterable[Path]) -> Iterator[dict[Path, xr.Dataset]]:
+    """Recordings, each once, whose responses stay in their files."""
+    with contextlib.ExitStack() as stack:
+        yield {path: stack.enter_context(open_recording_blocks(path)) for path in dict.fromkeys(paths)}
 
 
 def group_sizes(
@@ -67,7 +75,7 @@ def group_sizes(
     ----------
     runs : (recording, activations) of each run; the activations may be missing
     stimuli : the stimulus of each run
-    recordings : from `read_headers`
+    recordings : from `open_headers`
     layers : to score; None for all that the activations hold
 
     Raises
@@ -83,10 +91,13 @@ def group_sizes(
     }
     members = find_members([(path, opened[shown]) for path, shown in runs], recordings, sizes_only=True)
     samples = join_samples([run.samples for run in members[0].runs])
+    folds = make_splits(options.splits, samples, seed=options.seed)
     sizes = GroupSizes(
         n_samples=samples.n,
         n_targets=sum(member.n_targets for member in members),
-        parts=fold_shapes(make_splits(options.splits, samples, seed=options.seed)),
+        n_repeats=max(recording.sizes["repeat"] for recording in recordings.values()),
+        n_blocks=sum(np.unique(fold.block).size for fold in folds),
+        parts=fold_shapes(folds),
     )
     if not made:
         return sizes

@@ -22,9 +22,9 @@ def test_a_second_run_does_nothing(finished):
     assert finished.digest() == before
 
 
-def test_where_files_come_from_and_where_networks_run_rerun_nothing(copy_of_finished, tmp_path_factory):
+def test_where_files_come_from_and_how_it_is_computed_rerun_nothing(copy_of_finished, tmp_path_factory):
     mirror = tmp_path_factory.mktemp("mirror")
-    result = copy_of_finished.run("all", *CONFIG, f"mirror={mirror}", "device=cpu")
+    result = copy_of_finished.run("all", *CONFIG, f"mirror={mirror}", "device=cpu", "memory_budget_mb=512")
     assert result.returncode == 0, result.stderr[-2000:]
     assert copy_of_finished.rules_run(result) == set()
 
