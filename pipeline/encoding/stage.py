@@ -100,6 +100,7 @@ def score_group(
     shuffle_seed: int | None,
     fit: LayerFit | FitOfTargets,
     compute: Compute | None = None,
+    scratch: Scratch | None = None,
 ) -> xr.Dataset:
     """Score every layer of a model on one group.
 
@@ -113,6 +114,7 @@ def score_group(
     shuffle_seed : seed of a null study, None for the real one
     fit : the encoding model, or what makes it once the targets are known
     compute : budget, device and scratch folder; None: with the defaults
+    scratch : made with ``compute``, where other arrays share the budget; None makes one
 
     Returns
     -------
@@ -127,7 +129,7 @@ def score_group(
     UnknownName
         A layer that the activations do not hold.
     """
-    scratch = Scratch(compute or Compute())
+    scratch = scratch or Scratch(compute or Compute())
     group = open_group(runs, options, scratch)
     layers = layers or tuple(group.model_attrs["layer_order"])
     for layer in layers:
