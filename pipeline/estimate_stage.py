@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from pipeline.artifacts.catalogue import Group
 from pipeline.config.plan import AnalysisPlan, ModelPlan
 from pipeline.encoding.cost import FitShape
 from pipeline.encoding.estimate import UNKNOWN, Job, Run, describe, eigh_size
-from pipeline.encoding.sizes import GroupSizes, group_sizes, open_headers
+from pipeline.encoding.sizes import GroupSizes, group_sizes, n_features_of, open_headers
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +36,9 @@ def print_estimate(analyses: list[AnalysisPlan], arguments: argparse.Namespace) 
     if not jobs:
         print(f"nothing is encoded in study '{arguments.study}'")
         return
+    start_s = time.process_time()  # what it took to come here, it will take again
     rates = measure_rates(on.device, eigh_size=eigh_size(jobs))
-    run = Run(_machine(on.device), rates, arguments.memory_budget_mb, on.batch_limit)
+    run = Run(_machine(on.device), rates, arguments.memory_budget_mb, on.batch_limit, start_s)
     print(describe(jobs, run), flush=True)
 
 
@@ -50,7 +52,8 @@ def _machine(device: torch.device) -> str:
 
 def _jobs(analysis: AnalysisPlan, arguments: argparse.Namespace) -> Iterator[Job]:
     models = [analysis.model(arguments.model)] if arguments.model else list(analysis.models)
-    remedy = f"--config study={arguments.study}"
+    given = {name: getattr(arguments, name) for name in ("study", "limit", "mirror")}
+    remedy = "--config " + " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
     if not analysis.dataset.catalogue_path.is_file():
         note = f"groups of '{analysis.name}' are not known yet; list them with: snakemake catalogue {remedy}"
         yield from (Job(analysis.name, UNKNOWN, model.name, n_layers=_n_layers(model), note=note) for model in models)
@@ -91,21 +94,38 @@ def _job(
     if not sizes.n_features:
         note = f"activations of {model.name} are missing; make them with: snakemake activate {remedy}"
         return dataclasses.replace(job, note=note)
-    if analysis.metric.kind != "ridge":
-        return dataclasses.replace(job, note=f"fits of metric '{analysis.metric.kind}' are not estimated")
-    return dataclasses.replace(job, fits=_fits(sizes, options.penalties.n))
+    return _with_fits(job, analysis, group, model, sizes)
 
 
-def _fits(sizes: GroupSizes, n_penalties: int) -> tuple[FitShape, ...]:
-    return tuple(
-        FitShape(
-            n_bins=sizes.n_bins,
-            n_samples=sizes.n_samples,
-            n_features=n_features,
-            n_delays=sizes.n_delays,
-            n_targets=sizes.n_targets,
-            n_penalties=n_penalties,
-            parts=sizes.parts,
-        )
-        for n_features in sizes.n_features
+def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan, sizes: GroupSizes) -> Job:
+    """Add the fits that a metric makes of the sizes, where they are of a kind that is counted."""
+    options: Any = analysis.options
+    kind = analysis.metric.kind
+    if kind == "fixed_ridge":
+        return dataclasses.replace(job, fits=tuple(_fit(sizes, n, 1) for n in sizes.n_features))
+    if kind not in ("ridge", "banded_ridge"):
+        return dataclasses.replace(job, note=f"fits of metric '{kind}' are not estimated")
+    n_penalties = options.penalties.n
+    spaces = analysis.space_inputs(group, model)
+    if not spaces:
+        return dataclasses.replace(job, fits=tuple(_fit(sizes, n, n_penalties) for n in sizes.n_features))
+    if not all(space.activations[0].is_dir() for space in spaces):
+        note = f"activations of the spaces of '{analysis.name}' are missing; make them with: snakemake activate"
+        return dataclasses.replace(job, note=note)
+    widths = [n_features_of(space) for space in spaces]
+    joint = [_fit(sizes, n + sum(widths), n_penalties, options.n_weightings) for n in sizes.n_features]
+    without = _fit(sizes, sum(widths), n_penalties, options.n_weightings if len(spaces) > 1 else 1)
+    return dataclasses.replace(job, fits=(without, *joint))
+
+
+def _fit(sizes: GroupSizes, n_features: int, n_penalties: int, n_weightings: int = 1) -> FitShape:
+    return FitShape(
+        n_bins=sizes.n_bins,
+        n_samples=sizes.n_samples,
+        n_features=n_features,
+        n_delays=sizes.n_delays,
+        n_targets=sizes.n_targets,
+        n_penalties=n_penalties,
+        parts=sizes.parts,
+        n_weightings=n_weightings,
     )

@@ -34,8 +34,8 @@ class WorkflowConfig(Section):
     )
     device: str = Field(
         "auto",
-        description="where networks run and encoding models are fitted: auto, cpu or cuda; changes no key, and no result "
-        "beyond rounding",
+        description="where networks run and encoding models are fitted: auto, cpu or cuda; changes no key, and no "
+        "result beyond rounding",
     )
     memory_budget_mb: int = Field(
         int(MEMORY_BUDGET_MB),

@@ -38,6 +38,9 @@ FLOAT64 = ("gram", "projection")
 """Products in float64; the others are in float32, but for the decomposition."""
 PHASES = (*FLOAT64, "decomposition", "operators", "products", "reduction", "search", "scoring", "penalties", "refit")
 
+AGAIN = ("decomposition", "projection", "operators", "reduction", "search", "scoring")
+"""Done for each weighting of feature spaces."""
+
 
 @dataclasses.dataclass(frozen=True)
 class FoldShape:
@@ -57,6 +60,8 @@ class FitShape:
     n_samples : rows of the responses
     n_features : undelayed
     parts : of each outer fold: its inner folds, then itself
+    n_weightings : of feature spaces fitted jointly, whose features are counted together; each is a fit of its own in
+        the dual form, but for the Gram matrices. 1: ridge
     """
 
     n_bins: int
@@ -66,6 +71,7 @@ class FitShape:
     n_targets: int
     n_penalties: int
     parts: tuple[tuple[FoldShape, ...], ...]
+    n_weightings: int = 1
 
     @property
     def n_delayed(self) -> int:
@@ -160,13 +166,15 @@ def fit_cost(shape: FitShape, *, n_filters: int = N_FILTERS, form: Form | None =
 
     Parameters
     ----------
-    n_filters : of the penalty search, J
+    n_filters : of the penalty search, J; no more than there are penalties
     form : of all outer folds; None for the cheaper one of each
     """
     flops = dict.fromkeys(PHASES, 0.0)
     forms = forms_of(shape, n_filters) if form is None else (form,) * len(shape.parts)
     for parts, own in zip(shape.parts, forms, strict=True):
-        _add_fold(flops, shape, parts, own, n_filters)
+        _add_fold(flops, shape, parts, own, min(n_filters, shape.n_penalties))
+    for phase in AGAIN:
+        flops[phase] *= shape.n_weightings
     return FitCost(forms, flops, _bytes_moved(shape, forms))
 
 
@@ -176,16 +184,18 @@ def _bytes_moved(shape: FitShape, forms: Sequence[Form]) -> float:
     moved = 0.0
     for parts, form in zip(shape.parts, forms, strict=True):
         # every part standardises the features for itself, and cuts, centres and correlates responses
-        moved += len(parts) * (8 * features + 10 * responses)
+        moved += len(parts) * (8 * features + 10 * shape.n_weightings * responses)
         if form == "dual":  # a Gram matrix shifted by each delay and summed, then cut to the part and centred
-            moved += len(parts) * (3 * shape.n_delays + 8) * 8.0 * shape.n_samples**2
+            moved += len(parts) * (3 * shape.n_delays + 8 * shape.n_weightings) * 8.0 * shape.n_samples**2
         else:
             moved += len(parts) * 4 * shape.n_delays * features
     return moved
 
 
 def forms_of(shape: FitShape, n_filters: int = N_FILTERS) -> tuple[Form, ...]:
-    """The cheaper form of each outer fold."""
+    """The form of each outer fold: the cheaper one; dual for feature spaces fitted jointly."""
+    if shape.n_weightings > 1:
+        return tuple("dual" for _ in shape.parts)
     return tuple(
         cheaper_form(parts, shape.n_features, shape.n_delays, shape.n_targets, n_filters) for parts in shape.parts
     )

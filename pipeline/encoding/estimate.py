@@ -11,8 +11,8 @@ from pipeline.encoding.memory import stage_memory
 from pipeline.fetch.progress import human_bytes, human_time
 
 UNKNOWN = "—"
-SECONDS_PER_PART = 0.002
-"""Of one part, whatever its size: calls and small arrays."""
+BYTES_PER_PART = 4e7
+"""Moved in the time that a part takes whatever its size: calls and small arrays."""
 PROGRAM_MB = 400
 """Resident memory of the program with torch before anything is read."""
 
@@ -23,8 +23,7 @@ class Job:
 
     Parameters
     ----------
-    fits : of each layer; empty where sizes are not known, or the metric is not estimated
-    n_tried : times that each of them is fitted, such as weightings of feature spaces
+    fits : of each layer, and of feature spaces without one; empty where sizes or what the metric does are not known
     n_samples, n_targets, n_layers : None where they are not known
     n_repeats, n_blocks : of each response; of the bootstrap
     note : why nothing is estimated; empty if something is
@@ -34,7 +33,6 @@ class Job:
     group: str
     model: str
     fits: tuple[FitShape, ...] = ()
-    n_tried: int = 1
     n_samples: int | None = None
     n_targets: int | None = None
     n_layers: int | None = None
@@ -51,12 +49,14 @@ class Run:
     ----------
     machine : device and threads, as they are to be named
     batch_limit : targets in a batch at most
+    start_s : until the program begins with its first fit, in s of processor time
     """
 
     machine: str
     rates: Rates
     memory_budget_mb: float
     batch_limit: int
+    start_s: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,17 +82,17 @@ def estimate_job(job: Job, run: Run) -> Estimate:
     count = Counter(job.fits)
     costs = {fit: fit_cost(fit) for fit in count}
     first = job.fits[0]
-    by_layer = 8.0 * len(job.fits) * first.n_targets
+    by_layer = 8.0 * (job.n_layers or 1) * first.n_targets
     read = 4.0 * job.n_repeats * first.n_samples * first.n_targets
     read += sum(4.0 * n * fit.n_bins * fit.n_features for fit, n in count.items())
-    parts = sum(n * len(fold) for fit, n in count.items() for fold in fit.parts)
+    parts = sum(n * fit.n_weightings * len(fold) for fit, n in count.items() for fold in fit.parts)
     fitting = sum(n * costs[fit].seconds(run.rates) for fit, n in count.items())
     return Estimate(
         forms=frozenset(form for cost in costs.values() for form in cost.forms),
-        flops=job.n_tried * sum(n * costs[fit].total_flops for fit, n in count.items()),
+        flops=sum(n * costs[fit].total_flops for fit, n in count.items()),
         bytes_read=read,
         bytes_written=(3 * job.n_blocks + 2 * len(first.parts)) * by_layer,
-        seconds=job.n_tried * (fitting + parts * SECONDS_PER_PART) + read / run.rates.disk,
+        seconds=fitting + parts * BYTES_PER_PART / run.rates.memory + read / run.rates.disk,
         peak_bytes=max(_peak(fit, job, run) for fit in count),
     )
 
@@ -100,7 +100,7 @@ def estimate_job(job: Job, run: Run) -> Estimate:
 def _peak(fit: FitShape, job: Job, run: Run) -> float:
     return stage_memory(
         fit,
-        n_layers=len(job.fits),
+        n_layers=job.n_layers or 1,
         n_repeats=job.n_repeats,
         n_blocks=job.n_blocks,
         memory_budget_mb=run.memory_budget_mb,
@@ -158,11 +158,14 @@ def describe(jobs: Sequence[Job], run: Run) -> str:
         counted = "all" if len(estimates) == len(jobs) else f"{len(estimates)} of {len(jobs)}"
         rows.append((f"together ({counted})", *[""] * 7, *_costs(total(list(estimates.values())))))
     notes = list(dict.fromkeys(job.note for job in jobs if job.note))
-    return "\n".join([_machine(run), "", *_aligned(rows), "", *notes, _memory(run)])
+    return "\n".join([_machine(run), "", *_aligned(rows), "", *notes, _beside(run)])
 
 
-def _memory(run: Run) -> str:
+def _beside(run: Run) -> str:
+    """What the table leaves out."""
     return (
+        f"Each process takes another {_duration(run.start_s)} to start: one in all for this command, one for each row "
+        "under Snakemake.\n"
         f"Peak memory comes on top of the program itself (about {PROGRAM_MB} MB) and is kept below "
         f"--memory-budget-mb, {run.memory_budget_mb:.0f} MB here, unless what all targets share is larger."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from pipeline.encoding.banded import SCORES_SHARE
 from pipeline.encoding.cost import N_FILTERS, FitShape, FoldShape, Form, forms_of
 from pipeline.encoding.gram import BLOCK_MB
 from pipeline.encoding.ridge import GRAM_SHARE
@@ -113,4 +114,7 @@ def stage_memory(
             in_memory += n_bytes
     fit = fit_memory(shape, memory_budget_mb - in_memory / 2**20, most=most)
     results = 8.0 * 4 * len(shape.parts) * shape.n_targets
+    if shape.n_weightings > 1:  # scores of every weighting and penalty, for as many targets as fit their share
+        scores = 16.0 * shape.n_weightings * shape.n_penalties * shape.n_targets
+        results += min(scores, SCORES_SHARE * (budget - in_memory))
     return in_memory + fit.peak + results

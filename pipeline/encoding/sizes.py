@@ -14,6 +14,7 @@ from pipeline.artifacts.activations import Activations, open_activations
 from pipeline.artifacts.recording import open_recording_blocks
 from pipeline.encoding.align import whole_delays
 from pipeline.encoding.cost import FoldShape, fold_shapes
+from pipeline.encoding.feature_spaces import SpaceFiles
 from pipeline.encoding.group import align_runs, join_samples
 from pipeline.encoding.members import find_members
 from pipeline.encoding.options import EncodingOptions
@@ -112,3 +113,9 @@ def group_sizes(
         n_delays=len(delays),
         n_features=tuple(first.n_features(layer) for layer in layers or first.attrs["layer_order"]),
     )
+
+
+def n_features_of(space: SpaceFiles) -> int:
+    """Of a feature space: of its layers together."""
+    activations = open_activations(space.activations[0])
+    return sum(activations.n_features(layer) for layer in space.layers or activations.attrs["layer_order"])
