@@ -248,7 +248,8 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
     from pipeline.registry import import_object
 
     shuffle_seed = _plan(arguments).study.shuffle_seed
-    for analysis, group_name, model in _score_jobs(arguments, stage):
+    jobs = list(_score_jobs(arguments, stage))
+    for number, (analysis, group_name, model) in enumerate(jobs, start=1):
         group = analysis.group(group_name)
         inputs = analysis.score_inputs(group, model)
         more: dict[str, Any] = {}
@@ -256,7 +257,9 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
             more["spaces"] = analysis.space_inputs(group, model)
         output = analysis.scores_path(group_name, model)
         if analysis.metric.takes_compute:
-            more["compute"] = Compute(arguments.device, arguments.memory_budget_mb, output.parent)
+            which = f" ({number} of {len(jobs)})" if len(jobs) > 1 else ""
+            what = f"{stage} {analysis.name}/{group_name}: {model.name}{which}"
+            more["compute"] = Compute(arguments.device, arguments.memory_budget_mb, output.parent, what)
         attrs: dict[str, Any] = {
             "study": analysis.study,
             "analysis": analysis.name,

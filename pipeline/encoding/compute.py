@@ -17,9 +17,11 @@ class Compute:
     device : ``cpu``, ``cuda`` or ``auto``
     memory_budget_mb : in MiB, of all that grows with samples, features or targets; pages mapped from files do not
         count, as the system takes them back when it needs the memory
+    what : shown in front of the progress; empty for the model's name
     folder : where scratch files go, made if it is missing; None: the system's temporary folder
     """
 
     device: str = "cpu"
     memory_budget_mb: float = MEMORY_BUDGET_MB
     folder: Path | None = None
+    what: str = ""

@@ -17,6 +17,7 @@ from pipeline.encoding.group import GroupData, open_group
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
 from pipeline.encoding.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.options import EncodingOptions, RidgeOptions
+from pipeline.encoding.progress import FoldProgress
 from pipeline.encoding.reliability import Reliability, estimate_reliability, match_units, scored_responses
 from pipeline.encoding.ridge import RidgeFit, fit_ridge
 from pipeline.encoding.sample_rows import HighPass
@@ -224,14 +225,13 @@ def _fit_layers(
     tables: LayerTables,
     fit: LayerFit,
 ) -> None:
-    from tqdm import tqdm
-
     bin_runs, rows = group.bin_runs(), group.rows()
     # one for all layers; of the type that products over targets have, so scores do not depend on where it lies
     predictions = group.scratch.array(responses.shape, np.float32)
-    with tqdm(total=len(layers) * len(folds), unit="fold", desc=f"encode {group.model_attrs['model']}") as bar:
+    what = group.scratch.compute.what or f"encode {group.model_attrs['model']}"
+    with FoldProgress(what, len(layers), len(folds)) as progress:
         for number, layer in enumerate(layers):
-            bar.set_postfix_str(layer)
+            progress.layer(layer)
             features = group.features(layer)
             fitted = fit(
                 features,
@@ -243,7 +243,7 @@ def _fit_layers(
                 high_pass=high_pass,
                 compute=group.scratch.left,
                 predictions=predictions,
-                after_fold=bar.update,
+                after_fold=progress.step,
             )
             del features  # the next layer's need not find room beside them
             tables.add(number, fitted)
