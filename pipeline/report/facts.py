@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-WITHIN_CATEGORY = "-within-category"
 NETWORK, TWIN, BASELINE = "network", "twin", "baseline"
 PRECISIONS = {"float32": "", "float16": "half precision (float16)", "bfloat16": "half precision (bfloat16)"}
 SYMBOLS = {"spearman": "ρ", "kendall": "τ", "pearson": "r"}
@@ -157,6 +156,16 @@ class AnalysisFacts:
 
     def model(self, name: str) -> ModelFacts:
         return next(model for model in self.models if model.name == name)
+
+    @property
+    def spaces(self) -> list[str]:
+        """Feature spaces that all other models were fitted jointly with; empty where there was no joint fit."""
+        return list(self.options.get("spaces") or [])
+
+    def jointly_with(self, model: str) -> list[str]:
+        """The spaces that a model was fitted jointly with: none for one of them."""
+        named = {model, *(f"{model}:{layer.name}" for layer in self.model(model).layers)}
+        return [] if named & set(self.spaces) else self.spaces
 
     @property
     def encodes(self) -> bool:

@@ -33,7 +33,7 @@ PATHWAYS = (
     " Layers of a network with several pathways stand in the order of pathway and depth, with a white line between "
     "pathways; its dots are chosen within each pathway."
 )
-VALUES = ("score", "ci_low", "ci_high", "ceiling", "score_normalised")
+VALUES = ("score", "ci_low", "ci_high", "ceiling", "r2")
 
 
 def heat_maps(view: View) -> Figure:
@@ -108,7 +108,8 @@ def _heat_map(
             "ygap": 1,
             "colorbar": {"title": {"text": view.analysis.symbol}, "thickness": 10, "len": 0.9, "outlinewidth": 0},
             "hovertemplate": "%{x}, %{y}<br>score %{z:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>"
-            "ceiling %{customdata[2]:.3f}<extra></extra>",
+            f"ceiling %{{customdata[2]:.3f}}{'<br>R² %{customdata[3]:.3f}' if view.analysis.encodes else ''}"
+            "<extra></extra>",
         }
     ]
     if chosen:
@@ -243,6 +244,7 @@ def profile_line(
     """A line over layers, under it a band between the interval's ends."""
     own = rows.sort_values("relative_depth", kind="stable")
     depth = list(own["relative_depth"])
+    r2 = "<br>R² %{customdata[3]:.3f} [%{customdata[4]:.3f}, %{customdata[5]:.3f}]" if own["r2"].notna().any() else ""
     traces: list[dict[str, Any]] = []
     if band and own["ci_low"].notna().all() and len(own) > 1:
         traces.append(
@@ -264,11 +266,11 @@ def profile_line(
             "name": model,
             "x": depth,
             "y": list(own["score"]),
-            "customdata": own[["layer", "ci_low", "ci_high"]].values.tolist(),
+            "customdata": own[["layer", "ci_low", "ci_high", "r2", "r2_ci_low", "r2_ci_high"]].values.tolist(),
             "line": {"color": colour, "dash": dash, "width": 2 if band else 1},
             "marker": {"color": colour, "size": 5 if band else 3, "symbol": symbol},
             "hovertemplate": f"{model}, %{{customdata[0]}} (depth %{{x:.2f}})<br>"
-            "%{y:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]<extra></extra>",
+            f"%{{y:.3f}} [%{{customdata[1]:.3f}}, %{{customdata[2]:.3f}}]{r2}<extra></extra>",
         }
     )
     return traces

@@ -50,6 +50,8 @@ class AnalysisMethods:
     units : what its intervals are over, in words
     regions : that were scored
     without_ceiling : regions that have none though others do
+    inner, leaks : whether layers are chosen in inner folds, or, as nothing was fitted there, on the other outer folds
+    fewest_components : of partial least squares, in any fold and layer; None for other metrics
     animals : how many animals each region was recorded in, in words
     n_animals : how many there are in all
     """
@@ -60,6 +62,9 @@ class AnalysisMethods:
     units: str
     regions: list[str]
     without_ceiling: str
+    inner: bool
+    leaks: bool
+    fewest_components: int | None
     animals: str
     n_animals: int
 
@@ -139,6 +144,9 @@ def _analysis(analysis: AnalysisFacts, contents: ScoresContents, summary: pd.Dat
         units=ci_units(summary["ci_unit"], analysis.metric, last="or"),
         regions=regions,
         without_ceiling=listed(without, last="or"),
+        inner=analysis.encodes and not contents.without_inner,
+        leaks=analysis.encodes and contents.without_inner,
+        fewest_components=contents.fewest_components,
         animals=", ".join(animals),
         n_animals=len(set().union(*contents.subjects.values())),
     )

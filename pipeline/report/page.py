@@ -18,11 +18,13 @@ from pipeline.report.facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, Stu
 from pipeline.report.figure import Figure, LegendEntry
 from pipeline.report.figures_cortex import PICTURES, ColourBar, CortexPanel
 from pipeline.report.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
+from pipeline.report.held_out import HeldOutSection, held_out_section
 from pipeline.report.languages import LanguageSection
 from pipeline.report.methods_text import TEMPLATES, TEXT, Methods
 from pipeline.report.provenance import Download, StageTime
 from pipeline.report.scores_read import ScoresContents
 from pipeline.report.streams import StreamSection, stream_section
+from pipeline.report.variance import VarianceSection, variance_section
 from pipeline.report.views import View
 from pipeline.report.wording import ci_units, counted, duration, file_size, listed, metric
 
@@ -92,8 +94,10 @@ class PageView:
     comparisons: list[Finding]
     planted: PlantedTable | None
     streams: StreamSection | None
+    variance: VarianceSection | None
     depths: list[DepthGroup]
     units: str
+    held_out: HeldOutSection | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,8 +164,10 @@ def page_view(study: StudyFacts, view: View) -> PageView:
         comparisons=[*contrast_findings(view), *rank_findings(view), *order_findings(view)],
         planted=planted,
         streams=stream_section(view),
+        variance=variance_section(view),
         depths=[] if planted and view.networks == [view.analysis.planted_model] else depth_groups(view),
         units=unit_sentence(study, view),
+        held_out=held_out_section(study, view),
     )
 
 
@@ -194,6 +200,7 @@ class Captions:
             "contrasts": f"{stem}-contrasts.csv",
             "units_file": f"{stem}-units.csv",
             "surface_file": f"{stem}-surface.csv",
+            "variance_file": f"{stem}-variance.csv",
             **figure.values,
         }
         return PageFigure(

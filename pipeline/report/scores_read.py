@@ -133,6 +133,8 @@ class ScoresContents:
     shares : of the first model's files, group by group; the same for all models
     subjects : region → names of the subjects that have targets there
     stretches : group → (item,) stretch of each item of its similarity matrices
+    without_inner : whether some predictions have no scores of inner folds, so that layers are chosen on outer ones
+    fewest_components : of partial least squares in any file; None for other metrics
     """
 
     examples: list[Example] = dataclasses.field(default_factory=list)
@@ -145,6 +147,8 @@ class ScoresContents:
     split: dict[str, Any] = dataclasses.field(default_factory=dict)
     attrs: dict[str, Any] = dataclasses.field(default_factory=dict)
     n_groups: int = 0
+    without_inner: bool = False
+    fewest_components: int | None = None
 
 
 def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresContents:
@@ -174,11 +178,15 @@ def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresConte
             contents.split, contents.attrs = json.loads(scores.attrs["split"]), dict(scores.attrs)
         if "reference_similarity" in scores and contents.reference is None:
             contents.reference = _reference(scores)
+        if "n_components_fewest" in scores.attrs:
+            found = (contents.fewest_components, int(scores.attrs["n_components_fewest"]))
+            contents.fewest_components = min(one for one in found if one is not None)
         if model not in shown:
             continue
         if scores.attrs["kind"] == "geometry_scores":
             contents.similarities.append(_best_similarity(scores))
             continue
+        contents.without_inner |= not ("inner_score" in scores.variables and bool(scores["inner_score"].any()))
         contents.examples += _examples(scores)
         usable = scores["constant"].values == 0
         values, counts = np.unique(scores["penalty"].values[:, :, usable], return_counts=True)

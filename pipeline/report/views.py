@@ -15,15 +15,15 @@ from pipeline.inference.region_order import OrderName, RankName
 from pipeline.inference.streams import StreamName
 from pipeline.inference.twin_names import twin_of
 from pipeline.report.contrast_names import LanguageName
-from pipeline.report.facts import BASELINE, NETWORK, TWIN, WITHIN_CATEGORY, AnalysisFacts, StudyFacts
-from pipeline.report.wording import counted
+from pipeline.report.facts import BASELINE, NETWORK, TWIN, AnalysisFacts, StudyFacts
+from pipeline.report.wording import WITHIN_CATEGORY, counted, listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ALL, MEAN = "all", "mean"
 MOST_SINGLE_SUBJECTS = 4
-OF_REGIONS = ("row", "summary", "contrast")
+OF_REGIONS = ("row", "summary", "contrast", "variance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,7 @@ class View:
     ranks : how well the depths of best layers follow the order of the regions, with ``pathway``
     units : scores of parcels or vertices; empty where the recordings do not lie on a surface
     surface : which unit each vertex of the cortex shows
+    variance : how explained variance divides between layers and the spaces they were fitted with; empty for other fits
     several_groups : whether other groups of subjects have the same kind of average
     highest_unit : the highest of the units' scores in any group of listeners, so that all share a scale
     """
@@ -63,6 +64,7 @@ class View:
     ranks: pd.DataFrame
     units: pd.DataFrame
     surface: pd.DataFrame
+    variance: pd.DataFrame
     several_groups: bool = False
     highest_unit: float = 0.0
 
@@ -99,7 +101,8 @@ class View:
     def score_name(self) -> str:
         """Of a nested best layer, which is always chosen on other data than it is scored on."""
         within = "within-category " if self.metric.endswith(WITHIN_CATEGORY) else ""
-        return f"held-out {within}{self.analysis.symbol}"
+        joint = f" of joint fits with {listed(self.analysis.spaces)}" if self.analysis.spaces else ""
+        return f"held-out {within}{self.analysis.symbol}{joint}"
 
     @property
     def axis_name(self) -> str:
@@ -255,6 +258,7 @@ def _view(
         ranks=whole["contrast"][is_rank],
         units=here["unit"],
         surface=surface,
+        variance=whole["variance"],
         several_groups=parts["summary"].loc[parts["summary"]["subject"] == subject, "group"].nunique() > 1,
         highest_unit=_highest(parts["unit"], subject),
     )

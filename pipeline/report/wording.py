@@ -19,9 +19,13 @@ CEILINGS = {
     "across_animals": "√ mean agreement of two animals' matrices of a region",
     "split_half_repeats": "√ reliability of one animal's matrix over its repeats (of these cells only)",
 }
+WITHIN_CATEGORY = "-within-category"
 METRICS = {
     "ridge": "encoding model (ridge)",
-    "ridge-within-category": "encoding model (ridge), within categories",
+    "banded_ridge": "joint encoding model (banded ridge)",
+    "fixed_ridge": "encoding model (ridge with one fixed penalty)",
+    "pls": "encoding model (partial least squares)",
+    "best_unit": "encoding model (the one best unit)",
     "mapping": "encoding model (a mapping of the study's own)",
     "rsa": "similarity structure (RSA)",
 }
@@ -108,7 +112,9 @@ def ceilings(kinds: Iterable[str]) -> str:
 
 
 def metric(name: str) -> str:
-    return METRICS.get(name, name)
+    """``encoding model (ridge), within categories``; a package's own metric by its name."""
+    kind = name.removesuffix(WITHIN_CATEGORY)
+    return METRICS.get(kind, kind) + (", within categories" if kind != name else "")
 
 
 def layer_set(names: Sequence[str], all_layers: Sequence[str]) -> str:

@@ -96,6 +96,7 @@ def encoding_scores(spec, model, rng):
             "sum_y2": (("block", "target"), sums(measured**2)),
             "penalty": (("fold_id", "layer", "target"), GRID[picks]),
             "penalty_edge": (("fold_id", "layer", "target"), np.where(picks == 20, 1, 0)),
+            "inner_score": (("fold_id", "layer", "target"), np.broadcast_to(r, shape)),
             "constant": ("target", np.zeros(len(targets), int)),
             "predicted": (("example", "sample"), predicted[:, chosen, best].T.astype("f4")),
             "measured": (("example", "sample"), measured[:, best].T.astype("f4")),

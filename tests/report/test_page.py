@@ -133,17 +133,29 @@ def test_methods_follow_the_configuration(simulated, sounds, scenes):
     assert "Nishimoto S, Vu AT" not in rsa
 
 
-def test_mappings_without_inner_folds_say_that_their_choice_of_layers_leaks(simulated):
-    def methods(options):
-        own = dataclasses.replace(simulated.facts.analyses[0], metric="mapping", options=options)
-        facts = dataclasses.replace(simulated.facts, analyses=(own,))
-        return methods_text(facts, simulated.contents, simulated.tables["summary"]).paragraphs[-2]
+def methods_of(simulated, metric, options=(), **contents):
+    own = dataclasses.replace(simulated.facts.analyses[0], metric=metric)
+    own = dataclasses.replace(own, options={**own.options, **dict(options)})
+    facts = dataclasses.replace(simulated.facts, analyses=(own,))
+    known = {own.name: dataclasses.replace(simulated.contents[own.name], **contents)}
+    return " ".join(methods_text(facts, known, simulated.tables["summary"]).paragraphs)
 
-    options = simulated.facts.analyses[0].options
-    assert "come out somewhat too high" not in methods({**options, "predict": "own.py:fit"})
-    without = {name: value for name, value in options.items() if name != "penalties"} | {"predict": "own.py:fit"}
-    assert "so that nested scores come out somewhat too high" in methods(without)
-    assert "by the scores of the inner folds" not in methods(without)
+
+def test_metrics_without_inner_folds_say_that_their_choice_of_layers_leaks(simulated):
+    assert "come out somewhat too high" not in methods_of(simulated, "mapping", {"predict": "own.py:fit"})
+    without = methods_of(simulated, "theirs", without_inner=True)
+    assert "by metric theirs" in without and "so that nested scores come out somewhat too high" in without
+    assert "by the scores of the inner folds" not in without
+
+
+def test_methods_name_every_mapping(simulated):
+    fixed = methods_of(simulated, "fixed_ridge", {"penalty": 1.0, "penalty_unit": "absolute"})
+    assert "one fixed penalty for all targets, 1, added to the eigenvalues" in fixed
+    pls = methods_of(simulated, "pls", {"n_components": 25, "together": "region"}, fewest_components=16)
+    assert "(Wold et al. 2001) with 25 components (down to 16 where" in pls
+    assert "which the targets of one subject in one region share." in pls
+    assert "by the one unit, at one delay, that correlates best" in methods_of(simulated, "best_unit")
+    assert "R² is 1 − Σ(y − p)²/Σ(y − ȳ)² over the held-out samples" in pls
 
 
 def test_twins_pathways_and_untrained_networks_in_words(pathways, simulated):

@@ -1,0 +1,51 @@
+"""The table of held-out scores: r and R² as the map has them, and what is said of the ends of the penalty grid."""
+
+import dataclasses
+
+import numpy as np
+
+from pipeline.report.held_out import held_out_section
+from pipeline.report.views import make_views
+from pipeline.report.wording import number, with_interval
+
+
+def section(study, **changes):
+    view = make_views(study.facts, study.tables)[0]
+    return held_out_section(study.facts, dataclasses.replace(view, **changes)), view
+
+
+def test_numbers_are_those_of_the_map(listeners):
+    found, view = section(listeners)
+    assert [model for model, _ in found.groups] == ["net", "word-rate", "sound-power"]
+    assert found.header[1:5] == ["r", "r / ceiling", "R²", "R² / reliability"]
+    assert found.header[-1] == "Penalties at the smallest, largest"
+    row = view.summary_of("net").loc["LIFG"]
+    cells = dict(found.groups[0][1])["LIFG"]
+    assert cells[1] == with_interval(row["best_layer_score"], row["ci_low"], row["ci_high"])
+    assert cells[3] == with_interval(row["r2"], row["r2_ci_low"], row["r2_ci_high"])
+    assert cells[4] == number(row["r2_normalised"])
+    assert cells[-1].endswith(f", {number(100 * row['penalty_edge_high'], 0)}\u00a0%")
+    assert row["r2_normalised"] > row["r2"] > 0
+    assert "net 0.0\u00a0% and" in found.penalties.text and found.warning == ""
+
+
+def test_many_targets_at_the_smallest_penalty_are_warned_of(listeners):
+    _, view = section(listeners)
+    summary = view.summary.copy()
+    low = (summary["model"] == "net") & (summary["place"] == "LATL")
+    summary.loc[low, "penalty_edge_low"] = 0.3
+    summary.loc[summary["model"] == "word-rate", "penalty_edge_low"] = 0.9  # of few features, which need no penalty
+    found, _ = section(listeners, summary=summary)
+    assert found.warning.startswith(
+        "Many targets sit at the smallest penalty of the grid (10⁻⁴): LATL 30.0\u00a0%. They"
+    )
+    summary.loc[low, ["ci_low", "best_layer_score"]] = -0.1  # not predicted: nothing to be fitted wrongly
+    assert section(listeners, summary=summary)[0].warning == ""
+
+
+def test_metrics_without_a_grid_or_predictions(listeners, scenes):
+    _, view = section(listeners)
+    ends = {"penalty_edge_low": np.nan, "penalty_edge_high": np.nan}
+    found, _ = section(listeners, summary=view.summary.assign(**ends, r2_normalised=np.nan))
+    assert found.header == ["Layer", "r", "R²", "Targets"] and found.penalties is None and found.warning == ""
+    assert section(scenes)[0] is None
