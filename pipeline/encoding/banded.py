@@ -2,7 +2,11 @@
 
 A weighting γ of the spaces (on the simplex) stands for a ridge penalty of each: with kernels K_s scaled to a mean
 eigenvalue of 1 on the training rows, Σ γ_s K_s at penalty α is ridge with penalty α/γ_s on space s. Weighting and
-penalty are chosen per target in inner folds, by the criterion of `pipeline.encoding.ridge`.
+penalty are chosen per target in inner folds, by squared error or by Pearson r.
+
+Explained variance can only be divided where the penalty is right for squared error: r does not know how large a
+prediction is, so a penalty that is chosen by it may scale predictions down or up until their R² says nothing. (Alice's
+mean listener, LATL, SmolLM2 and word rate: r = .62, and R² = .10 where r chose; on single listeners R² of −.05.)
 
 References
 ----------
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -54,6 +59,7 @@ class FeatureSpace:
     rows: np.ndarray
 
 
+Criterion = Literal["r2", "r"]
 Collect = Callable[[int, np.ndarray, np.ndarray, np.ndarray], object]
 """Given the number of the fold, numbers of targets, each space's part of their predictions, and the predictions."""
 
@@ -101,6 +107,7 @@ def fit_banded(
     *,
     splits: Sequence[Fold],
     high_pass: HighPass | None = None,
+    choose_by: Criterion = "r2",
     precision: Precision = "float32",
     tolerance: float = 1e-4,
     device: str = "cpu",
@@ -111,8 +118,9 @@ def fit_banded(
 ) -> BandedFit:
     """Fit several feature spaces jointly, with one weighting and one penalty per target, chosen on held-out blocks.
 
-    Each target takes the weighting and penalty with the highest Pearson r, averaged over inner folds by Fisher z; equal
-    r are decided by the inner squared error, then for the larger penalty, then for the earlier weighting.
+    Each target takes the weighting and penalty with the smallest squared error over all inner folds, or with the
+    highest Pearson r, averaged over inner folds by Fisher z; equal r are decided by the squared error. What is equal
+    still is decided for the larger penalty, then for the earlier weighting.
 
     Parameters
     ----------
@@ -120,6 +128,7 @@ def fit_banded(
     responses : (n_samples, n_targets), read by slices of columns; z-scored per run, finite
     penalties : (n_penalties,) ascending, relative to the mean eigenvalue of the joint training Gram matrix
     candidates : (n_candidates, n_spaces) weightings, see `weightings`
+    choose_by : ``r2`` (squared error) or ``r``
     splits, high_pass, precision, tolerance, device, memory_budget_mb, predictions, after_fold : as of
         `pipeline.encoding.ridge.fit_ridge`
     collect : given the held-out predictions (n_test, n_batch) of each fold and batch of targets, and the part of each
@@ -154,7 +163,7 @@ def fit_banded(
     chunks = [slice(start, min(start + chunk, n_targets)) for start in range(0, n_targets, chunk)]
     trains = [part.train for fold in splits for _ in chunks for part in (*fold.inner, fold)]
     kernels = _Kernels(spaces, high_pass, trains, memory_budget_mb, on)
-    joint = _JointFit(fit, responses, grid, candidates, tolerance, on, collect)
+    joint = _JointFit(fit, responses, grid, candidates, choose_by, tolerance, on, collect)
     for number, fold in enumerate(splits):
         for targets in chunks:
             joint.fit_fold(number, fold, kernels, targets)
@@ -217,6 +226,7 @@ class _JointFit:
     responses: Columns
     grid: np.ndarray
     candidates: np.ndarray
+    choose_by: Criterion
     tolerance: float
     on: Arithmetic
     collect: Collect | None
@@ -249,7 +259,10 @@ class _JointFit:
             for place, weights in enumerate(self._weights()):
                 self._score(_joint_part(kernel, weights, rows), outer, targets, place, z, error)
         z /= max(1, len(fold.inner))
-        chosen, inner_r = choose_penalty(z.flatten(1), error.flatten(1))
+        by_r = self.choose_by == "r"
+        # of equal z, the smallest error is chosen: with all of them equal, it alone decides
+        chosen, _ = choose_penalty(z.flatten(1) if by_r else torch.zeros_like(error).flatten(1), error.flatten(1))
+        inner_r = torch.tanh(z.flatten(1).gather(1, chosen[:, None])[:, 0])
         self.fit.inner_score[number, targets] = inner_r.cpu().numpy()
         number_of = chosen.cpu().numpy()
         return len(self.candidates) - 1 - number_of % len(self.candidates), number_of // len(self.candidates)

@@ -21,14 +21,11 @@ from pipeline.encoding.ridge import RidgeFit
 from pipeline.encoding.sample_rows import HighPass
 from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Fold
-from pipeline.encoding.stage import encode_group, score_group
+from pipeline.encoding.stage import score_group
 from pipeline.errors import UnknownName
 
 if TYPE_CHECKING:
     import xarray as xr
-
-N_WEIGHTINGS = {2: 13}
-N_WEIGHTINGS_OF_MORE = 60
 
 
 def encode_banded(
@@ -61,24 +58,29 @@ def encode_banded(
     """
     given: dict[str, Any] = {"runs": runs, "options": options, "layers": layers, "attrs": attrs}
     given |= {"shuffle_seed": shuffle_seed, "compute": compute}
-    if not spaces:
-        return encode_group(**given)
     scratch = Scratch(compute or Compute())
-    others = [open_space(space, [recording for recording, _ in runs], options) for space in spaces]
+    others = [open_space(space, [recording for recording, _ in runs], options, scratch) for space in spaces]
     joint = JointFit(others, options, scratch)
-    scores = score_group(**given, fit=joint)
+    scores = score_group(**given, fit=joint, scratch=scratch)
+    if not spaces:
+        return scores
     return with_variance(scores, joint, [LAYER, *(space.name for space in spaces)], scratch)
 
 
-def open_space(space: SpaceFiles, recordings: Sequence[Path], options: BandedRidgeOptions) -> FeatureSpace:
+def open_space(
+    space: SpaceFiles, recordings: Sequence[Path], options: BandedRidgeOptions, scratch: Scratch
+) -> FeatureSpace:
     """The features of a named space on the bins of a group's recordings, its layers side by side."""
-    group = open_group(list(zip(recordings, space.activations, strict=True)), options)
+    group = open_group(list(zip(recordings, space.activations, strict=True)), options, scratch)
     known = list(group.model_attrs["layer_order"])
     for layer in space.layers or ():
         if layer not in known:
             raise UnknownName(f"layer of space '{space.name}'", layer, known)
     parts = [group.features(layer) for layer in space.layers or known]
-    features = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    features = parts[0]
+    if len(parts) > 1:
+        features = scratch.array((len(parts[0]), sum(part.shape[1] for part in parts)), np.float32)
+        np.concatenate(parts, axis=1, out=features)
     return FeatureSpace(features, group.delays, group.bin_runs(), group.rows())
 
 
@@ -87,7 +89,7 @@ class JointFit:
 
     Parameters
     ----------
-    others : the named spaces
+    others : the named spaces; none: each layer is fitted by itself, by the same criterion
 
     Attributes
     ----------
@@ -115,7 +117,7 @@ class JointFit:
         after_fold: Callable[[], object],
         **how: Any,
     ) -> RidgeFit:
-        if self.without is None:
+        if self.others and self.without is None:
             _, self.without = self._fit(self.others, responses, after_fold=None, **how)
         layer = FeatureSpace(features, delays, runs, rows)
         fit, sums = self._fit([layer, *self.others], responses, after_fold=after_fold, **how)
@@ -135,13 +137,13 @@ class JointFit:
         after_fold: Callable[[], object] | None,
     ) -> tuple[BandedFit, PartSums]:
         options = self.options
-        n = options.n_weightings or N_WEIGHTINGS.get(len(spaces), N_WEIGHTINGS_OF_MORE)
         sums = PartSums(splits, responses, len(spaces), self.scratch)
         fit = fit_banded(
             spaces,
             responses,
             options.penalties.values(),
-            weightings(len(spaces), n, largest_ratio=options.largest_ratio, seed=options.seed),
+            weightings(len(spaces), options.n_weightings, largest_ratio=options.largest_ratio, seed=options.seed),
+            choose_by=options.choose_by,
             splits=splits,
             high_pass=high_pass,
             device=compute.device,

@@ -143,15 +143,20 @@ class BandedRidgeOptions(EncodingOptions):
     spaces: tuple[str, ...] = Field(
         min_length=1,
         description="models of this analysis that are fitted jointly with every layer of every other model: NAME for "
-        "all its layers side by side, NAME:LAYER for one of them. They are scored by themselves, by plain ridge",
+        "all its layers side by side, NAME:LAYER for one of them. They are scored by themselves",
     )
     penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
     n_weightings: int = Field(
         0,
         ge=3,
         description="weightings of layer and spaces that are tried for each target: of a layer and one space, each "
-        "alone and log-spaced ratios; of more, each alone, all equal, and random draws (with `seed`). Left out: 13 for one "
-        "space, 60 for more",
+        "alone and log-spaced ratios; of more, each alone, all equal, and random draws (with `seed`). Left out: 13 for "
+        "one space, 60 for more",
+    )
+    choose_by: Literal["r2", "r"] = Field(
+        "r2",
+        description="what weightings and penalties are chosen by in inner folds: r2 (squared error), which dividing "
+        "explained variance needs; or r, as ridge does, which leaves the size of predictions undecided, and so their R²",
     )
     largest_ratio: float = Field(
         1000.0,

@@ -53,10 +53,11 @@ class Parts:
         self.values[:, self.folds[number].test[:, None], targets] = parts
 
 
-def test_equals_the_random_search_of_himalaya() -> None:
+@pytest.mark.parametrize("choose_by", ["r", "r2"])
+def test_equals_the_random_search_of_himalaya(choose_by: str) -> None:
     from himalaya.backend import set_backend
     from himalaya.kernel_ridge import solve_multiple_kernel_ridge_random_search
-    from himalaya.scoring import correlation_score
+    from himalaya.scoring import correlation_score, l2_neg_loss
 
     set_backend("numpy")
     first, second, responses = planted()
@@ -66,19 +67,20 @@ def test_equals_the_random_search_of_himalaya() -> None:
     candidates = weightings(2, 9, largest_ratio=100.0, seed=0)
     parts = Parts([outer], (2, 240, 6))
     spaces = [space(first), space(second)]
-    exact = {"precision": "float64", "tolerance": 0.0, "splits": [outer], "collect": parts}
+    exact = {"precision": "float64", "tolerance": 0.0, "splits": [outer], "collect": parts, "choose_by": choose_by}
     fit = fit_banded(spaces, responses, PENALTIES, candidates, **exact)
     deltas, _, scores, alphas = solve_multiple_kernel_ridge_random_search(
         scaled_kernels([first, second], inner.train),
         responses - responses[inner.train].mean(axis=0),
         n_iter=candidates,
         alphas=PENALTIES,
-        score_func=correlation_score,
+        score_func=correlation_score if choose_by == "r" else l2_neg_loss,
         cv=[(inner.train, inner.test)],
         progress_bar=False,
         return_alphas=True,
     )
-    np.testing.assert_allclose(fit.inner_score[0], scores.max(axis=0), atol=1e-8)
+    if choose_by == "r":
+        np.testing.assert_allclose(fit.inner_score[0], scores.max(axis=0), atol=1e-8)
     np.testing.assert_allclose(fit.penalty[0], alphas)
     np.testing.assert_allclose(fit.weight[0] / alphas, np.exp(deltas), atol=1e-12)  # deltas: log(weight / penalty)
 
@@ -93,7 +95,7 @@ def test_equals_the_random_search_of_himalaya() -> None:
         np.testing.assert_allclose(parts.values[:, outer.test, target], expected, atol=1e-8)
         np.testing.assert_allclose(fit.predictions[outer.test, target], mean[target] + expected.sum(axis=0), atol=1e-8)
     # single precision and few filters change no choice here, and predictions by rounding
-    quick = fit_banded(spaces, responses, PENALTIES, candidates, splits=[outer])
+    quick = fit_banded(spaces, responses, PENALTIES, candidates, splits=[outer], choose_by=choose_by)
     np.testing.assert_array_equal(quick.weight, fit.weight)
     np.testing.assert_allclose(quick.predictions[outer.test], fit.predictions[outer.test], atol=1e-4)
 
@@ -105,7 +107,7 @@ def test_one_space_is_ridge(delays: tuple[int, ...]) -> None:
     folds = folds_in_time(240)
     ridge = fit_ridge(first, responses, PENALTIES, splits=folds, delays=delays, precision="float64")
     banded = fit_banded(
-        [space(first, delays)], responses, PENALTIES, np.ones((1, 1)), splits=folds, precision="float64"
+        [space(first, delays)], responses, PENALTIES, np.ones((1, 1)), splits=folds, choose_by="r", precision="float64"
     )
     np.testing.assert_allclose(banded.penalty, ridge.penalty)
     np.testing.assert_allclose(banded.predictions, ridge.predictions, atol=1e-4)
