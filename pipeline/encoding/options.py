@@ -156,7 +156,7 @@ class BandedRidgeOptions(EncodingOptions):
     choose_by: Literal["r2", "r"] = Field(
         "r2",
         description="what weightings and penalties are chosen by in inner folds: r2 (squared error), which dividing "
-        "explained variance needs; or r, as ridge does, which leaves the size of predictions undecided, and so their R²",
+        "explained variance needs; or r, as ridge does, which leaves the size of predictions open, and so their R²",
     )
     largest_ratio: float = Field(
         1000.0,

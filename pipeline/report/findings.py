@@ -67,6 +67,8 @@ def model_findings(view: View, model: str, pathway: str = "") -> ModelFindings:
     title = _title(view.analysis.model(model))
     if view.pathways_of(model):
         title = f"{view.analysis.model(model).title}, within {pathway}" if pathway else f"{title}, all pathways"
+    if view.analysis.jointly_with(model):
+        title = f"{title}, fitted jointly with {listed(view.analysis.spaces)}"
     return ModelFindings(
         model=model,
         title=title,

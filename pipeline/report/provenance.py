@@ -43,6 +43,7 @@ TITLES = {
     "summary": "One line per region and model",
     "contrast": "Contrasts and depth order",
 }
+WHERE_THERE_IS_ANY = {"variance": "Unique contributions and shares of explained variance"}
 OF_THE_CORTEX = {"unit": "Every parcel or vertex", "surface": "Which unit each vertex of the cortex shows"}
 
 
@@ -144,7 +145,7 @@ def _wall_s(path: Path) -> float | None:
 
 
 def downloads(map_path: Path, tables: dict[str, pd.DataFrame]) -> list[Download]:
-    """The map's tables inside the page, those of the cortex only if they hold anything.
+    """The map's tables inside the page, those of variance and the cortex only if they hold anything.
 
     Large ones are compressed; very large ones are without single subjects, or left out if that does not help.
 
@@ -153,7 +154,9 @@ def downloads(map_path: Path, tables: dict[str, pd.DataFrame]) -> list[Download]
     BrokenArtifact
         A CSV file beside the map is missing.
     """
-    titles = TITLES | {table: title for table, title in OF_THE_CORTEX.items() if len(tables[table])}
+    titles = TITLES | {
+        table: title for table, title in (WHERE_THERE_IS_ANY | OF_THE_CORTEX).items() if len(tables[table])
+    }
     return [_download(csv_path(map_path, table), title, tables[table]) for table, title in titles.items()]
 
 

@@ -22,6 +22,7 @@ from pipeline.report.figures_pathways import pathway_profiles
 from pipeline.report.figures_profile import compartment_map, heat_maps, profiles
 from pipeline.report.figures_scores import score_figures
 from pipeline.report.figures_streams import stream_plot
+from pipeline.report.figures_variance import variance_bars, variance_profiles
 from pipeline.report.languages import LanguageView, language_section, language_views
 from pipeline.report.methods_text import methods_text
 from pipeline.report.page import Captions, PageContents, Part, page_view, render, split_in_words
@@ -37,6 +38,8 @@ VIEW_FIGURES: tuple[Callable[[View], Figure | None], ...] = (
     compartment_map,
     profiles,
     pathway_profiles,
+    variance_profiles,
+    variance_bars,
     depth_plot,
     gradient_plot,
     order_plot,
