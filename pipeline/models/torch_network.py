@@ -1,4 +1,4 @@
-"""What the PyTorch networks share: device, strict loading of safetensors, twins, and reproducible forward passes."""
+"""What the PyTorch networks share: strict loading of safetensors, twins, and reproducible forward passes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import BrokenArtifact, LayermapError
+from pipeline.errors import BrokenArtifact
 from pipeline.models.convert_checkpoint import WEIGHTS_FILE
 from pipeline.models.hooked_network import HookedNetwork
+from pipeline.torch_device import choose_device
 
 if TYPE_CHECKING:
     import torch
@@ -17,29 +18,6 @@ if TYPE_CHECKING:
     from pipeline.models.entry import ModelEntry, Twin
     from pipeline.models.hooked_network import Presenter
     from pipeline.models.hooks import Tap
-
-
-def choose_device(device: str) -> torch.device:
-    """``auto`` takes the GPU where there is one; anything else must be a device that torch can use here.
-
-    Raises
-    ------
-    LayermapError
-        No such device, or a GPU was asked for and there is none.
-    """
-    import torch
-
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise LayermapError(f"device '{device}' is unknown to torch; use auto, cpu or cuda") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise LayermapError(
-            f"device '{device}' was asked for, but torch sees no GPU here; use device=cpu or device=auto"
-        )
-    return chosen
 
 
 def weights_file(weights_folder: Path | None, model: str) -> Path:

@@ -11,8 +11,8 @@ from pipeline.artifacts.activations import ActivationWriter, LayerInfo
 from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.artifacts.store import standard_attrs
+from pipeline.encoding.correlation import fisher_z
 from pipeline.encoding.options import RidgeOptions
-from pipeline.encoding.ridge import fisher_z
 from pipeline.encoding.stage import encode_group
 from pipeline.errors import BadConfiguration, BrokenArtifact, LayermapError, SampleMismatch, UnknownName
 

@@ -12,10 +12,10 @@ import xarray as xr
 from pydantic import ValidationError
 
 from pipeline.artifacts.scores import open_scores, write_scores
+from pipeline.encoding.correlation import correlate, fisher_z
 from pipeline.encoding.group import open_group
 from pipeline.encoding.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.options import RidgeOptions
-from pipeline.encoding.ridge import correlate, fisher_z
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.encoding.stage import encode_group
 from pipeline.errors import BadConfiguration

@@ -10,8 +10,8 @@ from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.pins import has_weights
 from pipeline.models import efficientnet
 from pipeline.models.registry import MODELS
-from pipeline.models.torch_network import choose_device
 from pipeline.registry import import_object
+from pipeline.torch_device import choose_device
 
 
 @pytest.mark.parametrize("name", MODELS.names())

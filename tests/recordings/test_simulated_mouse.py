@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from pipeline.artifacts.recording import open_recording, write_recording
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
 from pipeline.artifacts.store import standard_attrs
+from pipeline.encoding.correlation import fisher_z
 from pipeline.encoding.options import PenaltyGrid, Splits
-from pipeline.encoding.ridge import fisher_z, fit_ridge
+from pipeline.encoding.ridge import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.weights import fetch_weights

@@ -6,8 +6,9 @@ import hashlib
 import numpy as np
 import pytest
 
+from pipeline.encoding.correlation import fisher_z
 from pipeline.encoding.options import PenaltyGrid, Splits
-from pipeline.encoding.ridge import fisher_z, fit_ridge
+from pipeline.encoding.ridge import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.simulation.mouse import MOVIE as MOVIE_NAME
 from pipeline.simulation.mouse import MouseDesign, make_experiment, planted_drives
