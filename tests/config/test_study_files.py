@@ -19,7 +19,7 @@ def write(tmp_path, content):
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["demo", "natsound165", "alice", "allen_scenes"])
+@pytest.mark.parametrize("name", ["demo", "natsound165", "alice", "alice_unique", "allen_scenes"])
 def test_the_shipped_studies_validate_and_plan(name):
     plan = plan_study(load_study(name))
     assert plan.name == name
@@ -113,6 +113,7 @@ def test_every_shipped_study_is_listed():
     assert known_studies() == [
         "alice",
         "alice_bold",
+        "alice_unique",
         "allen_movies",
         "allen_neuropixels",
         "allen_scenes",
@@ -122,6 +123,27 @@ def test_every_shipped_study_is_listed():
         "natsound165",
         "petit_prince_trilingual",
     ]
+
+
+def test_spaces_of_a_joint_fit_are_models_and_layers_of_the_analysis(tmp_path, alice):
+    story = alice["analyses"]["story"]
+    story |= {"metric": {"kind": "banded_ridge", "spaces": ["word-rate"], "delays_s": [2, 8]}, "contrasts": []}
+    analysis = plan_study(load_study(write(tmp_path, alice))).analyses[0]
+    assert [space.name for space in analysis.spaces_of(analysis.model("smollm2-135m"))] == ["word-rate"]
+    assert analysis.spaces_of(analysis.model("word-rate")) == ()
+    for spaces, models, message in (
+        (["word-rates"], None, "model in spaces of analysis 'story' 'word-rates' .closest: 'word-rate'"),
+        (["word-rate:rates"], None, "unknown layer of word-rate in spaces of analysis 'story' 'rates'"),
+        (["word-rate"], ["word-rate"], "every model is one of the spaces"),
+        (["word-rate", "word-rate:rate"], None, "'word-rate:rate' is taken twice"),
+        ([], None, "spaces"),
+    ):
+        story["metric"]["spaces"] = spaces
+        story["models"] = models or story["models"]
+        with pytest.raises(LayermapError, match=message) as caught:
+            plan_study(load_study(write(tmp_path, alice)))
+        assert "\n" not in str(caught.value)
+        story["models"] = ["smollm2-135m", "word-rate"]
 
 
 def test_contrasted_and_repeated_layers_are_checked_before_anything_runs(tmp_path, alice):
