@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pipeline.encoding.splits import Samples
@@ -36,3 +38,27 @@ def shuffled_rows(samples: Samples, seed: int) -> np.ndarray:
         offset = int(generator.integers(shortest, longest + 1)) if longest >= shortest else rows.size // 2
         order[rows] = np.roll(rows, offset)
     return order
+
+
+class Reordered:
+    """The same responses in several orders of their samples, side by side, so that permutations share one fit.
+
+    Parameters
+    ----------
+    responses : (n_samples, n_targets), read by slices of columns
+    orders : of the samples, (n_samples,) each, as `shuffled_rows` gives them
+    """
+
+    def __init__(self, responses: np.ndarray, orders: Sequence[np.ndarray]) -> None:
+        self._responses, self._orders = responses, list(orders)
+        self.shape = (responses.shape[0], len(self._orders) * responses.shape[1])
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        """Columns of all orders, one order after another."""
+        start, stop, _ = key[1].indices(self.shape[1])
+        n_targets, parts = self._responses.shape[1], []
+        for number, order in enumerate(self._orders):
+            first, last = (min(max(bound - number * n_targets, 0), n_targets) for bound in (start, stop))
+            if last > first:
+                parts.append(np.asarray(self._responses[:, first:last])[order])
+        return np.concatenate(parts, axis=1)[key[0]]
