@@ -31,11 +31,12 @@ class ReservedFile(io.RawIOBase):
     def __init__(self, path: Path, n_bytes: int) -> None:
         self._size = 0
         self._place = 0
+        self._descriptor = -1
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             reserve(self._descriptor, n_bytes)
         except OSError:
-            os.close(self._descriptor)
+            self.close()
             raise
 
     def readable(self) -> bool:
@@ -74,7 +75,10 @@ class ReservedFile(io.RawIOBase):
         return self._size
 
     def close(self) -> None:
-        if not self.closed:
-            os.ftruncate(self._descriptor, self._size)
-            os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1  # also called when the object goes, perhaps half made
+        if descriptor >= 0:
+            try:
+                os.ftruncate(descriptor, self._size)
+            finally:
+                os.close(descriptor)
         super().close()
