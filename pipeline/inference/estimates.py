@@ -131,11 +131,11 @@ def _over_subjects(part: _Part, place: Place, counts: NDArray[np.float32] | None
 
 def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: InferenceSettings) -> Estimate:
     point = estimate(part.point, place.targets, place.weights(), part.layers.relative_depth)
-    choice = part.point.weight[..., place.targets], point.choices, point.choices >= 0
-    held_r = held_out_r(part.point.held_z[..., place.targets], *choice)[0]
+    choice = part.point.weight[..., place.targets], point.choices, point.choices >= 0, place.targets
+    held_r = held_out_r(part.point.held_z, *choice)[0]
     held_r2 = np.full_like(held_r, np.nan)
     if part.point.held_r2 is not None:
-        held_r2 = held_out_r2(part.point.held_r2[..., place.targets], *choice)[0]
+        held_r2 = held_out_r2(part.point.held_r2, *choice)[0]
     subjects = over_subjects(place, settings)
     return Estimate(
         place=place,

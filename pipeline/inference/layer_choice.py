@@ -50,30 +50,40 @@ def choose_layers(
 
 
 def held_out_r(
-    held_z: NDArray[Any], weight: NDArray[Any], layer: NDArray[np.intp], defined: NDArray[np.bool_]
+    held_z: NDArray[Any],
+    weight: NDArray[Any],
+    layer: NDArray[np.intp],
+    defined: NDArray[np.bool_],
+    targets: NDArray[np.intp],
 ) -> NDArray[Any]:
-    """Each target's score when every fold is scored with the layer chosen for it: (draw, target), NaN if no fold.
+    """Score of some targets when every fold is scored with the layer chosen for it: (draw, target), NaN if no fold.
 
     Parameters
     ----------
-    held_z : (draw or 1, fold, layer, target), Fisher z
+    held_z : (draw or 1, fold, layer, any target), Fisher z
     weight : (draw or 1, fold, target)
     layer, defined : (draw, fold) from `choose_layers`
+    targets : their numbers on the last axis of ``held_z``
     """
-    return r_over_folds(at_layers(held_z, layer), weight * defined[:, :, None])
+    return r_over_folds(at_layers(held_z, layer, targets), weight * defined[:, :, None])
 
 
 def held_out_r2(
-    held_r2: NDArray[Any], weight: NDArray[Any], layer: NDArray[np.intp], defined: NDArray[np.bool_]
+    held_r2: NDArray[Any],
+    weight: NDArray[Any],
+    layer: NDArray[np.intp],
+    defined: NDArray[np.bool_],
+    targets: NDArray[np.intp],
 ) -> NDArray[Any]:
     """The same of R², of which folds are averaged as they are."""
-    return _over_folds(at_layers(held_r2, layer), weight * defined[:, :, None])
+    return _over_folds(at_layers(held_r2, layer, targets), weight * defined[:, :, None])
 
 
-def at_layers(values: NDArray[Any], layer: NDArray[np.intp]) -> NDArray[Any]:
-    """Of (draw or 1, fold, layer, target), each fold at the layer chosen for it: (draw, fold, target)."""
-    spread = np.broadcast_to(values, (layer.shape[0], *values.shape[1:]))
-    return np.take_along_axis(spread, layer[:, :, None, None], axis=2)[:, :, 0]
+def at_layers(values: NDArray[Any], layer: NDArray[np.intp], targets: NDArray[np.intp]) -> NDArray[Any]:
+    """Of (draw or 1, fold, layer, any target), each fold at the layer chosen for it: (draw, fold, target)."""
+    draw, fold = (index[..., None] for index in np.ogrid[: layer.shape[0], : layer.shape[1]])
+    chosen: NDArray[Any] = values[draw % values.shape[0], fold, layer[:, :, None], targets]
+    return chosen
 
 
 def r_over_folds(z: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:

@@ -79,8 +79,8 @@ def estimate(
     relative_depth : (layer,)
     """
     weights = weights.astype(scores.score.dtype)
-    values = (scores.score, scores.choice, scores.scored_by, scores.held_z, scores.weight)
-    own_score, own_choice, own_inner, held_z, fold_weight = (np.take(one, targets, axis=-1) for one in values)
+    values = (scores.score, scores.choice, scores.scored_by, scores.weight)
+    own_score, own_choice, own_inner, fold_weight = (np.take(one, targets, axis=-1) for one in values)
     score, inner = mean_over_targets(own_score, weights), mean_over_targets(own_inner, weights)
     order = by_depth(relative_depth)
     n_draws = score.shape[0]
@@ -91,12 +91,12 @@ def estimate(
     has_weight = fold_weight.sum(axis=-1) > 0
     defined, is_named = defined & has_weight, is_named & has_weight
     lowest = np.broadcast_to(choose_layers(inner, order, lowest=True)[0], layer.shape)
-    nested = mean_over_targets(held_out_r(held_z, fold_weight, layer, defined), weights)
-    bottom = mean_over_targets(held_out_r(held_z, fold_weight, lowest, defined), weights)
+    nested = mean_over_targets(held_out_r(scores.held_z, fold_weight, layer, defined, targets), weights)
+    bottom = mean_over_targets(held_out_r(scores.held_z, fold_weight, lowest, defined, targets), weights)
     r2, nested_r2 = np.full_like(score, np.nan), np.full_like(nested, np.nan)
     if scores.r2 is not None and scores.held_r2 is not None:
         r2 = mean_over_targets(np.take(scores.r2, targets, axis=-1), weights)
-        held = held_out_r2(np.take(scores.held_r2, targets, axis=-1), fold_weight, layer, defined)
+        held = held_out_r2(scores.held_r2, fold_weight, layer, defined, targets)
         nested_r2 = mean_over_targets(held, weights)
     return Profile(
         score=score,

@@ -183,7 +183,7 @@ def _edge_shares(scores: ModelScores, estimate: Estimate) -> tuple[float, float]
     if scores.edge is None or not folds.any():
         return NAN, NAN
     own = np.array([scores.layers.name.index(name) for name in estimate.layers.name])
-    edge = at_layers(scores.edge[None][..., estimate.place.targets], own[layer][None])[0, folds]
+    edge = at_layers(scores.edge[None], own[layer][None], estimate.place.targets)[0, folds]
     low, high = (
         float(mean_over_targets((edge == end).mean(axis=0)[None], estimate.place.weights())[0]) for end in (-1, 1)
     )

@@ -55,7 +55,7 @@ def test_the_nested_best_layer_of_noise_scores_zero(noise: xr.Dataset) -> None:
     for target in range(N_TARGETS):
         one = scores.choice[..., target]
         layer, defined = choose_layers(one, order)
-        leaky.append(held_out_r(scores.held_z[..., [target]], scores.weight[..., [target]], layer, defined)[0, 0])
+        leaky.append(held_out_r(scores.held_z, scores.weight[..., [target]], layer, defined, np.array([target]))[0, 0])
     assert np.mean(leaky) > nested.mean() + 4 * error
 
 
