@@ -115,7 +115,7 @@ def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan,
     widths = [n_features_of(space) for space in spaces]
     joint = [_fit(sizes, n + sum(widths), n_penalties, options.n_weightings) for n in sizes.n_features]
     without = _fit(sizes, sum(widths), n_penalties, options.n_weightings if len(spaces) > 1 else 1)
-    return dataclasses.replace(job, fits=(without, *joint))
+    return dataclasses.replace(job, fits=tuple(joint), without=(without,))
 
 
 def _fit(sizes: GroupSizes, n_features: int, n_penalties: int, n_weightings: int = 1) -> FitShape:

@@ -23,7 +23,8 @@ class Job:
 
     Parameters
     ----------
-    fits : of each layer, and of feature spaces without one; empty where sizes or what the metric does are not known
+    fits : of each layer; empty where sizes or what the metric does are not known
+    without : the fit of feature spaces without a layer, if there is one
     n_samples, n_targets, n_layers : None where they are not known
     n_repeats, n_blocks : of each response; of the bootstrap
     note : why nothing is estimated; empty if something is
@@ -33,6 +34,7 @@ class Job:
     group: str
     model: str
     fits: tuple[FitShape, ...] = ()
+    without: tuple[FitShape, ...] = ()
     n_samples: int | None = None
     n_targets: int | None = None
     n_layers: int | None = None
@@ -79,7 +81,7 @@ class Estimate:
 
 def estimate_job(job: Job, run: Run) -> Estimate:
     """Sum up the fits of one job; equal ones are counted once."""
-    count = Counter(job.fits)
+    count = Counter(job.fits + job.without)
     costs = {fit: fit_cost(fit) for fit in count}
     first = job.fits[0]
     by_layer = 8.0 * (job.n_layers or 1) * first.n_targets
@@ -123,7 +125,7 @@ def total(estimates: Sequence[Estimate]) -> Estimate:
 def eigh_size(jobs: Sequence[Job]) -> int:
     """Rows of the decompositions that most time goes into, for the calibration."""
     work: Counter[int] = Counter()
-    for fit, n in Counter(fit for job in jobs for fit in job.fits).items():
+    for fit, n in Counter(fit for job in jobs for fit in job.fits + job.without).items():
         for parts, form in zip(fit.parts, forms_of(fit), strict=True):
             for part in parts:
                 k = fit.n_delayed if form == "primal" else part.n_train

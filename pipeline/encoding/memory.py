@@ -16,6 +16,9 @@ BLOCKS_AT_ONCE = 4
 MATRICES_AT_ONCE = 6
 """As large as a part's Gram matrix, while it is diagonalised."""
 
+KEPT_BYTES = 64e6
+"""Of what is freed, the allocator keeps about as much as a fit takes, up to this: measured over the layers of a run."""
+
 
 @dataclasses.dataclass(frozen=True)
 class FitMemory:
@@ -117,4 +120,4 @@ def stage_memory(
     if shape.n_weightings > 1:  # scores of every weighting and penalty, for as many targets as fit their share
         scores = 16.0 * shape.n_weightings * shape.n_penalties * shape.n_targets
         results += min(scores, SCORES_SHARE * (budget - in_memory))
-    return in_memory + fit.peak + results
+    return in_memory + fit.peak + min(fit.peak, KEPT_BYTES) + results
