@@ -8,6 +8,7 @@ folds, penalties and scoring, in turns with ours. Prints Markdown; ``--write`` a
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -96,34 +97,32 @@ class MachineRate:
     def __init__(self, device: str, n: int, n_eigh: int) -> None:
         import torch
 
-        self._device = device
-        self._square = torch.randn(n, n, device=device)
-        rows = torch.randn(n_eigh, n_eigh, dtype=torch.float64, device=device)
-        self._gram = rows @ rows.T
+        single = torch.randn(n, n, device=device)
+        double = single.double()
+        gram = double[:n_eigh] @ double[:n_eigh].T
+        self._flops = {
+            "float32 product": 2.0 * n**3,
+            "float64 product": 2.0 * n**3,
+            "decomposition": EIGH_FLOPS * len(gram) ** 3,  # counted as in `pipeline.encoding.cost`
+        }
+        operations = (lambda: single @ single, lambda: double @ double, lambda: torch.linalg.eigh(gram))
+        finish = torch.cuda.synchronize if device == "cuda" else None
+        self.runs: dict[str, Callable[[], None]] = {
+            name: _finished(operation, finish) for name, operation in zip(self._flops, operations, strict=True)
+        }
 
-    def product(self) -> float:
-        """FLOP/s of one float32 product."""
-        return 2.0 * len(self._square) ** 3 / self._seconds(lambda: self._square @ self._square)
+    def per_second(self, times: Mapping[str, list[Timed]]) -> list[float]:
+        """FLOP/s of float32 and float64 products and of decompositions, from the times of `runs`."""
+        return [flops / median_s(times[name]) for name, flops in self._flops.items()]
 
-    def double_product(self) -> float:
-        """FLOP/s of one float64 product."""
-        square = self._square.double()
-        return 2.0 * len(square) ** 3 / self._seconds(lambda: square @ square)
 
-    def decomposition(self) -> float:
-        """FLOP/s of one float64 decomposition, counted as in `pipeline.encoding.cost`."""
-        import torch
-
-        return EIGH_FLOPS * len(self._gram) ** 3 / self._seconds(lambda: torch.linalg.eigh(self._gram))
-
-    def _seconds(self, operation: Callable[[], object]) -> float:
-        import torch
-
-        began = time.perf_counter()
+def _finished(operation: Callable[[], object], finish: Callable[[], None] | None) -> Callable[[], None]:
+    def run() -> None:
         operation()
-        if self._device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - began
+        if finish is not None:
+            finish()
+
+    return run
 
 
 class Tables:
@@ -143,21 +142,20 @@ class Tables:
         if case.name == "study":
             penalties = study_penalties()
             found = study_rivals(problem, penalties, device)
-            ours = lambda: solve_study(problem, penalties, device)  # noqa: E731
+            ours = functools.partial(solve_study, problem, penalties, device)
         else:
             found = rivals(problem, fold, device)
-            ours = lambda: solve_ours(problem, fold, device)  # noqa: E731
+            ours = functools.partial(solve_ours, problem, fold, device)
         ours()  # what is set up once in a process
         rate = MachineRate(device, *((256, 64) if self.arguments.quick else (4096, 1500)))
         runs: dict[str, Callable[[], Any]] = {"ours": ours}
         runs.update({f"{rival.peer}: {rival.setting}": rival.run for rival in found})
-        runs.update(product=rate.product, double=rate.double_product, eigh=rate.decomposition)
+        runs.update(rate.runs)
         times, answers = in_turns(runs, self.arguments.rounds)
         for peer in dict.fromkeys(rival.peer for rival in found):
             self._add_peer(problem, fold, [rival for rival in found if rival.peer == peer], times, answers)
         if case.name not in ("study", "one"):
-            rates = [answers[name] for name in ("product", "double", "eigh")]
-            self.work.append(work_row(case, fold, rates, median_s(times["ours"])))
+            self.work.append(work_row(case, fold, rate.per_second(times), median_s(times["ours"])))
 
     def _add_peer(
         self,
@@ -260,14 +258,12 @@ def work_row(case: Case, fold: Fold, rates: Sequence[float], ours_s: float) -> l
 
 def report(arguments: argparse.Namespace) -> list[str]:
     """Lines of the section."""
-    import torch
-
     tables = Tables(arguments)
     cases = QUICK if arguments.quick else CASES
     for name in arguments.cases:
-        if name == "gpu" and not torch.cuda.is_available():
+        if name == "gpu" and arguments.device != "cuda":
             case = cases["gpu"]
-            missing = ["no GPU here", "—", "—", "—", f"≥ {case.target_ratio:g}: not measured; run with --device cuda"]
+            missing = ["himalaya", "—", "—", "—", f"≥ {case.target_ratio:g}: not measured, no GPU (--device cuda)"]
             tables.speed.append([case.title, case.size, str(case.n_penalties), *missing])
         elif name != "slopes":
             tables.add(cases[name])
