@@ -74,7 +74,7 @@ def _header(symbol: str, known: _Known) -> list[str]:
     r, r2 = [symbol], ["R²"]
     if known.ceiling:
         r, r2 = [symbol, f"{symbol} / ceiling"], ["R²", "R² / reliability"]
-    ends = ["Penalties at the smallest, largest"] if known.grid else []
+    ends = ["At the smallest, largest penalty"] if known.grid else []
     return ["Layer", *r, *r2, "Targets", *ends]
 
 
@@ -97,9 +97,9 @@ def _note(facts: StudyFacts, view: View, known: _Known) -> str:
     within = " Category means are taken off both sides first." if view.metric != view.analysis.metric else ""
     text = (
         "Layer: the nested best. R² is 1 − Σ(y − p)² / Σ(y − ȳ)² over the held-out samples of each outer fold, ȳ being "
-        f"their mean, averaged over folds and targets as {symbol} is.{within} Unlike {symbol} it takes size and offset "
-        "of predictions into account, and lies below zero where they are worse than that mean. Constant targets are "
-        "counted, not averaged."
+        f"their mean, averaged over folds and targets.{within} Unlike {symbol} it takes size and offset of predictions "
+        "into account, and lies below zero where they are worse than that mean. Constant targets are counted, not "
+        "averaged."
     )
     if known.ceiling:
         text += (
@@ -109,7 +109,7 @@ def _note(facts: StudyFacts, view: View, known: _Known) -> str:
     if known.grid:
         text += (
             " Penalties: share of targets × folds at either end of the grid, each fold at the layer scored. They are "
-            f"chosen by {symbol}, so that predictions may be too small for a good R²."
+            f"chosen by {symbol}, so that the size of predictions may be wrong, and R² low."
         )
     return text
 

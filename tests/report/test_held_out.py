@@ -18,7 +18,7 @@ def test_numbers_are_those_of_the_map(listeners):
     found, view = section(listeners)
     assert [model for model, _ in found.groups] == ["net", "word-rate", "sound-power"]
     assert found.header[1:5] == ["r", "r / ceiling", "R²", "R² / reliability"]
-    assert found.header[-1] == "Penalties at the smallest, largest"
+    assert found.header[-1] == "At the smallest, largest penalty"
     row = view.summary_of("net").loc["LIFG"]
     cells = dict(found.groups[0][1])["LIFG"]
     assert cells[1] == with_interval(row["best_layer_score"], row["ci_low"], row["ci_high"])
