@@ -43,6 +43,14 @@ def listeners(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def joint(tmp_path_factory):
+    """Layers fitted jointly with a baseline: three listeners, one region that neither predicts."""
+    peaks = {"LATL": 0.3, "LIFG": 0.7, "noise": None}
+    spec = Analysis("story", peaks, 4, ("s1", "s2"), baselines=("word-rate",), spaces=("word-rate",), n_twins=1, seed=8)
+    return synthesise(tmp_path_factory.mktemp("joint"), "joint", [spec])
+
+
+@pytest.fixture(scope="session")
 def sounds(tmp_path_factory):
     """Items with scores within categories as well, no ceiling."""
     spec = Analysis(

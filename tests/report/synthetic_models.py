@@ -20,7 +20,8 @@ class Analysis:
 
     ``peaks``: region → relative depth at which the network predicts best, None for noise; in a network of two
     ``pathways``, (pathway, depth). ``animals``: subjects have similarity matrices of their own, over blocks of a movie,
-    of the regions that ``lacking`` (subject → regions) leaves them.
+    of the regions that ``lacking`` (subject → regions) leaves them. ``spaces``: baselines that all other models were
+    fitted jointly with.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Analysis:
     animals: bool = False
     lacking: dict = dataclasses.field(default_factory=dict)
     dataset_options: dict = dataclasses.field(default_factory=dict)
+    spaces: tuple = ()
 
 
 def layers_of(n):

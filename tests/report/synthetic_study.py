@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.artifacts.scores import write_scores
 from pipeline.comparison.options import RsaOptions
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.options import BandedRidgeOptions, RidgeOptions
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.report.facts import AnalysisFacts, DatasetFacts, StudyFacts
 from pipeline.report.scores_read import read_contents
@@ -39,12 +39,18 @@ def options_of(spec, rsa):
         return RSA_OF_RECORDINGS
     if rsa:
         return RsaOptions(n_splits=6)
+    if spec.spaces:
+        return BandedRidgeOptions(delays_s=(0, 0.5), spaces=spec.spaces)
     return RidgeOptions(
         delays_s=None if spec.items else (0, 0.5),
         within_category=spec.within,
         splits={"kind": "random_items" if spec.items else "contiguous"},
         nuisance=spec.nuisance,
     )
+
+
+def metric_of(spec, rsa):
+    return "rsa" if rsa else "banded_ridge" if spec.spaces else "ridge"
 
 
 def analysis_facts(spec, rsa):
@@ -70,7 +76,7 @@ def analysis_facts(spec, rsa):
     planted = {r: layers[round(p * (spec.n_layers - 1))].name for r, p in peaks.items()}
     return AnalysisFacts(
         name=spec.name,
-        metric="rsa" if rsa else "ridge",
+        metric=metric_of(spec, rsa),
         symbol="τ" if spec.animals else "ρ" if rsa else "r",
         dataset=dataset,
         models=models_of(spec),
@@ -113,13 +119,14 @@ def synthesise(folder: Path, name, specs, shuffle_seed=None, rsa=False):
         mapped.append(
             AnalysisScores(
                 spec.name,
-                "rsa" if rsa or spec.animals else "ridge",
+                metric_of(spec, rsa or spec.animals),
                 spec.within,
                 contrasts_of(spec),
                 tuple(spec.peaks),
                 tuple(m.name for m in models_of(spec)),
                 tuple(paths[spec.name]),
                 spec.streams,
+                spaces=spec.spaces,
             )
         )
     inference = Settings()

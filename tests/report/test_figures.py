@@ -22,6 +22,7 @@ from pipeline.report.stage import VIEW_FIGURES
 
 STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies"]
 OF_LISTENERS = {"cortex", "language_effects", "language_cells"}  # of `test_cortex` and `test_languages`
+OF_JOINT_FITS = {"variance", "variance_regions"}  # of `test_variance`
 
 
 def all_figures(study):
@@ -33,7 +34,7 @@ def all_figures(study):
 def test_plotly_accepts_each_kind_of_panel(request):
     kinds = {f.kind: f.panels[-1] for name in STUDIES for f in all_figures(request.getfixturevalue(name))}
     captions = set(yaml.safe_load((TEXT / "captions.yaml").read_text(encoding="utf-8")))
-    assert set(kinds) == captions - OF_LISTENERS
+    assert set(kinds) == captions - OF_LISTENERS - OF_JOINT_FITS
     for panel in kinds.values():
         drawn = go.Figure(json.loads(panel.to_json()))
         assert len(drawn.data) == len(panel.traces)
