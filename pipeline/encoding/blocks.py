@@ -56,6 +56,7 @@ class BlockSums:
         fold_of = np.concatenate([np.full(fold.test.size, number) for number, fold in enumerate(folds)])
         order = np.lexsort((rows, block))
         self._rows = rows[order]
+        self._in_order = np.array_equal(self._rows, np.arange(self._rows.size))
         _, self._start, self.n = np.unique(block[order], return_index=True, return_counts=True)
         self.fold = fold_of[order][self._start]
         self.first_row = self._rows[self._start]
@@ -63,5 +64,6 @@ class BlockSums:
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sum ``(n_samples, n_targets)`` over each block: ``(n_blocks, n_targets)`` float64."""
-        summed: np.ndarray = np.add.reduceat(values[self._rows], self._start, axis=0, dtype=np.float64)
+        ordered = values if self._in_order and len(values) == self._rows.size else values[self._rows]
+        summed: np.ndarray = np.add.reduceat(ordered, self._start, axis=0, dtype=np.float64)
         return summed

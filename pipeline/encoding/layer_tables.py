@@ -102,7 +102,8 @@ class LayerTables:
         ranked = ranked[~self.constant[ranked]]
         first = np.zeros(ranked.size, bool)
         first[np.unique(self._regions[ranked], return_index=True)[1]] = True
-        return [int(target) for target in (*ranked[first], *ranked[~first])][: self._n_examples]
+        examples: list[int] = np.concatenate([ranked[first], ranked[~first]])[: self._n_examples].tolist()
+        return examples
 
     def _batches(self) -> Iterator[slice]:
         n_samples, n_targets = self.responses.shape
