@@ -102,7 +102,8 @@ class PlsOptions(EncodingOptions):
     )
     together: Literal["region", "subject", "group"] = Field(
         "region",
-        description="which targets share their components: region: one subject's in one region; subject: all of one "
+        description="which targets share their components: region: one subject's in one region (where every parcel is "
+        "a region, each is fitted by itself, which is slow); subject: all of one "
         "subject's; group: all of a group's, so that subjects are not independent of one another",
     )
 

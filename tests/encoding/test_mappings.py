@@ -89,6 +89,15 @@ def test_pls_is_that_of_scikit_learn(n_features: int, n_copies: int) -> None:
         np.testing.assert_allclose(fit.score[number], correlate(model.predict(test), wide[fold.test]), atol=1e-6)
 
 
+def test_pls_of_features_or_of_samples_is_the_same() -> None:
+    """Copies of all features change nothing, but are more than there are rows: at two delays, over runs and gaps."""
+    features, responses = planted(5)
+    features[[13, 14]] = np.nan
+    how = {"delays": [0, 1], "runs": np.repeat([0, 1], N_SAMPLES // 2)}
+    few, many = (Pls(4)(one, responses, **common(responses, **how)) for one in (features, np.tile(features, 12)))
+    np.testing.assert_allclose(few.predictions, many.predictions, rtol=1e-6)
+
+
 def test_pls_of_targets_fitted_together_knows_no_others() -> None:
     features, responses = planted(40)
     targets = {"subject": np.array(["s1"] * 5 + ["s2"] * 4), "region": np.array(list("AABBB") + list("BBAA"))}
