@@ -13,7 +13,7 @@ from pipeline.fetch.progress import human_bytes, human_time
 UNKNOWN = "—"
 BYTES_PER_PART = 4e7
 """Moved in the time that a part takes whatever its size: calls and small arrays."""
-PROGRAM_MB = 400
+PROGRAM_MB = 300
 """Resident memory of the program with torch before anything is read."""
 
 
