@@ -14,6 +14,7 @@ from pipeline.encoding.options import BandedRidgeOptions, Splits
 from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.inference.bootstrap import draw_counts, generator
+from pipeline.inference.contrasts import jointly
 from pipeline.inference.fold_scores import block_sums, fold_scores
 from pipeline.inference.unique import (
     FIRST_SHARE,
@@ -24,6 +25,7 @@ from pipeline.inference.unique import (
     variance_scores,
     variance_sums,
 )
+from tests.inference_settings import Contrast
 
 N_SAMPLES, N_TARGETS = 300, 12
 OPTIONS = BandedRidgeOptions(spaces=("base",), n_weightings=7, splits=Splits(n_folds=3, n_inner_folds=3, gap_s=4))
@@ -155,3 +157,24 @@ def test_planted_shares_are_recovered_and_a_copy_adds_nothing(fitted: Fitted) ->
     assert layer[UNIQUE][0] > 0.5 and abs(layer[UNIQUE][-1]) < 0.02
     assert abs(copy[UNIQUE].mean()) < 0.02 and copy[JOINT][-1] > 0.6
     assert copy[FIRST_SHARE][-1] > 0.2  # a share says nothing of what is the layer's alone
+
+
+@pytest.mark.parametrize(
+    ("model", "reference", "spaces", "said"),
+    [
+        ("net", "base", ("base",), "what net adds to base: a joint fit of net and base against base alone"),
+        (
+            "base",
+            "net",
+            ("base",),
+            "what net adds to base: a joint fit of net and base against base alone, sign turned",
+        ),
+        ("net", "base", ("base", "loud"), "a joint fit of net and base and loud against base alone"),
+        ("net", "other", ("base",), "separate; both fitted jointly with base"),
+        ("base", "loud", ("base", "loud"), "separate"),
+        ("net", "base", (), "separate"),
+    ],
+)
+def test_contrasts_say_what_was_fitted_jointly(model: str, reference: str, spaces: tuple[str, ...], said: str) -> None:
+    contrast = Contrast(name="c", model=model, reference=reference)
+    assert jointly("separate", contrast, spaces) == said.replace("sign turned", "with the sign turned")
