@@ -121,6 +121,7 @@ def test_every_shipped_study_is_listed():
         "demo",
         "narratives_speech",
         "natsound165",
+        "natsound165_mappings",
         "petit_prince_trilingual",
     ]
 
