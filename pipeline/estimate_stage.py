@@ -36,6 +36,9 @@ def print_estimate(analyses: list[AnalysisPlan], arguments: argparse.Namespace) 
     if not jobs:
         print(f"nothing is encoded in study '{arguments.study}'")
         return
+    if not any(job.fits for job in jobs):
+        print(describe(jobs, None), flush=True)
+        return
     start_s = time.process_time()  # what it took to come here, it will take again
     rates = measure_rates(on.device, eigh_size=eigh_size(jobs))
     run = Run(_machine(on.device), rates, arguments.memory_budget_mb, on.batch_limit, start_s)
@@ -53,10 +56,12 @@ def _machine(device: torch.device) -> str:
 def _jobs(analysis: AnalysisPlan, arguments: argparse.Namespace) -> Iterator[Job]:
     models = [analysis.model(arguments.model)] if arguments.model else list(analysis.models)
     given = {name: getattr(arguments, name) for name in ("study", "limit", "mirror")}
-    remedy = "--config " + " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    flags = "--config " + " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
     if not analysis.dataset.catalogue_path.is_file():
-        note = f"groups of '{analysis.name}' are not known yet; list them with: snakemake catalogue {remedy}"
-        yield from (Job(analysis.name, UNKNOWN, model.name, n_layers=_n_layers(model), note=note) for model in models)
+        yield from (
+            _unknown(analysis, UNKNOWN, model, "groups", f"list them with: snakemake catalogue {flags}")
+            for model in models
+        )
         return
     groups = analysis.dataset.open_catalogue().groups
     if arguments.group is not None:
@@ -64,20 +69,24 @@ def _jobs(analysis: AnalysisPlan, arguments: argparse.Namespace) -> Iterator[Job
     for group in groups:
         paths = [analysis.dataset.recording_path(run.recording) for run in group.runs]
         if not all(path.is_file() for path in paths):
-            note = f"recordings of '{analysis.name}' are missing; make them with: snakemake prepare {remedy}"
-            yield from (Job(analysis.name, group.name, m.name, n_layers=_n_layers(m), note=note) for m in models)
+            remedy = f"make them with: snakemake prepare {flags}"
+            yield from (_unknown(analysis, group.name, model, "recordings", remedy) for model in models)
             continue
         with open_headers(paths) as recordings:
-            yield from [_job(analysis, group, model, recordings, remedy) for model in models]
+            yield from [_job(analysis, group, model, recordings, flags) for model in models]
+
+
+def _unknown(analysis: AnalysisPlan, group: str, model: ModelPlan, what: str, remedy: str) -> Job:
+    """A job of which nothing but its name is known."""
+    lacking = f"{what} of '{analysis.name}'"
+    return Job(analysis.name, group, model.name, n_layers=_n_layers(model), lacking=lacking, remedy=remedy)
 
 
 def _n_layers(model: ModelPlan) -> int | None:
     return None if model.layers is None else len(model.layers)
 
 
-def _job(
-    analysis: AnalysisPlan, group: Group, model: ModelPlan, recordings: dict[Path, xr.Dataset], remedy: str
-) -> Job:
+def _job(analysis: AnalysisPlan, group: Group, model: ModelPlan, recordings: dict[Path, xr.Dataset], flags: str) -> Job:
     options: Any = analysis.options
     stimuli = [run.stimulus for run in group.runs]
     sizes = group_sizes(analysis.score_inputs(group, model), stimuli, recordings, options, model.layers)
@@ -92,26 +101,26 @@ def _job(
         n_blocks=sizes.n_blocks,
     )
     if not sizes.n_features:
-        note = f"activations of {model.name} are missing; make them with: snakemake activate {remedy}"
-        return dataclasses.replace(job, note=note)
-    return _with_fits(job, analysis, group, model, sizes)
+        remedy = f"make them with: snakemake activate {flags}"
+        return dataclasses.replace(job, lacking=f"activations of {model.name}", remedy=remedy)
+    return _with_fits(job, analysis, group, model, sizes, flags)
 
 
-def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan, sizes: GroupSizes) -> Job:
+def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan, sizes: GroupSizes, flags: str) -> Job:
     """Add the fits that a metric makes of the sizes, where they are of a kind that is counted."""
     options: Any = analysis.options
     kind = analysis.metric.kind
     if kind == "fixed_ridge":
         return dataclasses.replace(job, fits=tuple(_fit(sizes, n, 1) for n in sizes.n_features))
     if kind not in ("ridge", "banded_ridge"):
-        return dataclasses.replace(job, note=f"fits of metric '{kind}' are not estimated")
+        return dataclasses.replace(job, lacking=f"fits of metric '{kind}'")
     n_penalties = options.penalties.n
     spaces = analysis.space_inputs(group, model)
     if not spaces:
         return dataclasses.replace(job, fits=tuple(_fit(sizes, n, n_penalties) for n in sizes.n_features))
     if not all(space.activations[0].is_dir() for space in spaces):
-        note = f"activations of the spaces of '{analysis.name}' are missing; make them with: snakemake activate"
-        return dataclasses.replace(job, note=note)
+        remedy = f"make them with: snakemake activate {flags}"
+        return dataclasses.replace(job, lacking=f"activations of the spaces of '{analysis.name}'", remedy=remedy)
     widths = [n_features_of(space) for space in spaces]
     joint = [_fit(sizes, n + sum(widths), n_penalties, options.n_weightings) for n in sizes.n_features]
     without = _fit(sizes, sum(widths), n_penalties, options.n_weightings if len(spaces) > 1 else 1)

@@ -27,7 +27,7 @@ class Job:
     without : the fit of feature spaces without a layer, if there is one
     n_samples, n_targets, n_layers : None where they are not known
     n_repeats, n_blocks : of each response; of the bootstrap
-    note : why nothing is estimated; empty if something is
+    lacking, remedy : why nothing is estimated, and the command that mends it; empty if something is
     """
 
     analysis: str
@@ -40,7 +40,8 @@ class Job:
     n_layers: int | None = None
     n_repeats: int = 1
     n_blocks: int = 1
-    note: str = ""
+    lacking: str = ""
+    remedy: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,15 +153,32 @@ _N_NAMES = 3
 """Columns of text, to the left; the others are to the right."""
 
 
-def describe(jobs: Sequence[Job], run: Run) -> str:
-    """What each job and all together will cost, as a table with what it rests on."""
-    estimates = {job: estimate_job(job, run) for job in jobs if job.fits}
+def describe(jobs: Sequence[Job], run: Run | None) -> str:
+    """What each job and all together will cost, as a table with what it rests on.
+
+    Parameters
+    ----------
+    run : None where no job has fits
+    """
+    estimates = {} if run is None else {job: estimate_job(job, run) for job in jobs if job.fits}
     rows = [_COLUMNS, *(_row(job, estimates.get(job)) for job in jobs)]
     if len(estimates) > 1:
         counted = "all" if len(estimates) == len(jobs) else f"{len(estimates)} of {len(jobs)}"
         rows.append((f"together ({counted})", *[""] * 7, *_costs(total(list(estimates.values())))))
-    notes = list(dict.fromkeys(job.note for job in jobs if job.note))
-    return "\n".join([_machine(run), "", *_aligned(rows), "", *notes, _beside(run)])
+    table = [*_aligned(rows), "", *_lacking(jobs)]
+    return "\n".join(table if run is None else [_machine(run), "", *table, _beside(run)])
+
+
+def _lacking(jobs: Sequence[Job]) -> list[str]:
+    """One line for each command that makes what is missing."""
+    by_remedy: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        if job.lacking:
+            by_remedy.setdefault(job.remedy, {})[job.lacking] = None
+    return [
+        f"missing: {', '.join(lacking)}; {remedy}" if remedy else f"not estimated: {', '.join(lacking)}"
+        for remedy, lacking in by_remedy.items()
+    ]
 
 
 def _beside(run: Run) -> str:
