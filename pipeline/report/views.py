@@ -101,7 +101,7 @@ class View:
     def score_name(self) -> str:
         """Of a nested best layer, which is always chosen on other data than it is scored on."""
         within = "within-category " if self.metric.endswith(WITHIN_CATEGORY) else ""
-        joint = f" of joint fits with {listed(self.analysis.spaces)}" if self.analysis.spaces else ""
+        joint = f" (jointly with {listed(self.analysis.spaces)})" if self.analysis.spaces else ""
         return f"held-out {within}{self.analysis.symbol}{joint}"
 
     @property
