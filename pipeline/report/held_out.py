@@ -74,13 +74,13 @@ def _header(symbol: str, known: _Known) -> list[str]:
     r, r2 = [symbol], ["R²"]
     if known.ceiling:
         r, r2 = [symbol, f"{symbol} / ceiling"], ["R²", "R² / reliability"]
-    ends = ["At the smallest, largest penalty"] if known.grid else []
+    ends = ["Smallest / largest penalty"] if known.grid else []
     return ["Layer", *r, *r2, "Targets", *ends]
 
 
 def _cells(row: Row, n_layers: int, known: _Known) -> list[str]:
     constant = f" (and {int(row['n_constant'])} constant)" if row["n_constant"] else ""
-    ends = (f"{number(100 * row[f'penalty_edge_{end}'], 0)}{NBSP}%" for end in ("low", "high"))
+    ends = [number(100 * row[f"penalty_edge_{end}"], 0) for end in ("low", "high")]
     return [
         str(row["best_layer"]) if n_layers > 1 else "–",
         with_interval(row["best_layer_score"], row["ci_low"], row["ci_high"]),
@@ -88,7 +88,7 @@ def _cells(row: Row, n_layers: int, known: _Known) -> list[str]:
         with_interval(row["r2"], row["r2_ci_low"], row["r2_ci_high"]),
         *([number(row["r2_normalised"])] if known.ceiling else []),
         f"{int(row['n_targets']):,}{constant}",
-        *([", ".join(ends)] if known.grid else []),
+        *([f"{ends[0]}{NBSP}/{NBSP}{ends[1]}{NBSP}%"] if known.grid else []),
     ]
 
 
