@@ -13,6 +13,7 @@ import torch
 
 from pipeline.encoding.correlation import MAX_R
 from pipeline.encoding.decomposition import Part
+from pipeline.encoding.device import product
 from pipeline.encoding.shrinkage import low_rank_filters
 
 TIE = 1e-9
@@ -64,7 +65,7 @@ class PenaltySearch:
         self._n_filters, self._n_rows = len(filters.filters), len(rows)
         self._pairs = (self._mix[:, :, None] * self._mix[:, None, :]).flatten(1)
         basis = part.basis.T.to(dtype)
-        operators = [(rows * weights).to(dtype) @ basis for weights in filters.filters]
+        operators = [product((rows * weights).to(dtype), basis) for weights in filters.filters]
         means = (mean * filters.filters).to(dtype) @ basis
         self.operator = torch.cat([*operators, means])
         """(n_filters · n_rows + n_filters, n_inputs): predictions of each filter, then their means."""
@@ -86,26 +87,26 @@ class PenaltySearch:
         two of (n_targets, n_penalties) float64; z is 0 where a target or its prediction does not vary
         """
         n_targets, n_filters = inputs.shape[1], self._n_filters
-        predicted = torch.mm(inputs.T, self.operator.T)
+        predicted = product(inputs.T, self.operator.T)
         means = predicted[:, n_filters * self._n_rows :].double() @ (self._mix * self._length[:, None]).T
         rows = predicted[:, : n_filters * self._n_rows].view(n_targets, n_filters, self._n_rows)
         among = torch.bmm(rows, rows.transpose(1, 2)).view(n_targets, -1)
         power = (among.double() @ self._pairs.T).clamp_min(0.0)
         with_measured = torch.bmm(rows, measured.rows.T[:, :, None]).squeeze(2)
-        product = with_measured.double() @ self._mix.T
-        r = pearson(product, power, measured.power[:, None]) * measured.trained[:, None]
+        with_all = with_measured.double() @ self._mix.T
+        r = pearson(with_all, power, measured.power[:, None]) * measured.trained[:, None]
         error = (
             measured.power[:, None]
-            + self._length * (self._length * power - 2 * product)
+            + self._length * (self._length * power - 2 * with_all)
             + self._n_test * (measured.mean[:, None] - means).square()
         )
         return torch.atanh(r.clamp(-MAX_R, MAX_R)), error
 
 
-def pearson(product: torch.Tensor, power: torch.Tensor, other_power: torch.Tensor) -> torch.Tensor:
+def pearson(products: torch.Tensor, power: torch.Tensor, other_power: torch.Tensor) -> torch.Tensor:
     """Pearson r from sums of products and squares about the mean; 0 where one of the two does not vary."""
     both = (power * other_power).sqrt()
-    return torch.where(both > 0, product / torch.where(both > 0, both, 1.0), 0.0)
+    return torch.where(both > 0, products / torch.where(both > 0, both, 1.0), 0.0)
 
 
 def choose_penalty(z: torch.Tensor, error: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -160,7 +161,8 @@ class Refit:
         groups = inputs[:, order].split(counts.tolist(), dim=1)
         predicted = torch.empty(len(self.part.test), inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
         predicted[:, order] = torch.cat(
-            [self._operator(number) @ group for number, group in zip(numbers.tolist(), groups, strict=True)], dim=1
+            [product(self._operator(number), group) for number, group in zip(numbers.tolist(), groups, strict=True)],
+            dim=1,
         )
         return predicted
 
@@ -168,5 +170,5 @@ class Refit:
         """Of one penalty, ``(n_test, n_inputs)``; made when a target first chooses it."""
         if number not in self._operators:
             weighed = self.part.evaluate / (self.part.eigenvalues + self._penalties[number])
-            self._operators[number] = weighed.to(self._basis.dtype) @ self._basis
+            self._operators[number] = product(weighed.to(self._basis.dtype), self._basis)
         return self._operators[number]

@@ -67,7 +67,7 @@ def fit_ridge(
     scale: bool = True,
     penalty_unit: Literal["mean_eigenvalue", "absolute"] = "mean_eigenvalue",
     precision: Precision = "float32",
-    tolerance: float = 5e-4,
+    tolerance: float = 1e-4,
     device: str = "cpu",
     memory_budget_mb: float = 1024,
     predictions: np.ndarray | None = None,

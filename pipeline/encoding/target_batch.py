@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pipeline.encoding.decomposition import Part, PrimalFold
-from pipeline.encoding.device import Arithmetic
+from pipeline.encoding.device import Arithmetic, product
 from pipeline.encoding.penalty_search import Measured, pearson
 
 ROUNDING = {torch.float32: 1e-11, torch.float64: 1e-20}
@@ -64,7 +64,7 @@ class TargetBatch:
         size = power + len(rows) * mean.double().square()
         power = torch.where(power > ROUNDING[rows.dtype] * size, power, 0.0)
         if reduce is not None:
-            rows = reduce.T @ rows
+            rows = product(reduce.T, rows)
         return Measured(rows, power, mean.double() - self._train_mean[part], self._trained[part])
 
     def score(self, predicted: torch.Tensor) -> torch.Tensor:
@@ -75,8 +75,8 @@ class TargetBatch:
         power = torch.linalg.vector_norm(centred, dim=0).double().square()
         size = power + len(predicted) * mean.double().square()
         power = torch.where(power > ROUNDING[predicted.dtype] * size, power, 0.0)
-        product = torch.linalg.vecdot(centred, measured.rows, dim=0).double()
-        return pearson(product, power, measured.power).clamp(-1.0, 1.0)
+        together = torch.linalg.vecdot(centred, measured.rows, dim=0).double()
+        return pearson(together, power, measured.power).clamp(-1.0, 1.0)
 
 
 class DualInputs:
@@ -152,17 +152,17 @@ class PrimalInputs:
         for number, (part, test) in enumerate(zip(parts[:-1], self._tests, strict=True)):
             measured.append(batch.measured(number, test.reduce))
             if test.reduce is None:
-                products.append(self._features[part.test].T @ batch.values[part.test])
+                products.append(product(self._features[part.test].T, batch.values[part.test]))
             else:
                 mean = batch.values[part.test].mean(0)
-                products.append(test.triangle.T @ measured[-1].rows + torch.outer(test.total, mean))
-        total = self._features[self._rest].T @ batch.values[self._rest]
-        for product in products:
-            total += product
+                products.append(product(test.triangle.T, measured[-1].rows) + torch.outer(test.total, mean))
+        total = product(self._features[self._rest].T, batch.values[self._rest])
+        for own in products:
+            total += own
         for number, left_out in enumerate(self._left_out):
             own = total - products[number]
             if len(left_out):
-                own -= self._features[left_out].T @ batch.values[left_out]
+                own -= product(self._features[left_out].T, batch.values[left_out])
             yield torch.cat([own, self._counted[number] @ batch.values]), measured[number]
         yield torch.cat([total, self._counted[-1] @ batch.values]), None
 
