@@ -6,7 +6,7 @@ penalty are chosen per target in inner folds, by squared error or by Pearson r.
 
 Explained variance can only be divided where the penalty is right for squared error: r does not know how large a
 prediction is, so a penalty that is chosen by it may scale predictions down or up until their R² says nothing. (Alice's
-mean listener, LATL, SmolLM2 and word rate: r = .62, and R² = .10 where r chose; on single listeners R² of −.05.)
+mean listener, LATL, SmolLM2 and word rate: r = .62 and R² = .10 where r chose, r = .60 and R² = .35 by squared error.)
 
 References
 ----------
