@@ -19,7 +19,7 @@ from pipeline.config.keys import key_of, sha256_of_file, slug
 from pipeline.config.metrics import METRICS, MetricEntry
 from pipeline.config.network_entries import entries_of
 from pipeline.config.study import Analysis, ModelChoice, Study
-from pipeline.encoding.feature_spaces import SpaceFiles
+from pipeline.encoding.feature_spaces import LAYER, SpaceFiles
 from pipeline.errors import BadConfiguration, LayermapError, UnknownName
 from pipeline.fetch.pins import has_weights, source_of
 from pipeline.fetch.weights import weights_key
@@ -410,6 +410,10 @@ def _check_layers(name: str, analysis: Analysis, models: tuple[ModelPlan, ...]) 
 
 def _check_spaces(plan: AnalysisPlan) -> None:
     """Refuse spaces that the analysis does not have, and an analysis in which nothing is fitted jointly with them."""
+    if any(space.name == LAYER for space in plan.spaces):
+        raise BadConfiguration(
+            f"analysis '{plan.name}': no space may be called '{LAYER}'; give that network another name"
+        )
     named = {space.model.name for space in plan.spaces}
     if named and all(model.name in named for model in plan.models):
         raise BadConfiguration(

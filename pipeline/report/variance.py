@@ -45,7 +45,7 @@ def variance_section(view: View) -> VarianceSection | None:
             "would be lost without it. Layers are the nested best of each region, chosen by it in inner folds."
         ),
         findings=[_finding(view, model) for model in models],
-        header=["Joint R²", f"R² of {named}", "Unique R² of the layer", *(_share(space) for space in spaces)],
+        header=["R², joint fit", f"R², {named}", "Unique R² of the layer", *(_share(space) for space in spaces)],
         groups=[
             (model, [(place, _cells(rows, spaces)) for place, rows in by_place(view, model).items()])
             for model in models
@@ -90,7 +90,8 @@ def r2_with_interval(row: Row, name: str) -> str:
 def _cells(rows: list[Row], spaces: list[str]) -> list[str]:
     shares = {str(row["space"]): row for row in rows}
     return [
-        *(r2_with_interval(rows[0], name) for name in ("joint_r2", "without_r2", "unique_r2")),
+        *(number(float(rows[0][name]), DECIMALS) for name in ("joint_r2", "without_r2")),
+        r2_with_interval(rows[0], "unique_r2"),
         *(r2_with_interval(shares[space], "share_r2") if space in shares else "" for space in spaces),
     ]
 
