@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.encoding.cost import EIGH_FLOPS, Rates
+from pipeline.encoding.device import product
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,7 @@ def measure_rates(device: torch.device, *, eigh_size: int, file: Path | None = N
         return statistics.median(taken[1:])
 
     return Rates(
-        float32_product=2.0 * PRODUCT_SIZE**3 / seconds(lambda: single @ single),
+        float32_product=2.0 * PRODUCT_SIZE**3 / seconds(lambda: product(single, single)),
         float64_product=2.0 * PRODUCT_SIZE**3 / seconds(lambda: square @ square),
         float64_eigh=EIGH_FLOPS * n_rows**3 / seconds(lambda: torch.linalg.eigh(gram)),
         memory=N_BYTES / seconds(lambda: target.copy_(source)),
