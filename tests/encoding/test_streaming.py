@@ -101,7 +101,8 @@ def test_scores_from_files_are_those_from_memory(
     assert whole.attrs == streamed.attrs and set(whole.variables) == set(streamed.variables)
     for name, variable in whole.variables.items():
         if variable.dtype.kind == "f":
-            np.testing.assert_allclose(streamed[name], variable, rtol=1e-6, atol=1e-6, err_msg=str(name))
+            # float32 products round otherwise in batches of other sizes, and blocks sum some forty samples
+            np.testing.assert_allclose(streamed[name], variable, rtol=1e-6, atol=5e-6, err_msg=str(name))
         else:
             np.testing.assert_array_equal(streamed[name], variable, err_msg=str(name))
     np.testing.assert_array_equal(whole["penalty"], streamed["penalty"])
