@@ -167,7 +167,7 @@ def main() -> None:
         case = dataclasses.replace(base, **json.loads(arguments.measure[1]))
         print(json.dumps(measure(Path(arguments.measure[0]), case, arguments.budget_mb)))
         return
-    rows, peaks = [], []
+    machine, rows, peaks = machine_lines(arguments.seed), [], []
     for n_targets in arguments.targets:
         cells, peak_mb = row(dataclasses.replace(base, n_targets=n_targets), arguments)
         rows.append(cells)
@@ -175,7 +175,7 @@ def main() -> None:
     header = ["samples × features × targets", "MB on disk", "budget MB", "peak MB", "**peak / budget**"]
     header += ["peak MB with mapped pages", "s", "target"]
     lines = [
-        *machine_lines(arguments.seed),
+        *machine,
         "* one outer fold, a sixth of the samples, with five inner folds and 20 penalties; a nested run is as many of "
         "them one after another, each in the memory of the one before",
         "* peak: RssAnon + RssShmem above those after imports and a small fit, read every "
