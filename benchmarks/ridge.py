@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -305,6 +306,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the command line sets it; before torch is imported
+
     import torch
     from threadpoolctl import threadpool_limits
 
