@@ -23,13 +23,15 @@ from typing import Literal
 import numpy as np
 import torch
 
-from pipeline.encoding.correlation import correlate, is_constant
+from pipeline.encoding.columns import Columns, constant_targets, missing_bins
+from pipeline.encoding.correlation import correlate
 from pipeline.encoding.decomposition import Part, dual_part
 from pipeline.encoding.device import Arithmetic, Precision, arithmetic
-from pipeline.encoding.gram import Columns, missing_bins, undelayed_grams
+from pipeline.encoding.gram import undelayed_grams
+from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.penalty_search import PenaltySearch, choose_penalty
 from pipeline.encoding.ridge import RidgeFit
-from pipeline.encoding.sample_rows import HighPass, SampleRows
+from pipeline.encoding.sample_rows import SampleRows
 from pipeline.encoding.splits import Fold
 from pipeline.encoding.target_batch import DualInputs, TargetBatch
 from pipeline.errors import SampleMismatch
@@ -234,7 +236,7 @@ class _JointFit:
     def fit_fold(self, number: int, fold: Fold, kernels: _Kernels, targets: slice) -> None:
         """Fit some targets in one outer fold; takes the kernels of its inner folds, then its own."""
         for batch in self._batches(targets):
-            self.fit.constant[batch] = _constant(self._read(batch), batch.start)
+            self.fit.constant[batch] = constant_targets(self._read(batch), batch.start)
         candidate, penalty = self._choose(number, fold, kernels, targets)
         self.fit.weight[number][:, targets] = self.candidates[candidate].T
         self.fit.penalty[number, targets] = np.where(self.fit.constant[targets], self.grid[-1], self.grid[penalty])
@@ -343,12 +345,3 @@ def _joint_part(kernel: torch.Tensor, weights: torch.Tensor, rows: Part) -> Part
     """The weighted sum of kernels, diagonalised over the training rows."""
     used = weights.nonzero()[:, 0]
     return dual_part(torch.tensordot(weights[used], kernel[used], dims=1), rows.train, rows.test)
-
-
-def _constant(responses: np.ndarray, first: int) -> np.ndarray:
-    odd = np.flatnonzero(~np.isfinite(responses).all(axis=0))
-    if odd.size:
-        raise SampleMismatch(
-            f"responses of target {first + odd[0]} ({odd.size} of {responses.shape[1]}) are not finite"
-        )
-    return is_constant(responses)

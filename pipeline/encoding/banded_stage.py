@@ -16,9 +16,9 @@ from pipeline.encoding.banded import BandedFit, FeatureSpace, fit_banded, weight
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.feature_spaces import LAYER, SpaceFiles
 from pipeline.encoding.group import open_group
+from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.options import BandedRidgeOptions
 from pipeline.encoding.ridge import RidgeFit
-from pipeline.encoding.sample_rows import HighPass
 from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Fold
 from pipeline.encoding.stage import score_group

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
+from pipeline.encoding.columns import Columns, missing_bins
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.correlation import correlate, fisher_z
 from pipeline.encoding.device import Arithmetic, arithmetic
-from pipeline.encoding.gram import Columns, feature_blocks, missing_bins
+from pipeline.encoding.gram import feature_blocks
+from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.mapping_fit import fit_without_penalty
 from pipeline.encoding.ridge import RidgeFit
-from pipeline.encoding.sample_rows import HighPass, SampleRows
+from pipeline.encoding.sample_rows import SampleRows
 from pipeline.encoding.splits import Fold
 
 MOST_TARGETS = 1024

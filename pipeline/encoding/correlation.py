@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 MAX_R = 1 - 1e-7  # keeps Fisher z finite
+TIE = 1e-9
+"""Mean inner r this close are equal: what rounding leaves of equal ones."""
 
 
 def is_constant(responses: np.ndarray) -> np.ndarray:
@@ -24,11 +26,11 @@ def correlate(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
     -------
     array of shape (n_targets,), float64
     """
-    r = np.einsum("it,it->t", _unit(predicted), _unit(measured))
+    r = np.einsum("it,it->t", unit(predicted), unit(measured))
     return np.asarray(np.clip(r, -1.0, 1.0))
 
 
-def _unit(values: np.ndarray) -> np.ndarray:
+def unit(values: np.ndarray) -> np.ndarray:
     """Columns centred and of length 1; those that do not vary beyond rounding become exactly zero."""
     rounding = max(1e-12, 4 * float(np.finfo(values.dtype).eps)) if values.dtype.kind == "f" else 1e-12
     values = np.asarray(values, np.float64)

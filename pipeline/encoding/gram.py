@@ -7,14 +7,13 @@ adds to its own Gram matrix of undelayed features.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from pipeline.encoding.columns import Columns, read_features
 from pipeline.encoding.device import Arithmetic
 from pipeline.encoding.sample_rows import SampleRows
-from pipeline.errors import SampleMismatch
 
 BLOCK_MB = 48.0
 """Of one block of features in float64; about four such arrays exist at a time."""
@@ -22,51 +21,12 @@ CONSTANT = 1e-6
 """A feature that varies less than this, relative to its size, does not vary beyond rounding."""
 
 
-class Columns(Protocol):
-    """Anything that is read by slices of columns: a NumPy array, a memory-mapped or an HDF5 one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __getitem__(self, key: tuple[slice, slice]) -> Any: ...
-
-
-def missing_bins(features: Columns) -> np.ndarray:
-    """Bins without features, ``(n_bins,)`` bool: those that are NaN in the first features that are anything else."""
-    n_bins, n_features = features.shape
-    for start in range(0, n_features, 64):
-        absent = np.isnan(np.asarray(features[:, start : start + 64]))
-        known = ~absent.all(axis=0)
-        if known.any():
-            return np.asarray(absent[:, known].all(axis=1))
-    return np.zeros(n_bins, bool)
-
-
 def feature_blocks(features: Columns, missing: np.ndarray, on: Arithmetic) -> Iterator[torch.Tensor]:
-    """Blocks ``(n_bins, n_columns)`` float64, each column once; bins without features are zero.
-
-    Raises
-    ------
-    SampleMismatch
-        A feature is infinite, or missing where others are not; the message names feature and bin.
-    """
+    """Blocks ``(n_bins, n_columns)`` float64, each column once; see `pipeline.encoding.columns.read_features`."""
     n_bins, n_features = features.shape
     width = max(1, int(BLOCK_MB * 2**20 / (8 * n_bins)))
     for start in range(0, n_features, width):
-        block = np.asarray(features[:, start : start + width])
-        odd = ~np.isfinite(block)
-        odd[missing] = False
-        if odd.any():
-            odd &= ~np.isnan(block).all(axis=0)  # a feature that is nowhere known is constant
-            for bin_number, column in np.argwhere(odd)[:1]:
-                raise SampleMismatch(
-                    f"feature {start + column} is {block[bin_number, column]} in bin {bin_number}, where other "
-                    "features are known; features must be finite, or NaN in all features of a bin"
-                )
-        values = on.exact(block)
-        if missing.any() or not np.isfinite(block).all():
-            values = torch.nan_to_num(values, nan=0.0)
-        yield values
+        yield on.exact(read_features(features, slice(start, start + width), missing))
 
 
 def undelayed_grams(

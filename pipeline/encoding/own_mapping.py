@@ -17,10 +17,10 @@ from pipeline.artifacts.scores import NO_PENALTY
 from pipeline.encoding.align import delayed_design
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.correlation import correlate, fisher_z
+from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.mapping_fit import fit_without_penalty
 from pipeline.encoding.options import EncodingOptions, MappingOptions
 from pipeline.encoding.ridge import RidgeFit
-from pipeline.encoding.sample_rows import HighPass
 from pipeline.encoding.splits import Fold
 from pipeline.encoding.stage import score_group
 from pipeline.encoding.standardise import standardise

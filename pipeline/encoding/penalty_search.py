@@ -11,13 +11,10 @@ import dataclasses
 
 import torch
 
-from pipeline.encoding.correlation import MAX_R
+from pipeline.encoding.correlation import MAX_R, TIE
 from pipeline.encoding.decomposition import Part
 from pipeline.encoding.device import product
 from pipeline.encoding.shrinkage import low_rank_filters
-
-TIE = 1e-9
-"""Mean inner r this close are equal: what rounding leaves of equal ones."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,14 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
+from pipeline.encoding.columns import Columns, missing_bins
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.correlation import correlate, fisher_z, is_constant
 from pipeline.encoding.decomposition import PrimalFold, dual_part
 from pipeline.encoding.device import Arithmetic, arithmetic
-from pipeline.encoding.gram import Columns, feature_blocks, missing_bins, undelayed_grams
+from pipeline.encoding.gram import feature_blocks, undelayed_grams
+from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.mapping_fit import fit_without_penalty
 from pipeline.encoding.ridge import RidgeFit
-from pipeline.encoding.sample_rows import HighPass, SampleRows
+from pipeline.encoding.sample_rows import SampleRows
 from pipeline.encoding.scratch import target_batches
 from pipeline.encoding.splits import Fold
 

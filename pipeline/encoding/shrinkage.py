@@ -55,6 +55,8 @@ def low_rank_filters(
     """
     import torch
 
+    if not len(eigenvalues):  # nothing varies: one filter of nothing
+        return LowRankFilters(size[None], torch.ones_like(penalties)[:, None], torch.zeros_like(penalties))
     rows = size / (eigenvalues + penalties[:, None])
     length = torch.linalg.norm(rows, dim=1)
     rows = rows / length.clamp_min(torch.finfo(rows.dtype).tiny)[:, None]

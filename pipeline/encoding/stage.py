@@ -14,13 +14,13 @@ import numpy as np
 from pipeline.artifacts.store import standard_attrs
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.group import GroupData, open_group
+from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
 from pipeline.encoding.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.options import EncodingOptions, RidgeOptions
 from pipeline.encoding.progress import FoldProgress
 from pipeline.encoding.reliability import Reliability, estimate_reliability, match_units, scored_responses
 from pipeline.encoding.ridge import RidgeFit, fit_ridge
-from pipeline.encoding.sample_rows import HighPass
 from pipeline.encoding.scratch import Scratch, target_batches
 from pipeline.encoding.shuffle import shuffled_rows
 from pipeline.encoding.splits import Fold, describe, held_out_stretches, make_splits

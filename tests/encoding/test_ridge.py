@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from pipeline.encoding import ridge
 from pipeline.encoding.align import delayed_design
 from pipeline.encoding.correlation import correlate, fisher_z
 from pipeline.encoding.options import PenaltyGrid, Splits
@@ -11,6 +12,13 @@ from pipeline.encoding.ridge import RidgeFit, fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
 from pipeline.encoding.standardise import standardise
 from pipeline.errors import SampleMismatch
+
+
+@pytest.fixture(autouse=True, params=[0.0, np.inf], ids=["batched", "plain"])
+def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds for both solvers."""
+    monkeypatch.setattr(ridge, "SMALL_FLOPS", request.param)
+
 
 EXACT = {"precision": "float64", "tolerance": 0.0}
 PENALTIES = np.asarray(PenaltyGrid(lowest=1e-3, highest=1e4, n=15).values())

@@ -1,5 +1,7 @@
 """The ridge engine's shortcuts change nothing: delays, forms, blocks, batches, devices, shared targets."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,17 +11,23 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from pipeline.encoding import gram, ridge
+from pipeline.encoding import batched_ridge, gram, ridge
 from pipeline.encoding.align import delayed_design
+from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.options import Splits
 from pipeline.encoding.ridge import RidgeFit, fit_ridge
-from pipeline.encoding.sample_rows import HighPass
 from pipeline.encoding.shuffle import Reordered
 from pipeline.encoding.splits import Fold, Samples, held_out_stretches, make_splits
 
 EXACT = {"precision": "float64", "tolerance": 0.0}
 PENALTIES = np.geomspace(1e-2, 1e4, 15)
 INTERVAL_S, PERIOD_S = 2.0, 60.0
+
+
+@pytest.fixture(autouse=True)
+def batched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small as they are, these fits go through the solver for many targets."""
+    monkeypatch.setattr(ridge, "SMALL_FLOPS", 0.0)
 
 
 def two_runs(n_samples: int, n_folds: int = 3) -> tuple[list[Fold], np.ndarray]:
@@ -89,7 +97,7 @@ def test_primal_equals_dual(scale: bool, monkeypatch: pytest.MonkeyPatch) -> Non
     features[:2] = np.nan
     fits = []
     for form in ("primal", "dual"):
-        monkeypatch.setattr(ridge, "cheaper_form", lambda *_, form=form: form)
+        monkeypatch.setattr(batched_ridge, "cheaper_form", lambda *_, form=form: form)
         for how in (EXACT, {}):
             fits.append(
                 fit_ridge(features, responses, PENALTIES, splits=folds, delays=[0, 2], runs=run, scale=scale, **how)
@@ -122,6 +130,43 @@ def test_equals_himalaya_and_scikit_learn_at_a_fixed_penalty() -> None:
         Ridge(alpha=30.0, solver="svd").fit(x, y).predict(features[fold.test]),
     ):
         np.testing.assert_allclose(fit.predictions[fold.test], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("n_features", [6, 90])
+def test_plain_solver_gives_the_same(n_features: int, filtered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    folds, run = two_runs(160)
+    features, responses = simulate(160, n_features, 8)
+    features[:, 3] = 7.0
+    features[80:83] = np.nan
+    responses[:, 1] = 0.5
+    high_pass = HighPass(held_out_stretches(folds, run), INTERVAL_S, PERIOD_S) if filtered else None
+    fits = []
+    for small in (0.0, np.inf):
+        monkeypatch.setattr(ridge, "SMALL_FLOPS", small)
+        fits.append(
+            fit_ridge(
+                features, responses, PENALTIES, splits=folds, delays=[0, 2], runs=run, high_pass=high_pass, **EXACT
+            )
+        )
+    batched, plain = fits
+    np.testing.assert_array_equal(batched.penalty, plain.penalty)
+    np.testing.assert_array_equal(batched.penalty_edge, plain.penalty_edge)
+    np.testing.assert_array_equal(batched.constant, plain.constant)
+    for name in ("predictions", "inner_score", "score"):
+        np.testing.assert_allclose(getattr(batched, name), getattr(plain, name), atol=1e-8)
+
+
+def test_small_fits_do_not_wait_for_torch() -> None:
+    script = (
+        "import sys; import numpy as np; from pipeline.encoding import stage; from pipeline.encoding import ridge; "
+        "from pipeline.encoding.splits import Fold; rows = np.arange(40); "
+        "inner = Fold(rows[:20], rows[20:30], rows[:10]); fold = Fold(rows[:30], rows[30:], rows[:10], (inner,)); "
+        "x = np.random.default_rng(0).standard_normal((40, 5)); ridge.fit_ridge(x, x, [1.0, 2.0], splits=[fold]); "
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_approximate_search_is_within_its_tolerance() -> None:

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from pipeline.encoding import ridge
 from pipeline.encoding.ridge import fit_ridge
 from pipeline.encoding.splits import Fold
 from pipeline.errors import BadConfiguration, SampleMismatch
+
+
+@pytest.fixture(autouse=True, params=[0.0, np.inf], ids=["batched", "plain"])
+def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds for both solvers."""
+    monkeypatch.setattr(ridge, "SMALL_FLOPS", request.param)
+
 
 GRID = np.geomspace(1e-4, 1e6, 21)
 

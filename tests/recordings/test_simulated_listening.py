@@ -21,9 +21,9 @@ from pipeline.artifacts.recording import check_recording
 from pipeline.artifacts.store import standard_attrs
 from pipeline.encoding.align import align_time, whole_delays
 from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.options import PenaltyGrid, Splits
 from pipeline.encoding.ridge import fit_ridge
-from pipeline.encoding.sample_rows import HighPass
 from pipeline.encoding.splits import Samples, held_out_stretches, make_splits
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.weights import fetch_weights
