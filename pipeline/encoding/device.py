@@ -24,7 +24,7 @@ class Arithmetic:
     @property
     def batch_limit(self) -> int:
         """Targets beyond which larger batches gain nothing."""
-        return 2048 if self.device.type == "cpu" else 16384
+        return 4096 if self.device.type == "cpu" else 16384
 
     def exact(self, values: np.ndarray) -> torch.Tensor:
         """Values as float64 on the device."""
