@@ -19,6 +19,7 @@ from pipeline.encoding.device import Precision
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.splits import Fold
 from pipeline.errors import BadConfiguration, SampleMismatch
+from pipeline.torch_device import choose_device
 
 SMALL_FLOPS = 4e9
 """Fits that take no more operations are solved plainly: about what a core does while torch is imported, ten layers a
@@ -159,6 +160,8 @@ def fit_ridge(
     if problem.is_small:
         from pipeline.encoding.plain_ridge import fit_plain
 
+        if device not in ("cpu", "auto"):
+            choose_device(device)  # one that is not there is refused whatever the size
         fit_plain(problem, fit, after_fold=tell)
     else:
         from pipeline.encoding.batched_ridge import fit_batched
