@@ -27,7 +27,7 @@ from pipeline.encoding.columns import Columns, constant_targets, missing_bins
 from pipeline.encoding.correlation import correlate
 from pipeline.encoding.decomposition import Part, dual_part
 from pipeline.encoding.device import Arithmetic, Precision, arithmetic
-from pipeline.encoding.gram import undelayed_grams
+from pipeline.encoding.gram import GramQueue, grams_at_once
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.penalty_search import PenaltySearch, choose_penalty
 from pipeline.encoding.ridge import RidgeFit
@@ -36,8 +36,6 @@ from pipeline.encoding.splits import Fold
 from pipeline.encoding.target_batch import DualInputs, TargetBatch
 from pipeline.errors import SampleMismatch
 
-GRAM_SHARE = 0.4
-"""Of the memory budget, for Gram matrices that wait for their decomposition."""
 SCORES_SHARE = 0.2
 """Of the memory budget, for inner scores of all weightings and penalties."""
 CONCENTRATIONS = (0.1, 1.0)  # of the Dirichlet distribution: sparse weightings, and any
@@ -185,30 +183,25 @@ class _Kernels:
         memory_budget_mb: float,
         on: Arithmetic,
     ) -> None:
-        self._spaces = [(space.features, missing_bins(space.features)) for space in spaces]
-        self._samples = [
-            SampleRows(space.delays, space.runs, space.rows, missing, high_pass, on)
-            for space, (_, missing) in zip(spaces, self._spaces, strict=True)
-        ]
         self._waiting = [on.rows(train) for train in trains]
-        each = 8 * sum(samples.n_bins**2 for samples in self._samples)
-        self._at_once = max(1, int(GRAM_SHARE * memory_budget_mb * 2**20 / each))
-        self._ready: list[list[torch.Tensor]] = [[] for _ in spaces]
-        self._on = on
+        missing = [missing_bins(space.features) for space in spaces]
+        self._samples = [
+            SampleRows(space.delays, space.runs, space.rows, absent, high_pass, on)
+            for space, absent in zip(spaces, missing, strict=True)
+        ]
+        at_once = grams_at_once([samples.n_bins for samples in self._samples], memory_budget_mb)
+        self._grams = [
+            GramQueue(space.features, samples, absent, trains, at_once, scale=True, on=on)
+            for space, samples, absent in zip(spaces, self._samples, missing, strict=True)
+        ]
 
     def take(self) -> torch.Tensor:
         """``(n_spaces, n_samples, n_samples)`` float64 for the next training rows, of mean eigenvalue 1 on them.
 
         Centred with the training rows, as `pipeline.encoding.decomposition.dual_part` would.
         """
-        train = self._waiting[0]
-        if not self._ready[0]:
-            self._ready = [
-                undelayed_grams(features, samples, missing, self._waiting[: self._at_once], scale=True, on=self._on)
-                for samples, (features, missing) in zip(self._samples, self._spaces, strict=True)
-            ]
-        self._waiting.pop(0)
-        kernels = [samples.gram(ready.pop(0), train) for samples, ready in zip(self._samples, self._ready, strict=True)]
+        train = self._waiting.pop(0)
+        kernels = [samples.gram(grams.take(), train) for samples, grams in zip(self._samples, self._grams, strict=True)]
         return torch.stack([_centred(kernel, train) for kernel in kernels])
 
 
@@ -239,9 +232,7 @@ class _JointFit:
             self.fit.constant[batch] = constant_targets(self._read(batch), batch.start)
         candidate, penalty = self._choose(number, fold, kernels, targets)
         self.fit.weight[number][:, targets] = self.candidates[candidate].T
-        self.fit.penalty[number, targets] = np.where(self.fit.constant[targets], self.grid[-1], self.grid[penalty])
-        edge = np.where(penalty == 0, -1, np.where(penalty == self.grid.size - 1, 1, 0)) if self.grid.size > 1 else 0
-        self.fit.penalty_edge[number, targets] = np.where(self.fit.constant[targets], 0, edge)
+        self.fit.note_penalties(number, targets, self.grid, penalty)
         self._refit(number, fold, kernels.take(), targets, candidate, penalty)
 
     def _read(self, batch: slice) -> np.ndarray:

@@ -17,15 +17,13 @@ from pipeline.encoding.columns import Columns, constant_targets, missing_bins
 from pipeline.encoding.cost import FoldShape, cheaper_form
 from pipeline.encoding.decomposition import Form, Part, PrimalFold, dual_part
 from pipeline.encoding.device import Arithmetic, Precision, arithmetic
-from pipeline.encoding.gram import feature_blocks, undelayed_grams
+from pipeline.encoding.gram import GramQueue, delayed_features, grams_at_once
 from pipeline.encoding.penalty_search import PenaltySearch, Refit, choose_penalty
 from pipeline.encoding.ridge import RidgeFit, RidgeProblem
 from pipeline.encoding.sample_rows import SampleRows
 from pipeline.encoding.splits import Fold
 from pipeline.encoding.target_batch import DualInputs, PrimalInputs, TargetBatch
 
-GRAM_SHARE = 0.4
-"""Of the memory budget, for Gram matrices that wait for their decomposition."""
 STEEP = 1e7
 """Largest eigenvalue over smallest penalty beyond which float32 products of features and responses lose too much."""
 
@@ -59,12 +57,9 @@ def _fit_batch(fit: RidgeFit, number: int, fold: _FoldFit, grid: np.ndarray, res
     measured = np.asarray(responses[:, where])
     if number == 0:
         fit.constant[where] = constant_targets(measured, where.start)
-    constant = fit.constant[where]
-    predicted, score, chosen, inner_r = fold.fit(measured, constant)
+    predicted, score, chosen, inner_r = fold.fit(measured, fit.constant[where])
     fit.predictions[fold.test, where] = predicted
-    fit.penalty[number, where] = np.where(constant, grid[-1], grid[chosen])
-    edge = np.where(chosen == 0, -1, np.where(chosen == grid.size - 1, 1, 0)) if grid.size > 1 else 0
-    fit.penalty_edge[number, where] = np.where(constant, 0, edge)
+    fit.note_penalties(number, where, grid, chosen)
     fit.inner_score[number, where] = inner_r
     fit.score[number, where] = score
 
@@ -145,8 +140,9 @@ class _Engine:
             for part in (*fold.inner, fold)
             if form == "dual"
         ]
-        grams = _Grams(self, trains, memory_budget_mb)
-        by_delay = self._by_delay() if "primal" in forms else None
+        at_once = grams_at_once([self.samples.n_bins], memory_budget_mb)
+        grams = GramQueue(self.features, self.samples, self.missing, trains, at_once, scale=self.scale, on=self.on)
+        by_delay = delayed_features(self.features, self.samples, self.missing, self.on) if "primal" in forms else None
         for fold, form in zip(splits, forms, strict=True):
             if form == "primal" and by_delay is not None:
                 yield self._primal(fold, *by_delay)
@@ -167,17 +163,12 @@ class _Engine:
         grid = self.on.exact(self.grid)
         return grid if self.absolute else grid * part.mean_eigenvalue
 
-    def _dual(self, fold: Fold, grams: _Grams) -> _FoldFit:
+    def _dual(self, fold: Fold, grams: GramQueue) -> _FoldFit:
         parts = []
         for part in (*fold.inner, fold):
             train, test = self.on.rows(part.train), self.on.rows(part.test)
             parts.append(dual_part(self.samples.gram(grams.take(), train), train, test))
         return self._assemble(fold, parts, DualInputs(parts[:-1], self.on), grams.n_bytes, self.on)
-
-    def _by_delay(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Delayed features (n_delays, n_samples, n_features), and undelayed ones: fewer than there are samples."""
-        undelayed = torch.cat(list(feature_blocks(self.features, self.missing, self.on)), dim=1)
-        return torch.stack([self.samples.columns(undelayed, d) for d in range(self.samples.n_delays)]), undelayed
 
     def _primal(self, fold: Fold, by_delay: torch.Tensor, undelayed: torch.Tensor) -> _FoldFit:
         primal = PrimalFold(by_delay, self.samples, undelayed, fold, self.scale, self.on)
@@ -199,30 +190,3 @@ class _Engine:
         refit = Refit(parts[-1], self._penalties(parts[-1]), on.dtype)
         slim = [*(part.without_directions() for part in parts[:-1]), parts[-1]]
         return _FoldFit(fold.test, slim, inputs, searches, refit, waiting_bytes, on)
-
-
-class _Grams:
-    """Gram matrices of undelayed features, in order; as many at a time as the budget allows."""
-
-    def __init__(self, engine: _Engine, trains: Sequence[np.ndarray], memory_budget_mb: float) -> None:
-        self._engine = engine
-        self._trains = list(trains)
-        self._each = 8 * engine.samples.n_bins**2
-        self._at_once = max(1, int(GRAM_SHARE * memory_budget_mb * 2**20 / self._each)) if engine.scale else len(trains)
-        self._ready: list[torch.Tensor] = []
-
-    @property
-    def n_bytes(self) -> int:
-        """Of matrices that wait."""
-        return self._each * len({id(gram) for gram in self._ready})
-
-    def take(self) -> torch.Tensor:
-        """The next matrix; features are read when none waits."""
-        if not self._ready:
-            engine = self._engine
-            trains, self._trains = self._trains[: self._at_once], self._trains[self._at_once :]
-            on_device = [engine.on.rows(train) for train in trains]
-            self._ready = undelayed_grams(
-                engine.features, engine.samples, engine.missing, on_device, scale=engine.scale, on=engine.on
-            )
-        return self._ready.pop(0)

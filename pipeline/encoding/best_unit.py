@@ -9,7 +9,7 @@ import torch
 
 from pipeline.encoding.columns import Columns, missing_bins
 from pipeline.encoding.compute import Compute
-from pipeline.encoding.correlation import correlate, fisher_z
+from pipeline.encoding.correlation import CONSTANT, correlate, fisher_z
 from pipeline.encoding.device import Arithmetic, arithmetic
 from pipeline.encoding.gram import feature_blocks
 from pipeline.encoding.high_pass import HighPass
@@ -21,8 +21,6 @@ from pipeline.encoding.splits import Fold
 MOST_TARGETS = 1024
 BLOCK_MB = 16.0
 """Of one block of features at one delay, and of its correlations with a batch of targets."""
-CONSTANT = 1e-6
-"""A unit or target that varies less than this, relative to its size, does not vary beyond rounding."""
 
 
 def fit_best_unit(

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.encoding.correlation import extremes, hardly_differ
 from pipeline.errors import SampleMismatch
 
 
@@ -59,8 +60,8 @@ def constant_targets(responses: np.ndarray, first: int) -> np.ndarray:
     SampleMismatch
         Responses are not finite; the message names the first such target, counted from ``first``.
     """
-    low, high = (edge.astype(np.float64) for edge in (responses.min(axis=0), responses.max(axis=0)))
+    low, high = extremes(responses)
     odd = np.flatnonzero(~np.isfinite(low + high))  # NaN and infinities go through both
     if odd.size:
         raise SampleMismatch(f"responses of target {first + odd[0]} ({odd.size} of {low.size}) are not finite")
-    return np.asarray(high - low <= 1e-6 * np.maximum(np.abs(low), np.abs(high)))
+    return hardly_differ(low, high)

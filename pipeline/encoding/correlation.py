@@ -5,14 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 MAX_R = 1 - 1e-7  # keeps Fisher z finite
+CONSTANT = 1e-6
+"""What varies less than this, relative to its size, does not vary beyond rounding."""
 TIE = 1e-9
 """Mean inner r this close are equal: what rounding leaves of equal ones."""
 
 
 def is_constant(responses: np.ndarray) -> np.ndarray:
     """Which columns of ``(n_samples, n_targets)`` do not vary beyond rounding: bool of shape (n_targets,)."""
-    spread = np.ptp(responses, axis=0)
-    return np.asarray(spread <= 1e-6 * np.abs(responses).max(axis=0))
+    return hardly_differ(*extremes(responses))
+
+
+def extremes(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest value of each column, float64; NaN where a column holds any."""
+    return responses.min(axis=0).astype(np.float64), responses.max(axis=0).astype(np.float64)
+
+
+def hardly_differ(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whether smallest and largest value are the same to rounding."""
+    return np.asarray(high - low <= CONSTANT * np.maximum(np.abs(low), np.abs(high)))
 
 
 def correlate(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:

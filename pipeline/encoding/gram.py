@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from pipeline.encoding.columns import Columns, read_features
+from pipeline.encoding.correlation import CONSTANT
 from pipeline.encoding.device import Arithmetic
 from pipeline.encoding.sample_rows import SampleRows
 
 BLOCK_MB = 48.0
 """Of one block of features in float64; about four such arrays exist at a time."""
-CONSTANT = 1e-6
-"""A feature that varies less than this, relative to its size, does not vary beyond rounding."""
+GRAM_SHARE = 0.4
+"""Of the memory budget, for Gram matrices that wait for their decomposition."""
 
 
 def feature_blocks(features: Columns, missing: np.ndarray, on: Arithmetic) -> Iterator[torch.Tensor]:
@@ -27,6 +28,64 @@ def feature_blocks(features: Columns, missing: np.ndarray, on: Arithmetic) -> It
     width = max(1, int(BLOCK_MB * 2**20 / (8 * n_bins)))
     for start in range(0, n_features, width):
         yield on.exact(read_features(features, slice(start, start + width), missing))
+
+
+def delayed_features(
+    features: Columns, samples: SampleRows, missing: np.ndarray, on: Arithmetic
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Delayed features ``(n_delays, n_samples, n_features)``, and undelayed ones ``(n_bins, n_features)``.
+
+    All at once, so for features that are fewer than samples; see `SampleRows.columns`.
+    """
+    undelayed = torch.cat(list(feature_blocks(features, missing, on)), dim=1)
+    return torch.stack([samples.columns(undelayed, delay) for delay in range(samples.n_delays)]), undelayed
+
+
+def grams_at_once(n_bins: Sequence[int], memory_budget_mb: float) -> int:
+    """Sets of training rows whose Gram matrices may wait at a time, one matrix for each number of bins; at least 1."""
+    return max(1, int(GRAM_SHARE * memory_budget_mb * 2**20 / sum(8 * n**2 for n in n_bins)))
+
+
+class GramQueue:
+    """Gram matrices of undelayed features in order; the features are read once for as many as may wait at a time.
+
+    Parameters
+    ----------
+    trains : numbers of the training samples, one array per matrix
+    at_once : matrices that may wait, see `grams_at_once`
+    features, samples, missing, scale, on : see `undelayed_grams`
+    """
+
+    def __init__(
+        self,
+        features: Columns,
+        samples: SampleRows,
+        missing: np.ndarray,
+        trains: Sequence[np.ndarray],
+        at_once: int,
+        *,
+        scale: bool,
+        on: Arithmetic,
+    ) -> None:
+        self._features, self._samples, self._missing = features, samples, missing
+        self._trains, self._scale, self._on = list(trains), scale, on
+        self._at_once = at_once if scale else max(1, len(self._trains))  # unscaled, all are one matrix
+        self._ready: list[torch.Tensor] = []
+
+    @property
+    def n_bytes(self) -> int:
+        """Of matrices that wait."""
+        return sum({id(gram): gram.nbytes for gram in self._ready}.values())
+
+    def take(self) -> torch.Tensor:
+        """The next matrix; features are read when none waits."""
+        if not self._ready:
+            trains = [self._on.rows(train) for train in self._trains[: self._at_once]]
+            del self._trains[: self._at_once]
+            self._ready = undelayed_grams(
+                self._features, self._samples, self._missing, trains, scale=self._scale, on=self._on
+            )
+        return self._ready.pop(0)
 
 
 def undelayed_grams(

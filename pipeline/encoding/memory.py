@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from pipeline.encoding.banded import SCORES_SHARE
-from pipeline.encoding.batched_ridge import GRAM_SHARE
 from pipeline.encoding.cost import N_FILTERS, FitShape, FoldShape, Form, forms_of
-from pipeline.encoding.gram import BLOCK_MB
+from pipeline.encoding.gram import BLOCK_MB, GRAM_SHARE
 from pipeline.encoding.scratch import SHARE_IN_MEMORY
 
 BLOCKS_AT_ONCE = 4

@@ -13,13 +13,12 @@ import numpy as np
 
 from pipeline.encoding.align import delayed_design
 from pipeline.encoding.columns import constant_targets, missing_bins, read_features
-from pipeline.encoding.correlation import TIE, correlate, fisher_z, unit
+from pipeline.encoding.correlation import TIE, correlate, fisher_z, is_constant, unit
 from pipeline.encoding.ridge import RidgeFit, RidgeProblem
 from pipeline.encoding.scratch import target_batches
 from pipeline.encoding.splits import Fold
+from pipeline.encoding.standardise import standardise
 
-CONSTANT = 1e-6
-"""A feature that varies less than this, relative to its size, does not vary beyond rounding."""
 BATCH_MB = 64.0
 
 
@@ -38,11 +37,8 @@ def fit_plain(problem: RidgeProblem, fit: RidgeFit, *, after_fold: Callable[[], 
             responses = np.asarray(problem.responses[:, batch], np.float64)
             chosen, inner_r = _choose_penalty(inner, responses, grid)
             predicted = outer.predict(*_centred(responses, fold), grid[chosen])
-            constant = fit.constant[batch]
-            edge = np.where(chosen == 0, -1, np.where(chosen == grid.size - 1, 1, 0)) if grid.size > 1 else 0
             fit.predictions[fold.test, batch] = predicted
-            fit.penalty[number, batch] = np.where(constant, grid[-1], grid[chosen])
-            fit.penalty_edge[number, batch] = np.where(constant, 0, edge)
+            fit.note_penalties(number, batch, grid, chosen)
             fit.inner_score[number, batch] = inner_r
             fit.score[number, batch] = correlate(predicted, responses[fold.test])
         after_fold()
@@ -70,7 +66,8 @@ class _Design:
         self._problem = problem
         missing = missing_bins(problem.features)
         features = read_features(problem.features, slice(0, problem.features.shape[1]), missing)
-        self._rms = np.sqrt((features**2).mean(axis=0))
+        # a filter takes the mean out, so there a feature has to vary beside its root mean square
+        self._size = None if problem.high_pass is None else np.sqrt((features**2).mean(axis=0))
         features[missing] = np.nan
         self._values = delayed_design(features, problem.delays, problem.runs, problem.rows)
         if problem.high_pass is not None:
@@ -78,7 +75,13 @@ class _Design:
 
     def part(self, fold: Fold) -> _Part:
         """Diagonalise a part in the smaller of its two Gram matrices."""
-        x, x_test = self._standardise(fold)
+        x, x_test = standardise(
+            self._values[fold.train],
+            self._values[fold.test],
+            scale=self._problem.scale,
+            n_delays=len(self._problem.delays),
+            size=self._size,
+        )
         n_train, n_columns = x.shape
         dual = n_train <= n_columns
         gram = x @ x.T if dual else x.T @ x
@@ -90,31 +93,12 @@ class _Design:
         evaluate = x_test @ (x.T @ vectors) if dual else x_test @ vectors
         return _Part(values, project, evaluate, 1.0 if self._problem.absolute else float(np.trace(gram)) / n_train)
 
-    def _standardise(self, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
-        """Training and test rows less the training mean, each feature with one scale for all its delays."""
-        n_delays = len(self._problem.delays)
-        train = self._values[fold.train]
-        present = np.isfinite(train)
-        n_present = present.sum(axis=0)
-        mean = np.where(present, train, 0.0).sum(axis=0) / np.maximum(n_present, 1)
-        train = np.where(present, train - mean, 0.0)
-        test = np.nan_to_num(self._values[fold.test] - mean)
-        if not self._problem.scale:
-            return train, test
-        variance = np.einsum("if,if->f", train, train) / np.maximum(n_present, 1)
-        used = (n_present > 0).reshape(n_delays, -1)
-        pooled = variance.reshape(n_delays, -1).sum(axis=0) / np.maximum(used.sum(axis=0), 1)
-        size = self._rms if self._problem.high_pass is not None else np.abs(mean).reshape(n_delays, -1).max(axis=0)
-        sd = np.sqrt(pooled)
-        factor = np.tile(np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > CONSTANT * size), n_delays)
-        return train * factor, test * factor
-
 
 def _centred(responses: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
     """Training responses less their mean, exactly zero where they do not vary; and the mean."""
     train = responses[fold.train]
     mean = train.mean(axis=0)
-    return np.where(constant_targets(train, 0), 0.0, train - mean), mean
+    return np.where(is_constant(train), 0.0, train - mean), mean
 
 
 def _choose_penalty(

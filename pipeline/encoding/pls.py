@@ -20,7 +20,7 @@ from pipeline.encoding.compute import Compute
 from pipeline.encoding.correlation import correlate, fisher_z, is_constant
 from pipeline.encoding.decomposition import PrimalFold, dual_part
 from pipeline.encoding.device import Arithmetic, arithmetic
-from pipeline.encoding.gram import feature_blocks, undelayed_grams
+from pipeline.encoding.gram import GramQueue, delayed_features, grams_at_once
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.mapping_fit import fit_without_penalty
 from pipeline.encoding.ridge import RidgeFit
@@ -28,8 +28,6 @@ from pipeline.encoding.sample_rows import SampleRows
 from pipeline.encoding.scratch import target_batches
 from pipeline.encoding.splits import Fold
 
-GRAM_SHARE = 0.4
-"""Of the memory budget, for Gram matrices of several sets of training rows."""
 BATCH_SHARE = 0.1
 """Of the memory budget, for one array of a batch of targets."""
 RANK = 1e-7
@@ -127,23 +125,17 @@ class _Spanned:
         self, features: Columns, samples: SampleRows, missing: np.ndarray, memory_budget_mb: float, on: Arithmetic
     ) -> None:
         self._features, self._samples, self._missing, self._on = features, samples, missing, on
-        self._at_once = max(1, int(GRAM_SHARE * memory_budget_mb * 2**20 / (8 * samples.n_bins**2)))
+        self._at_once = grams_at_once([samples.n_bins], memory_budget_mb)
         self._n_columns = features.shape[1] * samples.n_delays
         self._by_delay: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def of(self, parts: Sequence[Fold]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Of each part: (n_train, rank) and (n_test, rank), the training rows centred."""
-        for start in range(0, len(parts), self._at_once):
-            some = parts[start : start + self._at_once]
-            wide = [part for part in some if part.train.size < self._n_columns]
-            trains = [self._on.rows(part.train) for part in wide]
-            grams = iter(
-                undelayed_grams(self._features, self._samples, self._missing, trains, scale=True, on=self._on)
-                if wide
-                else ()
-            )
-            for part in some:
-                yield self._wide(part, next(grams)) if part.train.size < self._n_columns else self._tall(part)
+        wide = [part.train.size < self._n_columns for part in parts]
+        trains = [part.train for part, is_wide in zip(parts, wide, strict=True) if is_wide]
+        grams = GramQueue(self._features, self._samples, self._missing, trains, self._at_once, scale=True, on=self._on)
+        for part, is_wide in zip(parts, wide, strict=True):
+            yield self._wide(part, grams.take()) if is_wide else self._tall(part)
 
     def _wide(self, fold: Fold, undelayed: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """From the Gram matrix of samples; its eigenvectors times the roots of its eigenvalues are coordinates."""
@@ -155,9 +147,7 @@ class _Spanned:
     def _tall(self, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
         """From the features themselves, of which there are fewer than training rows."""
         if self._by_delay is None:
-            undelayed = torch.cat(list(feature_blocks(self._features, self._missing, self._on)), dim=1)
-            delayed = [self._samples.columns(undelayed, delay) for delay in range(self._samples.n_delays)]
-            self._by_delay = torch.stack(delayed), undelayed
+            self._by_delay = delayed_features(self._features, self._samples, self._missing, self._on)
         by_delay, undelayed = self._by_delay
         standard = PrimalFold(by_delay, self._samples, undelayed, fold, True, self._on).features.cpu().numpy()
         left, singular, right = np.linalg.svd(standard[fold.train], full_matrices=False)

@@ -48,6 +48,13 @@ class RidgeFit:
     score: np.ndarray
     constant: np.ndarray
 
+    def note_penalties(self, fold: int, targets: slice, grid: np.ndarray, chosen: np.ndarray) -> None:
+        """Write down which penalties of a grid some targets chose in an outer fold, and which lie at its ends."""
+        constant = self.constant[targets]
+        self.penalty[fold, targets] = np.where(constant, grid[-1], grid[chosen])
+        edge = np.where(chosen == 0, -1, np.where(chosen == grid.size - 1, 1, 0)) if grid.size > 1 else 0
+        self.penalty_edge[fold, targets] = np.where(constant, 0, edge)
+
 
 @dataclasses.dataclass(frozen=True)
 class RidgeProblem:
