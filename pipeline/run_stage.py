@@ -44,15 +44,20 @@ def _sha(parts: list[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _sha_of_inputs(paths: list[Path]) -> str:
-    """What an artifact was made from: the key in an activations' name, the attributes of a NetCDF file."""
-    import xarray as xr
+def _sha_of_inputs(paths: list[Path], stage: str) -> str:
+    """What an artifact was made from: the key in an activations' name, the attributes of a NetCDF file.
+
+    Parameters
+    ----------
+    stage : the stage that makes the NetCDF files
+    """
+    from pipeline.artifacts.contract import read_attrs
 
     parts = []
     for path in paths:
         if path.suffix == ".nc":
-            with xr.open_dataset(path, engine="h5netcdf") as opened:
-                parts.append(f"{path} {opened.attrs.get('config_sha')} {opened.attrs.get('inputs_sha')}")
+            attrs = read_attrs(path, stage)
+            parts.append(f"{path} {attrs['config_sha']} {attrs['inputs_sha']}")
         else:
             parts.append(str(path))
     return _sha(parts)
@@ -271,7 +276,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
         scores = import_object(analysis.metric.run)(
             runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed, **more
         )
-        scores.attrs["inputs_sha"] = _sha_of_inputs(analysis.score_files(group, model))
+        scores.attrs["inputs_sha"] = _sha_of_inputs(analysis.score_files(group, model), "prepare")
         write_scores(scores, output)
         del scores  # the next one's tables need not find room beside them
 
@@ -316,7 +321,10 @@ def run_map(arguments: argparse.Namespace) -> None:
     ]
     all_paths = [path for analysis in analyses for path in analysis.paths]
     tables = build_map(study=plan.name, analyses=analyses, inference=plan.study.inference)
-    attrs = {**standard_attrs("map", "layermap map", plan.map_key(), _sha_of_inputs(all_paths)), "study": plan.name}
+    attrs = {
+        **standard_attrs("map", "layermap map", plan.map_key(), _sha_of_inputs(all_paths, "encode")),
+        "study": plan.name,
+    }
     write_map(tables, attrs, plan.map_path)
 
 

@@ -82,13 +82,16 @@ class ActivationWriter:
     ) -> None:
         import zarr
 
+        self._path = path
         self._layers = {layer.name: layer for layer in layers}
         self._n_samples = n_samples
         self._group = zarr.open_group(path, mode="w", zarr_format=3)
         self._group.attrs.update({**attrs, "layer_order": [layer.name for layer in layers]})
         self._columns = {layer.name: _LayerColumn(self._group, layer, n_samples) for layer in layers}
         if attrs["sample_kind"] == "time":
-            array = self._group.create_array("time_s", shape=(n_samples,), dtype="float64", dimension_names=("sample",))
+            array = self._group.create_array(
+                "time_s", shape=(n_samples,), dtype="float64", dimension_names=("sample",), **_checked_chunks()
+            )
             array.attrs["units"] = "s"
             array[:] = clock
         else:
@@ -106,9 +109,19 @@ class ActivationWriter:
             self._columns[name].append(start, values)
 
     def close(self) -> None:
-        """Write what is left, and check that every layer holds every sample."""
+        """Write what is left, check that every layer holds every sample, and seal the group."""
+        from pipeline.artifacts.sealed_zarr import seal
+
         for column in self._columns.values():
             column.close()
+        seal(self._path)
+
+
+def _checked_chunks() -> dict[str, Any]:
+    """Arguments of an array whose chunks all have a checksum, those of zeros too."""
+    from pipeline.artifacts.sealed_zarr import compressors
+
+    return {"compressors": compressors(), "config": {"write_empty_chunks": True}}
 
 
 class _LayerColumn:
@@ -173,6 +186,7 @@ class _LayerColumn:
             chunks=(rows, n_features),
             dtype="float32",
             dimension_names=("sample", "feature"),
+            **_checked_chunks(),
         )
         array.attrs.update(
             {
@@ -279,15 +293,12 @@ def open_activations(path: Path) -> Activations:
     BrokenArtifact
         Missing, unreadable, of another schema, or without a needed attribute.
     """
-    import zarr
+    from pipeline.artifacts.sealed_zarr import open_sealed
 
     remedy = "delete it and run: snakemake activate"
     if not path.is_dir():
         raise BrokenArtifact(f"{path} is missing; make it with: snakemake activate")
-    try:
-        group = zarr.open_group(path, mode="r")
-    except (OSError, ValueError, KeyError) as error:
-        raise BrokenArtifact(f"{path} cannot be read as Zarr ({type(error).__name__}); {remedy}") from error
+    group = open_sealed(path, "activate")
     if group.attrs.get("kind") != "activations" or group.attrs.get("schema_version") != SCHEMA_VERSION:
         raise BrokenArtifact(
             f"{path} is of kind '{group.attrs.get('kind')}', schema version {group.attrs.get('schema_version')}, "

@@ -3,10 +3,13 @@
 ``data/catalogue/<dataset>-<key>.json`` says which groups, recordings, stimuli and files a selection of
 a dataset consists of. ``data/raw/<dataset>/receipt-<key>.json`` and
 ``data/raw/weights/<model_id>/receipt.json`` say what was fetched: address, bytes and SHA-256 of every file.
+
+Key ``sha256`` of such a document is the digest of all others, so that altered ones are found when they are read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,8 +93,6 @@ class Receipt(_Strict):
 
     def sha(self) -> str:
         """One hash over all files, for ``inputs_sha``."""
-        import hashlib
-
         text = "\n".join(f"{file.path} {file.sha256}" for file in sorted(self.files, key=lambda f: f.path))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -99,12 +100,20 @@ class Receipt(_Strict):
 Document = TypeVar("Document", Catalogue, Receipt)
 
 
+DIGEST = "sha256"
+
+
 def write_json(document: BaseModel, path: Path) -> None:
-    """Write a catalogue or receipt, whole or not at all."""
+    """Write a catalogue or receipt with its digest, whole or not at all."""
+    contents = document.model_dump(mode="json")
     with write_whole(path) as temporary:
-        temporary.write_text(
-            json.dumps(document.model_dump(mode="json"), indent=1, sort_keys=True) + "\n", encoding="utf-8"
-        )
+        text = json.dumps({**contents, DIGEST: _digest_of(contents)}, indent=1, sort_keys=True)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _digest_of(contents: dict[str, Any]) -> str:
+    """SHA-256, hex, of a document without its own digest, however it is laid out."""
+    return hashlib.sha256(json.dumps(contents, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _read(path: Path, model: type[Document], stage: str) -> Document:
@@ -118,6 +127,11 @@ def _read(path: Path, model: type[Document], stage: str) -> Document:
     if version != SCHEMA_VERSION:
         raise BrokenArtifact(
             f"{path} has schema version {version}, this layermap reads {SCHEMA_VERSION}; "
+            f"delete it and run: snakemake {stage}"
+        )
+    if raw.pop(DIGEST, None) != _digest_of(raw):
+        raise BrokenArtifact(
+            f"{path} was altered since it was written: its contents do not fit its digest; "
             f"delete it and run: snakemake {stage}"
         )
     try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import warnings
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipeline.artifacts.checksums import ATTR as CHECKSUMS
+from pipeline.artifacts.checksums import Checksums, checksums_of
 from pipeline.artifacts.reserved_file import ReservedFile
 from pipeline.artifacts.store import SCHEMA_VERSION, write_whole
 from pipeline.errors import BrokenArtifact
@@ -27,11 +28,12 @@ class Contract:
 
     Parameters
     ----------
-    kind : the artifact's kind, as in its ``kind`` attribute
+    kind : the artifact's kind, as in its ``kind`` attribute; empty for any
     stage : the stage that makes it, named in the remedy
     variables : name → dims, in order; coordinates count as variables
     attrs : names of the attributes beyond the standard ones
     compressed : whether numbers are deflated when they are written as NetCDF; noisy responses hardly shrink
+    in_blocks : variables that may stay in the file, to be read in blocks of samples
     """
 
     kind: str
@@ -39,12 +41,13 @@ class Contract:
     variables: dict[str, tuple[str, ...]]
     attrs: tuple[str, ...] = ()
     compressed: bool = True
+    in_blocks: tuple[str, ...] = ()
 
     def check(self, dataset: xr.Dataset, source: Path | str) -> xr.Dataset:
         """Return the dataset unchanged, or raise `BrokenArtifact` naming file, variable and remedy."""
         remedy = f"delete it and run: snakemake {self.stage}"
         kind = dataset.attrs.get("kind")
-        if kind != self.kind:
+        if self.kind and kind != self.kind:
             raise BrokenArtifact(f"{source} is of kind '{kind}', expected '{self.kind}'; {remedy}")
         version = dataset.attrs.get("schema_version")
         if version != SCHEMA_VERSION:
@@ -73,25 +76,23 @@ def read_netcdf(
     ----------
     without : variables that are checked, but not read
     in_file : variables that stay in the file: each selection is read when its values are asked for, until the dataset
-        is closed
+        is closed; whoever reads them compares them with the checksums that `checksums_in` gives
 
     Raises
     ------
     BrokenArtifact
-        The file is missing, cannot be read (truncated, altered) or breaks its contract.
+        The file is missing, cannot be read (truncated), breaks its contract, or holds what was not written.
     """
-    import xarray as xr
-
     if not path.is_file():
         raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
     with broken_if_unreadable(path, contract):
-        opened = xr.open_dataset(path, engine="h5netcdf", cache=not in_file)
+        opened = _opened(path, contract, cache=not in_file)
         try:
-            contract.check(opened, path)
+            checksums = checksums_in(opened)
             kept = opened.drop_vars(without, errors="ignore")
             for name, variable in kept.variables.items():
-                if name not in in_file:
-                    variable.load()
+                if name not in in_file and not checksums.holds(str(name), variable.load().values):
+                    raise altered(path, contract, f"variable '{name}'")
         except BaseException:
             opened.close()
             raise
@@ -102,12 +103,61 @@ def read_netcdf(
         return kept
 
 
+def read_attrs(path: Path, stage: str) -> dict[str, Any]:
+    """The attributes of a NetCDF artifact of any kind, and nothing else of it; errors as in `read_netcdf`.
+
+    Parameters
+    ----------
+    stage : the stage that makes it, named in the remedy
+    """
+    contract = Contract("", stage, {})
+    if not path.is_file():
+        raise BrokenArtifact(f"{path} is missing; make it with: snakemake {stage}")
+    with broken_if_unreadable(path, contract), _opened(path, contract, cache=False) as opened:
+        return dict(opened.attrs)
+
+
+def _opened(path: Path, contract: Contract, *, cache: bool) -> xr.Dataset:
+    """A NetCDF artifact whose values are still in the file, and are described as they were written."""
+    import xarray as xr
+
+    opened = xr.open_dataset(path, engine="h5netcdf", cache=cache)
+    try:
+        contract.check(opened, path)
+        if CHECKSUMS not in opened.attrs:
+            raise altered(path, contract, f"attribute '{CHECKSUMS}', which is not there")
+        checksums = Checksums(opened.attrs.pop(CHECKSUMS))
+        if not checksums.describes(opened):
+            raise altered(path, contract, "a name, dimension, type or attribute")
+        opened.encoding[CHECKSUMS] = checksums
+        return opened
+    except BaseException:
+        opened.close()
+        raise
+
+
+def checksums_in(dataset: xr.Dataset) -> Checksums:
+    """The checksums of an artifact that was opened here."""
+    checksums: Checksums = dataset.encoding[CHECKSUMS]
+    return checksums
+
+
+def altered(path: Path, contract: Contract, what: str) -> BrokenArtifact:
+    """What is raised where contents and checksum differ."""
+    return BrokenArtifact(
+        f"{path} was altered since it was written: {what} does not fit its checksum; "
+        f"delete it and run: snakemake {contract.stage}"
+    )
+
+
 @contextlib.contextmanager
 def broken_if_unreadable(path: Path, contract: Contract) -> Iterator[None]:
     """Turn what reading a damaged NetCDF file raises into `BrokenArtifact`."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except BrokenArtifact:
+        raise
+    except Exception as error:  # h5py, h5netcdf and xarray answer broken bytes with whatever they happen to cause
         raise BrokenArtifact(
             f"{path} cannot be read as NetCDF ({type(error).__name__}: truncated or altered); "
             f"delete it and run: snakemake {contract.stage}"
@@ -120,6 +170,7 @@ def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
     Arrays that are mapped from files are written from there: they are never in memory as a whole.
     """
     contract.check(dataset, path)
+    dataset = dataset.assign_attrs({CHECKSUMS: checksums_of(dataset, contract.in_blocks)})
     encoding = {
         name: {"zlib": True, "complevel": 1}
         for name, variable in dataset.variables.items()
@@ -136,36 +187,36 @@ def _all(dataset: xr.Dataset) -> list[xr.Variable]:
 
 
 def read_zarr(path: Path, contract: Contract) -> xr.Dataset:
-    """Open a Zarr artifact lazily and check it; errors as in `read_netcdf`."""
+    """Open a Zarr artifact lazily and check it; errors as in `read_netcdf`, also when values are read later."""
     import xarray as xr
+
+    from pipeline.artifacts import sealed_zarr
 
     if not path.is_dir():
         raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*\.snakemake_timestamp.*")  # put there by Snakemake
-            dataset = xr.open_zarr(path, consolidated=False, chunks=None)
-    except (OSError, ValueError, KeyError) as error:
-        raise BrokenArtifact(
-            f"{path} cannot be read as Zarr ({type(error).__name__}: incomplete or altered); "
-            f"delete it and run: snakemake {contract.stage}"
-        ) from error
+    group = sealed_zarr.open_sealed(path, contract.stage)
+    with sealed_zarr.broken_if_unreadable(path, contract.stage):
+        dataset = xr.open_zarr(group.store, consolidated=False, chunks=None)
     return contract.check(dataset, path)
 
 
 def write_zarr(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
     """Check a dataset and write it as a Zarr group, whole or not at all."""
+    from pipeline.artifacts.sealed_zarr import compressors, seal
+
     contract.check(dataset, path)
     # fixed-length text has no Zarr 3 specification; text of any length has
     text = {name: variable.astype(object) for name, variable in dataset.variables.items() if variable.dtype.kind == "U"}
     dataset = dataset.assign(text)
-    encoding = {
-        name: {"chunks": chunks_of(variable.shape, variable.dtype.itemsize)}
-        for name, variable in dataset.variables.items()
-        if variable.dtype.kind in "fiu" and variable.ndim > 1
-    }
+    encoding: dict[Any, dict[str, Any]] = {name: {"compressors": compressors()} for name in dataset.variables}
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in "fiu" and variable.ndim > 1:
+            encoding[name]["chunks"] = chunks_of(variable.shape, variable.dtype.itemsize)
     with write_whole(path) as temporary:
-        dataset.to_zarr(temporary, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
+        dataset.to_zarr(
+            temporary, mode="w", consolidated=False, zarr_format=3, encoding=encoding, write_empty_chunks=True
+        )
+        seal(temporary)
 
 
 def chunks_of(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:

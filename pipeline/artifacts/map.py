@@ -4,7 +4,8 @@
 ``surface`` and ``variance``; ``<study>.csv``, ``<study>-summary.csv``, ``<study>-contrasts.csv``,
 ``<study>-units.csv``, ``<study>-surface.csv`` and ``<study>-variance.csv`` are the same tables. Units and surface are
 empty, header apart, where no recording lies on a surface, and so is variance where no layer was fitted jointly with
-feature spaces.
+feature spaces. ``<study>.sha256`` lists the digests of all of them, as ``sha256sum`` does; it is written last, so files
+of two runs are never taken for one map.
 
 ``subject`` is a subject's name; ``mean`` where the **responses** were averaged over subjects before they
 were scored; ``all`` where the **scores** of several subjects were averaged.
@@ -23,12 +24,14 @@ some of which have few animals, joins them: ``subject and block``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.contract import Contract, read_netcdf, write_netcdf
 from pipeline.artifacts.store import write_whole
+from pipeline.errors import BrokenArtifact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -239,13 +242,49 @@ def write_map(tables: dict[str, pd.DataFrame], attrs: dict[str, Any], path: Path
         with write_whole(csv_path(path, table)) as temporary:
             tables[table].reindex(columns=list(columns)).to_csv(temporary, index=False)
     write_netcdf(dataset, path, MAP)
+    with write_whole(digests_path(path)) as temporary:
+        temporary.write_text(_digests(path), encoding="utf-8")
+
+
+def digests_path(path: Path) -> Path:
+    """Where the digests of ``<study>.nc`` and of its tables lie."""
+    return path.with_name(f"{path.stem}.sha256")
+
+
+def _digests(path: Path) -> str:
+    """What ``sha256sum`` prints of the map's files, and what ``sha256sum -c`` takes."""
+    lines = []
+    for file in [path, *(csv_path(path, table) for table in TABLES)]:
+        with open(file, "rb") as stream:
+            lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {file.name}\n")
+    return "".join(lines)
+
+
+def _check_digests(path: Path) -> None:
+    again = f"delete {digests_path(path)} and run: snakemake map"
+    try:
+        stated = digests_path(path).read_text(encoding="utf-8")
+        found = _digests(path)
+    except (OSError, UnicodeDecodeError) as error:
+        file = error.filename if isinstance(error, OSError) else digests_path(path)
+        raise BrokenArtifact(f"{file} is missing or cannot be read, so the map is incomplete; {again}") from error
+    for line in found.splitlines():
+        if line not in stated.splitlines():
+            raise BrokenArtifact(
+                f"{path.with_name(line[66:])} was altered since the map was written: it does not fit "
+                f"{digests_path(path).name}; {again}"
+            )
 
 
 def open_map(path: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Read the map's tables and attributes; raises `BrokenArtifact` naming file and variable."""
+    """Read the map's tables and attributes; raises `BrokenArtifact` naming file and variable.
+
+    The CSV files are checked too: they are what people take away, and what the page offers.
+    """
     import pandas as pd
 
     dataset = read_netcdf(path, MAP)
+    _check_digests(path)
     tables = {
         table: pd.DataFrame({column: dataset[f"{table}_{column}"].values for column in columns})
         for table, columns in TABLES.items()

@@ -38,7 +38,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.contract import Contract, broken_if_unreadable, read_netcdf, write_netcdf
+from pipeline.artifacts.checksums import ATTR as CHECKSUMS
+from pipeline.artifacts.checksums import checksums_of, whole_blocks
+from pipeline.artifacts.contract import (
+    Contract,
+    altered,
+    broken_if_unreadable,
+    checksums_in,
+    read_netcdf,
+    write_netcdf,
+)
 from pipeline.artifacts.store import write_whole
 from pipeline.errors import BrokenArtifact
 
@@ -47,6 +56,9 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+IN_BLOCKS = ("responses", "n_repeats")
+COUNT = "int16"
+"""Of repeats: they are read as often as the responses, so they take two bytes and not eight."""
 RECORDING = Contract(
     "recording",
     "prepare",
@@ -61,9 +73,8 @@ RECORDING = Contract(
     },
     ("units", "sample_kind", "high_pass_s", "z_scored", "n_subjects"),
     compressed=False,
+    in_blocks=IN_BLOCKS,
 )
-
-IN_BLOCKS = ("responses", "n_repeats")
 HEADER = dataclasses.replace(
     RECORDING, variables={name: dims for name, dims in RECORDING.variables.items() if name not in IN_BLOCKS}
 )
@@ -96,7 +107,7 @@ class RecordingParts:
         shape = (self.header.sizes["sample"], self.header.sizes["target"])
         return self.header.assign(
             responses=(("repeat", "sample", "target"), responses),
-            n_repeats=(("sample", "target"), np.ones(shape, dtype=np.int8)),
+            n_repeats=(("sample", "target"), np.ones(shape, dtype=COUNT)),
         ).assign_attrs(self.closing_attrs())
 
 
@@ -147,7 +158,8 @@ def write_recording(recording: xr.Dataset | RecordingParts, path: Path) -> None:
     if isinstance(recording, RecordingParts):
         _write_parts(recording, path)
     else:
-        write_netcdf(check_recording(recording, path), path, RECORDING)
+        checked = check_recording(recording, path)
+        write_netcdf(checked.assign(n_repeats=checked["n_repeats"].astype(COUNT)), path, RECORDING)
 
 
 def open_recording(path: Path) -> xr.Dataset:
@@ -170,25 +182,35 @@ def open_recording_blocks(path: Path) -> xr.Dataset:
 
 
 def blocks_of_samples(recording: xr.Dataset, n_bytes: int) -> Iterator[slice]:
-    """Slices of the samples whose responses, of all repeats and targets, take about ``n_bytes``; at least one each."""
+    """Slices of the samples whose responses, of all repeats and targets, take about ``n_bytes``.
+
+    Each is at least one block that has a checksum, so that none is read for a part of it.
+    """
     responses = recording["responses"]
     n_samples = responses.sizes["sample"]
     per_sample = max(1, responses.nbytes // max(1, n_samples))
-    step = max(1, n_bytes // per_sample)
+    rows = checksums_in(recording).rows("responses")
+    step = max(1, n_bytes // per_sample // rows) * rows
     for start in range(0, n_samples, step):
         yield slice(start, min(start + step, n_samples))
 
 
 def read_samples(recording: xr.Dataset, path: Path, name: str, samples: slice) -> np.ndarray:
     """Some samples of ``responses`` or ``n_repeats``; raises `BrokenArtifact` for a damaged file."""
+    checksums = checksums_in(recording)
     with broken_if_unreadable(path, RECORDING):
-        values: np.ndarray = recording[name].isel(sample=samples).values
-    return values
+        rows = checksums.rows(name)
+        whole = whole_blocks(samples, rows, recording.sizes["sample"])
+        values: np.ndarray = recording[name].isel(sample=whole).values
+        if not checksums.holds_blocks(name, whole.start // rows, values):
+            raise altered(path, RECORDING, f"variable '{name}', samples {whole.start} to {whole.stop},")
+    return values[..., samples.start - whole.start : samples.stop - whole.start, :]
 
 
 def _write_parts(parts: RecordingParts, path: Path) -> None:
-    """The header first, then each block into its place, then the attributes that are known last."""
+    """The header first, then each block into its place, then the attributes that are known last, and checksums."""
     import h5netcdf
+    import xarray as xr
 
     header = HEADER.check(parts.header, path)
     _check_clock_and_names(header, path)
@@ -201,6 +223,10 @@ def _write_parts(parts: RecordingParts, path: Path) -> None:
         with h5netcdf.File(temporary, "r+") as file:
             for name, value in parts.closing_attrs().items():
                 file.attrs[name] = value
+        with xr.open_dataset(temporary, engine="h5netcdf", cache=False) as written:
+            checksums = checksums_of(written, IN_BLOCKS)
+        with h5netcdf.File(temporary, "r+") as file:
+            file.attrs[CHECKSUMS] = checksums
 
 
 def _add_variables(file: h5netcdf.File) -> None:
@@ -208,7 +234,7 @@ def _add_variables(file: h5netcdf.File) -> None:
     import h5py
 
     file.dimensions["repeat"] = 1
-    for name, dtype in (("responses", "<f4"), ("n_repeats", "i1")):
+    for name, dtype in (("responses", "<f4"), ("n_repeats", COUNT)):
         room = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         room.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY if name == "responses" else h5py.h5d.ALLOC_TIME_LATE)
         room.set_fill_time(h5py.h5d.FILL_TIME_NEVER if name == "responses" else h5py.h5d.FILL_TIME_IFSET)

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.errors import AlreadyRunning, LayermapError
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space or run in another folder with --directory",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.artifacts.contract import read_attrs
 from pipeline.artifacts.store import SCHEMA_VERSION
 from pipeline.comparison.geometries import compare_geometry
 from pipeline.comparison.measured import Compared
@@ -51,7 +52,7 @@ def compare_group(
     LayermapError
         Several geometries.
     """
-    if _kind_of(runs[0][0]) == "recording":
+    if read_attrs(runs[0][0], "prepare")["kind"] == "recording":
         return _scores(compare_recordings(runs, options, layers, shuffle_seed), options, attrs)
     if len(runs) != 1:
         raise LayermapError(
@@ -59,17 +60,6 @@ def compare_group(
             "give each its own group"
         )
     return _scores(compare_geometry(*runs[0], options, layers, shuffle_seed), options, attrs)
-
-
-def _kind_of(path: Path) -> str:
-    """Kind of a NetCDF artifact; empty if it cannot be read, which whoever opens it explains."""
-    import xarray as xr
-
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
-            return str(opened.attrs.get("kind"))
-    except (OSError, ValueError, KeyError, RuntimeError):
-        return ""
 
 
 def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any]) -> xr.Dataset:

@@ -58,7 +58,7 @@ def test_streamed_and_whole_are_one_dataset_and_bytes_repeat(tmp_path, values):
     assert {name: variable.dtype for name, variable in streamed.variables.items()} == {
         name: variable.dtype for name, variable in whole.variables.items()
     }
-    assert streamed["n_repeats"].dtype == np.int8 and (streamed["n_repeats"].values == 1).all()
+    assert streamed["n_repeats"].dtype == np.int16 and (streamed["n_repeats"].values == 1).all()
     assert streamed.attrs["n_subjects"] == 4 and streamed.attrs["constant_targets"] == "t1"
     assert (tmp_path / "streamed.nc").read_bytes() == (tmp_path / "again.nc").read_bytes()
 

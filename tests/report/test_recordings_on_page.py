@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts.scores import write_scores
+from pipeline.artifacts.store import SCHEMA_VERSION
 from pipeline.inference import geometry_batches
 from pipeline.recordings.allen.neuropixels_options import AllenNeuropixelsOptions
 from pipeline.recordings.allen.two_photon_options import Allen2pOptions
@@ -166,7 +167,13 @@ def one_target():
     names = np.array([f"block {i:03d}" for i in range(36)], dtype=object)
     coords = coordinates(SMALL, model, [("mouse-0", "VISp", "")])
     attrs = dict.fromkeys(("study", "analysis", "objective", "weights_sha256", "config_sha", "inputs_sha"), "x")
-    attrs |= {"created_by": "x", "schema_version": "1", "kind": "geometry_scores", "group": "g", "model": "net"}
+    attrs |= {
+        "created_by": "x",
+        "schema_version": SCHEMA_VERSION,
+        "kind": "geometry_scores",
+        "group": "g",
+        "model": "net",
+    }
     attrs |= {"metric": "rsa", "comparison": "kendall", "ci_unit": "block", "n_subjects": 1, "seed": 0}
     return xr.Dataset(
         {

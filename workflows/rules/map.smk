@@ -17,6 +17,8 @@ rule map_study:
         "data/maps/{study}-contrasts.csv",
         "data/maps/{study}-units.csv",
         "data/maps/{study}-surface.csv",
+        "data/maps/{study}-variance.csv",
+        "data/maps/{study}.sha256",
     params:
         flags=lambda w, output: FLAGS[w.study],
         key=lambda w: PLAN_OF[w.study].map_key(),

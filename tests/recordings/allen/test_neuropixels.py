@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts.recording import open_recording, write_recording
+from pipeline.artifacts.store import SCHEMA_VERSION
 from pipeline.config.keys import sha256_of_file
 from pipeline.errors import BrokenArtifact, SampleMismatch
 from pipeline.fetch.batch import fetch_files
@@ -30,7 +31,7 @@ AREAS = ("VISp", "VISl", "LGd")
 IN_TIME = AllenNeuropixelsOptions(areas=AREAS, stimuli=("natural_movie_one", "drifting_gratings"))
 ITEMS = AllenNeuropixelsOptions(areas=AREAS, stimuli=("natural_scenes", "static_gratings"))
 SCENES_ONLY = AllenNeuropixelsOptions(areas=AREAS, stimuli=("natural_scenes",))
-ATTRS = {"kind": "recording", "schema_version": "1", "created_by": "", "config_sha": "", "inputs_sha": ""}
+ATTRS = {"kind": "recording", "schema_version": SCHEMA_VERSION, "created_by": "", "config_sha": "", "inputs_sha": ""}
 PLANTED = 100 * SEEING + 3
 """A unit that fires 3 spikes 50 ms after the onset of scene 2, and spikes just outside its window."""
 
