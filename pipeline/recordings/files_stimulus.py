@@ -168,31 +168,10 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def _sounds(name: str, files: Sequence[Path], categories: list[str] | None) -> xr.Dataset:
-    from pipeline.stimuli.audio_files import audio_stimulus
+    from pipeline.stimuli.audio_files import audio_stimulus, read_sounds
 
-    read = [read_sound(file) for file in files]
-    for file, (_, rate) in zip(files, read, strict=True):
-        if rate != read[0][1]:
-            raise BrokenArtifact(
-                f"{file} has {rate} samples per second and {files[0].name} {read[0][1]}; resample all to one rate"
-            )
-    return audio_stimulus(name, [sound for sound, _ in read], [file.stem for file in files], read[0][1], categories)
-
-
-def read_sound(path: Path) -> tuple[np.ndarray, int]:
-    """A sound as ((n_samples,) float32 in ±1, sampling rate in Hz), channels averaged."""
-    import numpy as np
-    import soundfile
-
-    try:
-        samples, sampling_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (RuntimeError, TypeError, ValueError) as error:  # soundfile's own error is a RuntimeError
-        raise BrokenArtifact(f"{path} cannot be read as a sound ({error}); save it anew as WAV") from error
-    if samples.shape[0] == 0:
-        raise BrokenArtifact(f"{path} holds no sound (0 samples)")
-    if not np.isfinite(samples).all():
-        raise BrokenArtifact(f"{path} holds samples that are NaN or infinite; correct them")
-    return samples.mean(axis=1, dtype=np.float32), int(sampling_rate_hz)
+    sounds, sampling_rate_hz = read_sounds(files, remedy="save it anew as WAV")
+    return audio_stimulus(name, sounds, [file.stem for file in files], sampling_rate_hz, categories)
 
 
 def read_array(path: Path) -> np.ndarray:
