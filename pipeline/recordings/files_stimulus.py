@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
 from pipeline.recordings.files_tables import TABLES, first_repeated, read_categories, read_table
+from pipeline.stimuli.notes import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,56 +116,9 @@ def read_stimulus(name: str, path: Path, *, frame_rate_hz: float | None, categor
 
 
 def _images(name: str, files: Sequence[Path], categories: list[str] | None) -> xr.Dataset:
-    import numpy as np
-    import xarray as xr
+    from pipeline.stimuli.picture_files import images_stimulus, read_pictures
 
-    pictures = [read_picture(file) for file in files]
-    for file, picture in zip(files, pictures, strict=True):
-        if picture.shape[:2] != pictures[0].shape[:2]:
-            found, expected = (f"{p.shape[1]}×{p.shape[0]}" for p in (picture, pictures[0]))
-            raise BrokenArtifact(
-                f"{file} has {found} pixels and {files[0].name} {expected}; bring all pictures to one size"
-            )
-    n_colours = max(picture.shape[2] for picture in pictures)
-    stacked = np.stack([np.broadcast_to(picture, (*picture.shape[:2], n_colours)) for picture in pictures])
-    coords: dict[str, Any] = {"item": ("image", np.array([file.stem for file in files]))}
-    if categories is not None:
-        coords["category"] = ("image", np.asarray(categories))
-    return xr.Dataset(
-        {"images": (("image", "y", "x", "colour"), stacked, {"units": "grey level"})},
-        coords=coords,
-        attrs={"modality": "images", "name": name},
-    )
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """A picture as it is displayed: uint8 ``(y, x, colour)`` with one colour (grey) or three.
-
-    Raises
-    ------
-    BrokenArtifact
-        Not a picture, several in one file, transparent parts, or more than 8 bits per colour.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as opened:
-            n_frames, mode = getattr(opened, "n_frames", 1), opened.mode
-            clear = mode in ("RGBA", "LA", "PA") or "transparency" in opened.info
-            picture = ImageOps.exif_transpose(opened).convert("RGBA" if clear else "L" if mode in ("1", "L") else "RGB")
-    except Exception as error:  # Pillow answers broken bytes with OSError, ValueError, SyntaxError, struct.error …
-        raise BrokenArtifact(f"{path} cannot be read as a picture ({error}); save it anew as PNG") from error
-    if n_frames > 1:
-        raise BrokenArtifact(f"{path} holds {n_frames} pictures; give a file of its own to each")
-    if mode == "F" or mode.startswith("I"):
-        raise BrokenArtifact(f"{path} has more than 8 bits per colour (mode {mode}); save it with 8 bits")
-    pixels = np.asarray(picture, dtype=np.uint8)
-    if clear:
-        if pixels[..., 3].min() < 255:
-            raise BrokenArtifact(f"{path} has transparent parts; save it on the background that was shown")
-        pixels = pixels[..., :3]
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return images_stimulus(name, read_pictures(files), [file.stem for file in files], categories)
 
 
 def _sounds(name: str, files: Sequence[Path], categories: list[str] | None) -> xr.Dataset:
@@ -201,6 +155,11 @@ def read_movie(path: Path) -> np.ndarray:
         )
     if 0 in frames.shape:
         raise BrokenArtifact(f"{path} has shape {frames.shape}: it holds no frame")
+    largest = max(int(frame.max()) for frame in frames)
+    if largest <= 1:
+        notes = Notes()
+        notes.add("dark", path, f"no frame has a value above {largest} of 255; multiply by 255 if 1 stands for white")
+        notes.say()
     return frames
 
 

@@ -24,7 +24,7 @@ def refuse_placeholder(path: Path, what: str, remedy: str) -> None:
     with open(path, "rb") as stream:
         start = stream.read(200)
     if not start:
-        raise BrokenArtifact(f"{path} cannot be read as {what} (it is empty: 0 bytes); {remedy}")
+        raise BrokenArtifact(f"{path} is empty (0 bytes), no {what}; {remedy}")
     text = start.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise BrokenArtifact(f"{path} is a web page, no {what}; {remedy}")
