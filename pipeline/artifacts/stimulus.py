@@ -28,8 +28,8 @@ from pipeline.errors import BrokenArtifact
 if TYPE_CHECKING:
     import xarray as xr
 
-LARGEST_PEAK = 2.0
-"""Of audio. Lossy decoders and resampling overshoot ±1 by up to about a half; any wrong scale lies far beyond."""
+LARGEST_PEAK = 4.0
+"""Of audio. Lossy decoders and resampling overshoot ±1, loud noise threefold; wrong scales lie far beyond."""
 
 MODALITIES = {
     "movie": Contract(

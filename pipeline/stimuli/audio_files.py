@@ -115,26 +115,30 @@ def read_sound(
     from pipeline.stimuli.resampling import resample_blocks
     from pipeline.stimuli.sound_levels import SoundLevels
 
-    with _opened(path, notes, remedy) as (sound, low_bits_peak):
+    with _opened(path, notes, remedy) as (sound, low_bits_peak, least_samples):
         levels = SoundLevels(sound.channels)
         from_hz, to_hz = int(sound.samplerate), sampling_rate_hz or int(sound.samplerate)
         samples = np.concatenate(list(resample_blocks(_mono_blocks(sound, path, levels, remedy), from_hz, to_hz)))
+        if levels.n_samples < least_samples:
+            raise BrokenArtifact(
+                f"{path} is cut short or damaged: {levels.n_samples:,} of {least_samples:,} samples; {remedy}"
+            )
         lossy = sound.subtype in _LOSSY
     levels.judge(path, from_hz, lossy=lossy, low_bits_peak=low_bits_peak, notes=notes)
     return samples, to_hz
 
 
 def sound_duration_s(path: Path, *, remedy: str = REMEDY) -> float:
-    """Length of a sound in s; a file that does not state its length, or only estimates it, is read for it.
+    """Length of a sound in s; an MP3, which only estimates it, is read for it.
 
     Raises
     ------
     BrokenArtifact
         As `read_sound`, as far as headers tell.
     """
-    with _opened(path, Notes(), remedy) as (sound, _):
-        n_samples = _stated_samples(sound)
-        if n_samples is None:
+    with _opened(path, Notes(), remedy) as (sound, _, _):
+        n_samples = int(sound.frames)
+        if sound.format == "MP3":
             n_samples = 0
             while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
                 n_samples += len(block)
@@ -142,8 +146,11 @@ def sound_duration_s(path: Path, *, remedy: str = REMEDY) -> float:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, notes: Notes, remedy: str) -> Iterator[tuple[soundfile.SoundFile, float]]:
-    """A sound file whose header was checked, and what `check_header` returns; soundfile's errors within in one line."""
+def _opened(path: Path, notes: Notes, remedy: str) -> Iterator[tuple[soundfile.SoundFile, float, int]]:
+    """A sound file whose header was checked, what `check_header` returns, and how many samples it must give at least.
+
+    What soundfile raises within becomes one line.
+    """
     import soundfile
 
     from pipeline.stimuli.placeholders import refuse_placeholder
@@ -157,46 +164,50 @@ def _opened(path: Path, notes: Notes, remedy: str) -> Iterator[tuple[soundfile.S
                 raise BrokenArtifact(
                     f"{path} is {sound.format}, of which it cannot be seen whether it is whole; save it as WAV or FLAC"
                 )
+            least_samples = _least_samples(sound, path, remedy)
             if sound.frames == 0:
                 raise BrokenArtifact(f"{path} holds no sound (0 samples); {remedy}")
+            if sound.frames > _COUNT_UNKNOWN:
+                raise BrokenArtifact(
+                    f"{path} states no length of its sound, as where it was piped; save it anew as WAV"
+                )
             lowest_hz, highest_hz = _SAMPLING_RATES_HZ
             if not lowest_hz <= sound.samplerate <= highest_hz:
                 raise BrokenArtifact(
                     f"{path} states {sound.samplerate:,} samples per second, expected {lowest_hz:,} to "
                     f"{highest_hz:,}; correct its header"
                 )
-            yield sound, low_bits_peak
+            yield sound, low_bits_peak, least_samples
     except soundfile.SoundFileError as error:
         said = str(error).removeprefix(f"Error opening {str(path)!r}: ").removeprefix("Error : ")
         raise BrokenArtifact(f"{path} cannot be read as sound ({said}); {remedy}") from error
 
 
-def _stated_samples(sound: soundfile.SoundFile) -> int | None:
-    """Samples per channel; None where the header does not say, or only estimates it (MP3)."""
-    return None if sound.format == "MP3" or sound.frames > _COUNT_UNKNOWN else int(sound.frames)
-
-
 def _mono_blocks(sound: soundfile.SoundFile, path: Path, levels: SoundLevels, remedy: str) -> Iterator[np.ndarray]:
     import numpy as np
 
-    expected = _expected_samples(sound, path, remedy)
     while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
         if not np.isfinite(block).all():
             raise BrokenArtifact(f"{path} holds samples that are no numbers (NaN or infinite); {remedy}")
         levels.add(block)
         yield block.mean(axis=1, dtype=np.float32)
-    if levels.n_samples < expected:
-        raise BrokenArtifact(f"{path} is cut short or damaged: {levels.n_samples:,} of {expected:,} samples; {remedy}")
 
 
-def _expected_samples(sound: soundfile.SoundFile, path: Path, remedy: str) -> int:
+def _least_samples(sound: soundfile.SoundFile, path: Path, remedy: str) -> int:
     """The least number of samples per channel that a whole file gives."""
     from pipeline.stimuli.compressed_sounds import mp3_samples, ogg_samples
 
-    if sound.format == "MP3":
-        return max(1, (mp3_samples(path, remedy) or 0) - _MP3_SLACK_SAMPLES)
-    in_pages = ogg_samples(path, int(sound.samplerate), remedy) if sound.format == "OGG" else None
-    return max(1, in_pages or 0, _stated_samples(sound) or 0)
+    if sound.format == "OGG":
+        return max(int(sound.frames), ogg_samples(path, int(sound.samplerate), remedy) or 0)
+    if sound.format != "MP3":
+        return int(sound.frames)
+    least = max(1, (mp3_samples(path, remedy) or 0) - _MP3_SLACK_SAMPLES)
+    if least > sound.frames:
+        raise BrokenArtifact(
+            f"{path} is an MP3 of variable bit rate that does not state its length, of which only {sound.frames:,} of "
+            f"at least {least:,} samples would be read; save it anew as WAV"
+        )
+    return least
 
 
 def audio_stimulus(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pipeline.errors import BrokenArtifact
@@ -22,9 +23,10 @@ _OPUS_CLOCK_HZ = 48_000
 
 
 def mp3_samples(path: Path, remedy: str) -> int | None:
-    """Samples per channel of an MP3's frames; decoders leave out up to four frames of delay and padding.
+    """Samples per channel of an MP3's frames, or of as many as it states to have, if that is more.
 
-    None for a free bit rate, whose frames do not state their length.
+    Decoders leave out up to four frames of delay and padding. None for a free bit rate, whose frames do not state their
+    length.
 
     Raises
     ------
@@ -33,10 +35,11 @@ def mp3_samples(path: Path, remedy: str) -> int | None:
 
     References
     ----------
-    ISO/IEC 11172-3, 2.4.1.3 (header of a frame); id3.org/id3v2.4.0-structure, 3.1 (tag before it).
+    ISO/IEC 11172-3, 2.4.1.3 (header of a frame); id3.org/id3v2.4.0-structure, 3.1 (tag before it);
+    gabriel.mp3-tech.org/mp3infotag.html (description in the first frame).
     """
     content = path.read_bytes()
-    at, n_samples = _after_id3(content), 0
+    at, n_samples, stated = _after_id3(content), 0, 0
     while at < len(content) and not content.startswith(_MP3_TAGS, at) and any(content[at : at + 1024]):
         frame = _mp3_frame(content[at : at + 4])
         if frame is None:
@@ -46,10 +49,19 @@ def mp3_samples(path: Path, remedy: str) -> int | None:
             return None
         if at + n_bytes > len(content):
             raise BrokenArtifact(f"{path} is cut short: its last MP3 frame lacks bytes; {remedy}")
-        describes = any(name in content[at : at + 64] for name in (b"Xing", b"Info", b"VBRI"))
-        n_samples += 0 if n_samples == 0 and describes else samples
+        if n_samples == 0 and (described := re.search(b"Xing|Info|VBRI", content[at : at + 64])):
+            stated = samples * _stated_frames(content[at + described.start() : at + n_bytes])
+        else:
+            n_samples += samples
         at += n_bytes
-    return n_samples
+    return max(n_samples, stated)
+
+
+def _stated_frames(description: bytes) -> int:
+    """Frames that follow, of the description in the first one; 0 where it does not say."""
+    if description.startswith(b"VBRI"):
+        return int.from_bytes(description[14:18], "big")
+    return int.from_bytes(description[8:12], "big") if description[7] & 1 else 0
 
 
 def _after_id3(content: bytes) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LARGEST_FLOAT = 1.05
 """Floats may exceed ±1 by as much as filters do; integers cannot, and decoders of lossy formats overshoot more."""
-LARGEST_LOSSY = 2.0
+LARGEST_LOSSY = 4.0
 _CANCEL_R = -0.9
 _CANCEL_POWER = 0.01
 _SILENT_POWER = 1e-6
