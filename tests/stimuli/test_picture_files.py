@@ -268,6 +268,21 @@ def test_what_is_odd_about_a_folder_is_said_once(
     assert err == "" if said is None else said in err and err.startswith("warning: ") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "WEBP", "MPO"])
+def test_several_pictures_in_one_file_are_refused(kind: str, tmp_path: Path) -> None:
+    others = [Image.fromarray(np.roll(COLOURS, shift, axis=0)) for shift in (1, 2)]
+    content = encoded(COLOURS, kind, save_all=True, append_images=others)
+    assert "holds 3 pictures; give a file of its own to each" in refusal(tmp_path / "picture.jpg", content)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_a_picture_is_turned_as_exif_says(kind: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter to the right
+    picture = read(tmp_path / "picture.png", encoded(SMOOTH, kind, exif=exif))
+    np.testing.assert_allclose(picture.astype(float), np.rot90(SMOOTH, -1), atol=0 if kind != "JPEG" else 60)
+
+
 def test_pictures_of_other_sizes_are_refused(tmp_path: Path) -> None:
     for number, width in enumerate((48, 47)):
         Image.fromarray(COLOURS[:, :width]).save(tmp_path / f"{number}.png")
