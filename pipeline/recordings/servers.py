@@ -7,13 +7,10 @@ pages, truncated JSON, refusals) is said in half a sentence. An http mirror is a
 from __future__ import annotations
 
 import contextlib
-import http.client
-import socket
 import time
-import urllib.error
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipeline.errors import FetchError
 
@@ -58,7 +55,7 @@ def ask(question: Callable[[str], Answer], bases: Sequence[str]) -> Answer:
 
     Parameters
     ----------
-    question : called with a base address; what requests, urllib and json raise in it counts as no answer
+    question : called with a base address; what requests and json raise in it counts as no answer
     bases : addresses in the order in which they are asked
 
     Raises
@@ -70,7 +67,7 @@ def ask(question: Callable[[str], Answer], bases: Sequence[str]) -> Answer:
     for base in bases:
         for attempt in range(TRIES):
             try:
-                with _readable(), _patience():
+                with _readable():
                     return question(base)
             except NoAnswer as error:
                 if not error.passing or attempt == TRIES - 1:
@@ -80,32 +77,40 @@ def ask(question: Callable[[str], Answer], bases: Sequence[str]) -> Answer:
     raise NoAnswer("; ".join(reasons), passing=False)
 
 
-@contextlib.contextmanager
-def _patience() -> Iterator[None]:
-    """allensdk opens addresses without a time-out of its own; the default of new sockets then holds."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE_S)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def json_at(url: str, most_bytes: int | None = None) -> Any:
+    """The JSON at an address, asked within `ask`.
+
+    Parameters
+    ----------
+    most_bytes : what the text may have; by default what `sessions.ask_text` reads
+
+    Raises
+    ------
+    NoAnswer
+        Another status than 200.
+    """
+    from pipeline.fetch.sessions import MOST_TEXT_BYTES, ask_text
+
+    answer = ask_text("GET", url, silence_s=SILENCE_S, most_bytes=most_bytes or MOST_TEXT_BYTES)
+    if answer.status != 200:
+        raise NoAnswer(f"it answers {answer.status} {answer.reason}", passing=answer.status in PASSING_STATUS)
+    return answer.json()
 
 
 @contextlib.contextmanager
 def _readable() -> Iterator[None]:
-    """Turn what urllib, requests, json and readers of rows raise over a bad answer into `NoAnswer`."""
+    """Turn what requests, json and readers of rows raise over a bad answer into `NoAnswer`."""
     import requests
+
+    from pipeline.fetch.sessions import RefusedAnswer
 
     try:
         yield
-    except urllib.error.HTTPError as error:
-        raise NoAnswer(f"it answers {error.code} {error.reason}", passing=error.code in PASSING_STATUS) from error
-    except urllib.error.URLError as error:
-        silent = isinstance(error.reason, TimeoutError)
-        raise NoAnswer(f"it cannot be reached ({error.reason})", passing=silent) from error
+    except RefusedAnswer as error:
+        raise NoAnswer(str(error), passing=False) from error
     except (TimeoutError, requests.exceptions.Timeout) as error:
         raise NoAnswer(f"it was silent for {SILENCE_S:g} s", passing=True) from error
-    except (http.client.IncompleteRead, requests.exceptions.ChunkedEncodingError) as error:
+    except requests.exceptions.ChunkedEncodingError as error:
         raise NoAnswer("its answer broke off", passing=True) from error
     except requests.exceptions.ConnectionError as error:
         reset = "reset" in str(error) or "RemoteDisconnected" in str(error)
@@ -117,7 +122,7 @@ def _readable() -> Iterator[None]:
         page = text.lstrip()[:15].lower().startswith(("<!doctype", "<html"))
         what = "it answers with an HTML page, not JSON" if page else "its JSON is cut short"
         raise NoAnswer(what, passing=True) from error
-    except (ConnectionError, http.client.HTTPException) as error:
+    except ConnectionError as error:
         raise NoAnswer(f"the connection broke off ({error or type(error).__name__})", passing=True) from error
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise _unexpected(error) from error
@@ -169,20 +174,22 @@ def _announced(address: str) -> int | None:
     NoAnswer
         It does not have the file, or does not answer.
     """
-    import requests
+    from pipeline.fetch.answers import BadAnswer, content_length
+    from pipeline.fetch.sessions import AnonymousSession
 
     for attempt in range(TRIES):
         try:
-            with _readable():
-                response = requests.head(
-                    address, allow_redirects=True, timeout=SILENCE_S, headers={"Accept-Encoding": "identity"}
-                )
+            with _readable(), AnonymousSession() as session:
+                response = session.head(address, allow_redirects=True, timeout=SILENCE_S)
                 status = response.status_code
                 if status in GONE_STATUS or status in PASSING_STATUS:
                     raise NoAnswer(f"it answers {status} {response.reason}", passing=status in PASSING_STATUS)
-                length = response.headers.get("Content-Length", "") if response.ok else ""
+                if not response.ok or "Content-Encoding" in response.headers:
+                    return None
                 # some servers answer HEAD with a length of 0
-                return int(length) if length.isdigit() and int(length) else None
+                return content_length(response.headers) or None
+        except BadAnswer:
+            return None
         except NoAnswer as error:
             if not error.passing or attempt == TRIES - 1:
                 raise
