@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from pipeline.errors import FetchError
 
@@ -24,7 +24,7 @@ def split_address(url: str) -> SplitResult:
     FetchError
         Not an http(s) address with a host, written in ASCII, and perhaps a port.
     """
-    refused = f"'{url}' is not an address that can be fetched; expected https://HOST/PATH"
+    refused = f"{url!r} is not an address that can be fetched; expected https://HOST/PATH"
     try:
         parts = urlsplit(url)
     except ValueError as error:  # brackets that do not close, letters that stand for a slash
@@ -33,7 +33,7 @@ def split_address(url: str) -> SplitResult:
         raise FetchError(refused)
     netloc = parts.netloc.rpartition("@")[2]
     if not _is_host(netloc):
-        raise FetchError(f"{refused} (its host is '{netloc}'; other letters than ASCII are written as xn--…)")
+        raise FetchError(f"{refused} (its host is {netloc!r}; other letters than ASCII are written as xn--…)")
     return parts._replace(netloc=netloc)
 
 
@@ -56,32 +56,41 @@ def path_within(parts: SplitResult) -> str | None:
     return None if ".." in path.split("/") or "\0" in path else path
 
 
-def redirected(asked: str, target: str) -> str:
-    """The address to ask when the answer of ``asked`` leads to ``target``.
+def redirected(asked: str, location: str) -> str:
+    """The address to ask when the answer of ``asked`` leads to ``location``.
 
     A host may lead to itself by the same scheme and port. Anything else goes by https: an http address with the usual
     port is asked by https instead. Another host must not be on this machine or in a network of its own: a public
     server could otherwise have this machine ask what only this machine can reach. (A name that stands for another
     address a moment later still has to show its certificate.)
 
+    Parameters
+    ----------
+    location : the header Location, whole or relative
+
     Raises
     ------
     FetchError
         Half a sentence: where it leads, and why nobody follows.
     """
-    if "@" in urlsplit(target).netloc:
-        raise FetchError("it leads to an address with a user's name; nobody logs in")
+    try:
+        logs_in = "@" in urlsplit(location).netloc
+        target = urljoin(asked, location)
+    except ValueError as error:
+        raise FetchError(f"it leads to {location!r}, which is no address") from error
+    if logs_in:
+        raise FetchError("it leads to an address with a user's name, and nobody logs in")
     old, new = split_address(asked), split_address(target)
     same_host = old.hostname == new.hostname
     if same_host and _origin(old) == _origin(new):
-        return target
+        return new._replace(netloc=urlsplit(asked).netloc).geturl()
     if not same_host and not is_public(new.hostname or ""):
         raise FetchError(f"it leads to {new.netloc}, which is this machine or in a network of its own")
     if new.scheme == "http":
         if _port(new) != _PORTS["http"]:
             raise FetchError(f"it leads to {new.scheme}://{new.netloc}, which is not https")
-        return new._replace(scheme="https", netloc=new.netloc.removesuffix(":80")).geturl()
-    return target
+        new = new._replace(scheme="https", netloc=new.netloc.removesuffix(":80"))
+    return new.geturl()
 
 
 def _port(parts: SplitResult) -> int:

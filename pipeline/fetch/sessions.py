@@ -11,7 +11,6 @@ import os
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin
 
 import requests
 from requests.utils import get_environ_proxies
@@ -66,8 +65,8 @@ class AnonymousSession(requests.Session):
                 return response
             response.close()
             try:
-                address = redirected(address, urljoin(address, target))
-            except (FetchError, ValueError) as error:
+                address = redirected(address, target)
+            except FetchError as error:
                 raise RefusedAnswer(str(error)) from error
             if response.status_code in (301, 302, 303) and method not in ("GET", "HEAD"):
                 method = "GET"
@@ -103,7 +102,7 @@ def ask_text(
     url: str,
     *,
     silence_s: float,
-    most_bytes: int = MOST_TEXT_BYTES,
+    most_bytes: int | None = None,
     longest_s: float = LONGEST_TEXT_S,
     **options: Any,
 ) -> TextAnswer:
@@ -112,7 +111,7 @@ def ask_text(
     Parameters
     ----------
     silence_s : longest wait for the next byte, in s
-    most_bytes, longest_s : what the text may have and how long it may take
+    most_bytes, longest_s : what the text may have (by default ``MOST_TEXT_BYTES``) and how long it may take
     options : of `requests.Session.request`, e.g. ``json``
 
     Raises
@@ -123,6 +122,7 @@ def ask_text(
         No answer.
     """
     began = time.monotonic()
+    most_bytes = MOST_TEXT_BYTES if most_bytes is None else most_bytes
     pieces, n_bytes = [], 0
     with AnonymousSession() as session, session.request(method, url, timeout=silence_s, stream=True, **options) as got:
         try:

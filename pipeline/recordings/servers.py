@@ -82,16 +82,16 @@ def json_at(url: str, most_bytes: int | None = None) -> Any:
 
     Parameters
     ----------
-    most_bytes : what the text may have; by default what `sessions.ask_text` reads
+    most_bytes : what the text may have, as `sessions.ask_text` has it
 
     Raises
     ------
     NoAnswer
         Another status than 200.
     """
-    from pipeline.fetch.sessions import MOST_TEXT_BYTES, ask_text
+    from pipeline.fetch.sessions import ask_text
 
-    answer = ask_text("GET", url, silence_s=SILENCE_S, most_bytes=most_bytes or MOST_TEXT_BYTES)
+    answer = ask_text("GET", url, silence_s=SILENCE_S, most_bytes=most_bytes)
     if answer.status != 200:
         raise NoAnswer(f"it answers {answer.status} {answer.reason}", passing=answer.status in PASSING_STATUS)
     return answer.json()
