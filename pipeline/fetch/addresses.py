@@ -14,6 +14,8 @@ _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::(?P<port
 _PORTS = {"http": 80, "https": 443}
 # an IPv6 address under this prefix is the way to the IPv4 address in its last 32 bits (RFC 6052)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# for measurements between networks (RFC 2544); proxies on the machine itself let every public name stand for one of them
+_STAND_INS = ipaddress.IPv4Network("198.18.0.0/15")
 
 
 def split_address(url: str) -> SplitResult:
@@ -124,4 +126,6 @@ def _is_public_number(text: str) -> bool:
             inner = ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)
         if inner is not None:
             number = inner
+    if isinstance(number, ipaddress.IPv4Address) and number in _STAND_INS:
+        return True
     return number.is_global and not (number.is_multicast or number.is_reserved)

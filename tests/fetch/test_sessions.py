@@ -139,6 +139,8 @@ class TestRedirects:
             ("http://open.invalid/a", "http://store.invalid/b", "https://store.invalid/b"),
             ("https://open.invalid/a", "http://store.invalid:80/b", "https://store.invalid/b"),
             ("https://open.invalid/a", "https://8.8.8.8/b", "https://8.8.8.8/b"),
+            ("https://open.invalid/a", "https://198.18.0.7/b", "https://198.18.0.7/b"),
+            ("https://open.invalid/a", "https://[64:ff9b::808:808]/b", "https://[64:ff9b::808:808]/b"),
             ("https://open.invalid/a", "https://[2001:4860:4860::8888]/b", "https://[2001:4860:4860::8888]/b"),
             ("http://me:word@10.0.0.5/a", "/b", "http://me:word@10.0.0.5/b"),
             ("http://me:word@10.0.0.5/a", "https://store.invalid/b", "https://store.invalid/b"),
