@@ -14,7 +14,7 @@ _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::(?P<port
 _PORTS = {"http": 80, "https": 443}
 # an IPv6 address under this prefix is the way to the IPv4 address in its last 32 bits (RFC 6052)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# for measurements between networks (RFC 2544); proxies on the machine itself let every public name stand for one of them
+# for measurements (RFC 2544); a proxy on the machine itself may let every public name stand for one of them
 _STAND_INS = ipaddress.IPv4Network("198.18.0.0/15")
 
 
