@@ -13,6 +13,7 @@ no place in a name, and dropping them would hide damage.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -93,25 +94,20 @@ def _joins(name: str, place: int) -> bool:
     return at_virama or within_arabic
 
 
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+def natural_key(name: str) -> str:
     """A key that sorts names by code points, but numbers in them by value: ``im2`` before ``im10``.
 
     Names whose numbers have equally many digits are in the order of `sorted`. Signs, decimal points and exponents are
     no part of a number, as in file managers: ``f0.5`` comes before ``f0.25``.
     """
-    key: list[tuple[int, int, str]] = []
-    number = ""
-    for place, character in enumerate(name):
-        if not character.isdecimal():
-            key.append((ord(character), 0, ""))
-            continue
-        number += str(unicodedata.decimal(character))
-        if place + 1 == len(name) or not name[place + 1].isdecimal():
-            value = number.lstrip("0")
-            # where the digits of this script stand among code points; a longer number is a larger one
-            key.append((ord(character) - unicodedata.decimal(character), len(value), value))
-            number = ""
-    return tuple(key)
+    return re.sub(r"\d+", _by_value, name)
+
+
+def _by_value(number: re.Match[str]) -> str:
+    """Where the digits of its script stand among code points, then how long a number is, then its digits."""
+    digits = [unicodedata.decimal(digit) for digit in number[0]]
+    value = "".join(map(str, digits)).lstrip("0")
+    return f"{chr(ord(number[0][0]) - digits[0])}{chr(len(value))}{value}"
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
@@ -165,6 +161,11 @@ def refuse_alike(names: Sequence[str], where: str, what: str, lines: Sequence[in
             f"{place}: {what} {names[one]!r} and {names[other]!r} differ only in case, width or spaces; "
             "spell them alike, or give one another name"
         )
+
+
+def printable(name: str) -> str:
+    """A name for a message, with escapes for what would break its line or cannot be shown."""
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def first_repeated(names: Iterable[str]) -> str | None:

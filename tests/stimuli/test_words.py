@@ -93,7 +93,7 @@ def test_words_that_gentle_did_not_find_are_left_out_and_counted(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("<html>\n", r"line 1 has fewer columns than word, aligned word, onset, offset"),
+        ("<html>\n", r"line 1 has 1 cells where word, aligned word, onset, offset are expected"),
         ("word,alignedWord,onset,offset\na,a,1,2\n", "line 1: onset is 'onset', expected a number"),
         ("a,a,1,2\nb,b,0,2\n", "line 2: the onset lies before that of the word above"),
         ("a,,,\n", "has no word with a time"),
