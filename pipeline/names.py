@@ -43,7 +43,7 @@ def clean_name(text: str, where: str, what: str = "name") -> str:
 
     Parameters
     ----------
-    where : file and line, or key of a study file, for the message
+    where : file and line, for the message; empty where the message is put beside a key
     what : of what it is the name, for the message
 
     Raises
@@ -51,6 +51,7 @@ def clean_name(text: str, where: str, what: str = "name") -> str:
     BrokenArtifact
         It holds a control character, a line separator or bytes that are no UTF-8, or nothing that can be seen.
     """
+    place = f"{where}: " if where else ""
     if text.isascii() and text.isprintable():
         name = text.strip()
     else:
@@ -58,11 +59,11 @@ def clean_name(text: str, where: str, what: str = "name") -> str:
         for character in name:
             kind = REFUSED.get(unicodedata.category(character))
             if kind is not None:
-                raise BrokenArtifact(f"{where}: {what} {text!r} holds {kind} {_called(character)}; remove it")
+                raise BrokenArtifact(f"{place}{what} {text!r} holds {kind} {_called(character)}; remove it")
         # white space and invisible characters may alternate at the ends
         name = "".join(name[i] for i in range(len(name)) if not _is_unseen(name, i)).strip()
     if not name:
-        raise BrokenArtifact(f"{where}: {what} {text!r} has no character that can be seen; give it a name")
+        raise BrokenArtifact(f"{place}{what} {text!r} has no character that can be seen; give it a name")
     return name
 
 
@@ -144,7 +145,7 @@ def refuse_alike(names: Sequence[str], where: str, what: str, lines: Sequence[in
 
     Parameters
     ----------
-    where : file, or key of a study file, for the message
+    where : file, for the message; empty where the message is put beside a key
     what : of what they are the names, for the message
     lines : (n_names,) their lines in the file, for the message
 
@@ -158,8 +159,8 @@ def refuse_alike(names: Sequence[str], where: str, what: str, lines: Sequence[in
         one, other = found
         place = where if lines is None else f"{where} lines {lines[one]} and {lines[other]}"
         raise BrokenArtifact(
-            f"{place}: {what} {names[one]!r} and {names[other]!r} differ only in case, width or spaces; "
-            "spell them alike, or give one another name"
+            f"{f'{place}: ' if place else ''}{what} {names[one]!r} and {names[other]!r} differ only in case, width or "
+            "spaces; spell them alike, or give one another name"
         )
 
 
