@@ -67,6 +67,9 @@ class Table:
     dialect: Dialect = COMMAS
     remedy: str = ""
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def has(self, column: str) -> bool:
         return column in self.columns
 

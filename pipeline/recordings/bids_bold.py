@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BrokenArtifact, SampleMismatch
 from pipeline.recordings.bold.confounds import read_confounds
 from pipeline.recordings.bold.images import header_repetition_time, open_nifti, voxels
-from pipeline.recordings.bold.tables import beside, read_labels, read_repetition_time
-from pipeline.tables import TABS, read_table
+from pipeline.recordings.bold.tables import beside, read_labels, read_repetition_time, read_table
 
 if TYPE_CHECKING:
     import nibabel
@@ -126,7 +125,7 @@ def read_onset(events_path: Path, trial_type: str) -> tuple[float, float]:
     BrokenArtifact
         The file, a column or the event is missing, or a time is no number.
     """
-    table = read_table(events_path, dialect=TABS, remedy=REMEDY, may_be_empty=True)
+    table = read_table(events_path, ("onset", "duration", "trial_type"), REMEDY)
     kinds, durations_s = table.text("trial_type", empty=True), table.numbers("duration", empty=True)
     for kind, line, onset, duration_s in zip(kinds, table.lines, table.cells("onset"), durations_s, strict=True):
         if kind == trial_type:

@@ -108,9 +108,9 @@ def read_targets(options: FilesOptions, responses: Responses) -> Targets:
 
     table = read_table(options.regions)
     n_targets = responses.values.shape[2]
-    if len(table.rows) != n_targets:
+    if len(table) != n_targets:
         raise SampleMismatch(
-            f"{table.path} has {len(table.rows)} rows and {responses.path} {n_targets} targets; give one row per target"
+            f"{table.path} has {len(table)} rows and {responses.path} {n_targets} targets; give one row per target"
         )
     regions = table.names("region")
     named = table.has("target")

@@ -137,12 +137,12 @@ def _words_of(table: Table, timed: Sequence[bool], names: tuple[str, str, str, s
     onsets, offsets = (np.array(kept.numbers(name)) for name in (onset_s, offset_s))
     frequencies = None if log_frequency is None else np.array(kept.numbers(log_frequency))
     words = np.array(kept.text(text, empty=True))
-    if not kept.rows:
+    if not len(kept):
         raise BrokenArtifact(f"{table.path} has no word with a time; {table.remedy}")
     if np.any(np.diff(onsets) < 0):
         line = kept.lines[int(np.flatnonzero(np.diff(onsets) < 0)[0]) + 1]
         raise BrokenArtifact(f"{table.path} line {line}: the onset lies before that of the word above; {table.remedy}")
-    return WordTable(words, onsets, mend_offsets(onsets, offsets), frequencies, len(table.rows) - len(kept.rows))
+    return WordTable(words, onsets, mend_offsets(onsets, offsets), frequencies, len(table) - len(kept))
 
 
 def mend_offsets(onset_s: np.ndarray, offset_s: np.ndarray) -> np.ndarray:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
-from pipeline.tables import TABS, Table, read_table
+from pipeline.recordings.bold.tables import read_table
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from pipeline.tables import Table
 
 MOTION = {
     "new": ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"),
@@ -27,7 +29,7 @@ ACOMPCOR = {
 
 def read_confounds(path: Path, columns: tuple[str, ...], remedy: str) -> np.ndarray:
     """(n_volumes, n_columns) float64; n/a, as in the first row of derivatives, becomes the column's mean."""
-    return _columns_of(_read(path, remedy), columns)
+    return _columns_of(read_table(path, columns, remedy), columns)
 
 
 def read_strategy(path: Path | None, strategy: str | tuple[str, ...], remedy: str, *, image: Path) -> np.ndarray | None:
@@ -49,7 +51,7 @@ def read_strategy(path: Path | None, strategy: str | tuple[str, ...], remedy: st
         raise BrokenArtifact(
             f"{image} comes without a table of confounds, and '{wanted}' asks for one; set confounds: none"
         )
-    table = _read(path, remedy)
+    table = read_table(path, (), remedy)
     if isinstance(strategy, tuple):
         return _columns_of(table, strategy)
     motion = _columns_of(table, _spelling(table, MOTION))
@@ -60,10 +62,6 @@ def read_strategy(path: Path | None, strategy: str | tuple[str, ...], remedy: st
     if strategy == "motion6+acompcor5":
         return np.hstack([motion, _columns_of(table, _spelling(table, ACOMPCOR))])
     return motion
-
-
-def _read(path: Path, remedy: str) -> Table:
-    return read_table(path, dialect=TABS, remedy=remedy, may_be_empty=True)
 
 
 def _spelling(table: Table, names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Tables of labels and sidecars of BIDS: seconds, JSON."""
+"""Tables and sidecars of BIDS: tab-separated columns, seconds, JSON."""
 
 from __future__ import annotations
 
@@ -6,13 +6,33 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline import tables
 from pipeline.errors import BrokenArtifact
-from pipeline.tables import TABS, read_table
+from pipeline.tables import Table
 
 TR_TOLERANCE = 1e-3  # relative; headers hold TR in single precision
 SHORTEST_TR_S, LONGEST_TR_S = 0.05, 60.0
 """No volume of a brain takes less or more; what lies outside is in another unit."""
 ENDINGS = (".gz", ".nii", ".gii", ".func", "_bold")
+
+
+def read_table(path: Path, columns: tuple[str, ...], remedy: str) -> Table:
+    """A BIDS table, which may be without a row.
+
+    Parameters
+    ----------
+    columns : that it must have
+    remedy : what to do where a file is missing or damaged, for messages
+
+    Raises
+    ------
+    BrokenArtifact
+        It is missing, is no such table, or lacks a column.
+    """
+    table = tables.read_table(path, dialect=tables.TABS, remedy=remedy, may_be_empty=True)
+    for name in columns:
+        table.cells(name)
+    return table
 
 
 def read_labels(path: Path, remedy: str) -> dict[int, str]:
@@ -23,7 +43,7 @@ def read_labels(path: Path, remedy: str) -> dict[int, str]:
     BrokenArtifact
         No such table, a label that is no whole number or stands twice, or names that mislead or look alike.
     """
-    table = read_table(path, dialect=TABS, remedy=remedy)
+    table = read_table(path, ("index", "name"), remedy)
     labels: dict[int, str] = {}
     for line, label, name in zip(table.lines, table.whole_numbers("index"), table.names("name"), strict=True):
         if label in labels:

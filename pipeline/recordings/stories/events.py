@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from pipeline.errors import BrokenArtifact
-from pipeline.tables import TABS, read_table
+from pipeline.recordings.bold.tables import read_table
 
 MUSIC = "music"
 SAME_S = 0.05
@@ -54,10 +54,9 @@ def read_events(path: Path, remedy: str) -> list[Event]:
     BrokenArtifact
         The file is missing or no such table, lacks onset or duration, or a time is no number.
     """
-    table = read_table(path, dialect=TABS, remedy=remedy, may_be_empty=True)
+    table = read_table(path, ("onset", "duration"), remedy)
     columns = [
-        table.text(name, empty=True) if table.has(name) else [""] * len(table.rows)
-        for name in ("trial_type", "stim_file")
+        table.text(name, empty=True) if table.has(name) else [""] * len(table) for name in ("trial_type", "stim_file")
     ]
     times = [table.numbers(name, empty=True) for name in ("onset", "duration")]
     return [
