@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, SampleMismatch, UnknownName
-from pipeline.names import clean_name, refuse_alike
+from pipeline.names import clean_name, first_repeated, refuse_alike
 from pipeline.recordings.bold.atlases import FOLDER, INITIAL, SIDES, annotation_paths, schaefer_volume_names
 from pipeline.recordings.bold.images import N_VERTICES, open_nifti, voxels
 from pipeline.recordings.bold.options import Labels, Schaefer, Spheres, Vertices
@@ -326,7 +326,11 @@ def _label_image(parcellation: Section, raw_folder: Path, remedy: str) -> tuple[
     path = Path(parcellation.image)
     if parcellation.names is not None:
         named = read_labels(Path(parcellation.names), "")
-        return path, [_Parcel(label, name) for label, name in named.items() if label != 0]
+        parcels = [_Parcel(label, name) for label, name in named.items() if label != 0]
+        twice = first_repeated(parcel.unit for parcel in parcels)
+        if twice is not None:
+            raise BrokenArtifact(f"{parcellation.names} calls two labels '{twice}'; give each a name of its own")
+        return path, parcels
     labels = np.unique(np.asarray(voxels(path, open_nifti(path, 3, remedy), remedy)).astype(np.int64))
     return path, [_Parcel(label, f"label-{label}") for label in labels.tolist() if label > 0]
 

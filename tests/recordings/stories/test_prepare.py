@@ -115,6 +115,34 @@ def test_events_that_say_no_clear_time_are_one_line(events: str, message: str, t
     assert "1_events.tsv" in one_line(error.value)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_marks_around_three_rows_of_events_lose_none(end: str, tmp_path: Path) -> None:
+    """The story ends at 180 s, not with the first row at 60 s."""
+    kinds = ('"Part one', "part two", 'part three"')
+    rows = [f"{60.0 * n}\t60.0\t{kind}\tprettymouth_audio.wav\n" for n, kind in enumerate(kinds)]
+    events = f"{EVENTS}{''.join(rows)}".replace("\n", end)
+    options = narrative(tmp_path, events=(events,) * 2, high_pass_s=0)
+    assert prepare_recording("prettymouth", tmp_path, options).whole().sizes["sample"] == 120  # of 1.5 s
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"RepetitionTime": 1500}', r"0_bold\.json: RepetitionTime is 1500, expected seconds .* \(as ms .* 1\.5 s\)"),
+        ('{"RepetitionTime": false}', r"0_bold\.json: RepetitionTime is False, expected seconds above 0"),
+        ("[1]", r"0_bold\.json is not a JSON sidecar"),
+    ],
+)
+def test_a_sidecar_in_another_unit_is_blamed(text: str, message: str, tmp_path: Path) -> None:
+    options = narrative(tmp_path, events=(STORY,))
+    scan = ScanFiles(subject="sub-0", images=("0.nii.gz",), events="0_events.tsv", sidecar="0_bold.json")
+    write_text(tmp_path / "0_bold.json", text)
+    story = StoryFiles(name="prettymouth", stim_file="prettymouth_audio.wav", audio="audio.wav", scans=(scan,))
+    finish(tmp_path, options, story)
+    with pytest.raises(BrokenArtifact, match=message):
+        prepare_recording("prettymouth", tmp_path, options)
+
+
 def test_resynthesised_sound_follows_the_words_and_says_so(tmp_path: Path) -> None:
     stimulus = prepare_stimulus("prettymouth", tmp_path, narrative(tmp_path, resynthesise=True))
     sound = stimulus["clips"].values[0]
