@@ -8,6 +8,7 @@ enclosed in marks (RFC 4180), but it ends on its line.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import dataclasses
 import itertools
@@ -122,9 +123,14 @@ class Table:
 
     def numbers(self, column: str, *, empty: bool = False) -> list[float]:
         """One column of finite numbers; NaN for a missing one where ``empty`` allows it."""
+        cells = self.cells(column)
+        with contextlib.suppress(ValueError):
+            values = list(map(float, cells))
+            if all(map(math.isfinite, values)) and "_" not in "".join(cells):
+                return values
         return [
             math.nan if empty and cell.lower() in self.dialect.missing else self.number(line, column, cell)
-            for line, cell in zip(self.lines, self.cells(column), strict=True)
+            for line, cell in zip(self.lines, cells, strict=True)
         ]
 
     def number(self, line: int, column: str, cell: str) -> float:

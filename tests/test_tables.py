@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+import re
 from pathlib import Path
 
 import pytest
 
+from pipeline import tables
 from pipeline.errors import BrokenArtifact
 from pipeline.tables import COMMAS, LARGEST_BYTES, TABS, Table, numbered_lines, parse_table, read_table, read_text
 
@@ -142,16 +145,12 @@ def test_missing_cells_of_bids(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cell", ["1_000", "1,5", "0x10", "inf", "nan", "1e999", "", "1 2", "--1"])
 def test_numbers_are_numbers(tmp_path: Path, cell: str) -> None:
-    table = read_table(written(tmp_path, f"a;b\nx;1.5e-3\n{cell};2\n"), dialect=_semicolons())
+    table = read_table(
+        written(tmp_path, f"a;b\nx;1.5e-3\n{cell};2\n"), dialect=dataclasses.replace(COMMAS, delimiter=";")
+    )
     assert table.numbers("b") == [0.0015, 2.0]
     with pytest.raises(BrokenArtifact, match="line 3: a is"):
         table.only([False, True]).numbers("a")
-
-
-def _semicolons() -> object:
-    import dataclasses
-
-    return dataclasses.replace(COMMAS, delimiter=";")
 
 
 def test_whole_numbers(tmp_path: Path) -> None:
@@ -190,3 +189,15 @@ def test_tables_without_header_and_text_that_is_no_file(tmp_path: Path) -> None:
 def test_lines_of_a_list(tmp_path: Path) -> None:
     text = read_text(written(tmp_path, "\ufeffa\r\n\r\nb\u2028c\rd"))
     assert numbered_lines(text) == [(1, "a"), (3, "b\u2028c"), (4, "d")]
+
+
+def test_nothing_else_reads_tables() -> None:
+    """A reader of its own is where a quotation mark swallows rows again."""
+    pipeline = Path(tables.__file__).parent
+    own = re.compile(r"csv\.(reader|DictReader)|\bimport csv\b|\.read_(csv|table)\(|genfromtxt|loadtxt")
+    readers = {
+        path.relative_to(pipeline).as_posix()
+        for path in pipeline.rglob("*.py")
+        if own.search(path.read_text(encoding="utf-8").replace("tables.read_table(", ""))
+    }
+    assert readers == {"tables.py"}

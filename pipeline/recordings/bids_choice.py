@@ -220,7 +220,7 @@ def choose_stories(
         StoryFiles(
             name=story.name,
             language=story.language,
-            stim_file=PurePosixPath(story.stim_file or story.audio).name,
+            stim_file=_sound_name(story),
             audio=story.audio,
             words=story.words,
             word_columns=options.word_columns.model_dump(exclude_none=True),
@@ -237,6 +237,12 @@ def choose_stories(
                 "correct its audio or words, or set resynthesise or heard_as"
             )
     return stories
+
+
+def _sound_name(story: BidsStory) -> str:
+    """What events.tsv calls the sound, as names of events are cleaned; empty where nothing says it."""
+    name = PurePosixPath(story.stim_file or story.audio).name
+    return clean_name(name, "", f"sound of story '{story.name}'") if name else ""
 
 
 def _scans(story: BidsStory, listing: Listing, options: BidsOptions) -> dict[str, ScanFiles]:

@@ -56,7 +56,8 @@ def read_events(path: Path, remedy: str) -> list[Event]:
     """
     table = read_table(path, ("onset", "duration"), remedy)
     columns = [
-        table.text(name, empty=True) if table.has(name) else [""] * len(table) for name in ("trial_type", "stim_file")
+        table.names(name, empty=True, alike=True) if table.has(name) else [""] * len(table)
+        for name in ("trial_type", "stim_file")
     ]
     times = [table.numbers(name, empty=True) for name in ("onset", "duration")]
     return [

@@ -15,6 +15,7 @@ from pipeline.config.keys import sha256_of_file
 from pipeline.errors import BrokenArtifact, LayermapError, SampleMismatch
 from pipeline.fetch.recorded_digests import record_digest
 from pipeline.recordings import narratives, petit_prince
+from pipeline.recordings.stories.events import played, read_events
 from pipeline.recordings.stories.prepare import RESYNTHESISED, prepare_recording, prepare_stimulus
 from pipeline.recordings.stories.selection import ScanFiles, StoryFiles
 from pipeline.simulation.haemodynamics import bold_response
@@ -123,6 +124,13 @@ def test_marks_around_three_rows_of_events_lose_none(end: str, tmp_path: Path) -
     events = f"{EVENTS}{''.join(rows)}".replace("\n", end)
     options = narrative(tmp_path, events=(events,) * 2, high_pass_s=0)
     assert prepare_recording("prettymouth", tmp_path, options).whole().sizes["sample"] == 120  # of 1.5 s
+
+
+def test_a_sound_is_the_same_however_its_accents_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "events.tsv"
+    write_text(path, f"{EVENTS}3.0\t60.0\tn/a\tstimuli/re\u0301cit.wav\u200b\n")
+    how = played(read_events(path, "correct it"), "r\u00e9cit.wav", path)
+    assert how is not None and (how.audio_start_s, how.story_end_s) == (3.0, 60.0)
 
 
 @pytest.mark.parametrize(
