@@ -106,9 +106,12 @@ def natural_key(name: str) -> str:
 
 def _by_value(number: re.Match[str]) -> str:
     """Where the digits of its script stand among code points, then how long a number is, then its digits."""
-    digits = [unicodedata.decimal(digit) for digit in number[0]]
-    value = "".join(map(str, digits)).lstrip("0")
-    return f"{chr(ord(number[0][0]) - digits[0])}{chr(len(value))}{value}"
+    text, zero = number[0], "0"
+    if not text.isascii():
+        zero = chr(ord(text[0]) - unicodedata.decimal(text[0]))
+        text = "".join(str(unicodedata.decimal(digit)) for digit in text)
+    value = text.lstrip("0")
+    return f"{zero}{chr(len(value))}{value}"
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
@@ -118,6 +121,8 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
 def likeness(name: str) -> str:
     """What is left of a name without case, width (Unicode NFKC), white space and characters that are not seen."""
+    if name.isascii() and name.isprintable():
+        return "".join(name.split()).lower()
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(
         folded[i]

@@ -69,7 +69,7 @@ def stimulus_form(path: Path) -> StimulusForm:
         raise BrokenArtifact(f"{path} holds neither pictures ({' '.join(PICTURES)}) nor sounds ({' '.join(SOUNDS)})")
     if pictures and len(pictures) < len(files):
         raise BrokenArtifact(f"{path} holds both pictures and sounds; put them into folders of their own")
-    items = item_names(path)
+    items = [item_name(file) for file in files]
     twice = first_repeated(items)
     if twice is not None:
         raise BrokenArtifact(f"{path} holds two files called '{twice}'; rename one, as items are named by their files")
