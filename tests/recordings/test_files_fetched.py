@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from pipeline.artifacts.catalogue import open_receipt
 from pipeline.artifacts.recording import open_recording
 from pipeline.config.keys import sha256_of_file
+from pipeline.errors import FetchError
+from pipeline.fetch.stage import run_fetch
 from pipeline.recordings import file_digests
 from pipeline.recordings.file_digests import digests_of_files
 from tests.recordings.conftest import N, plan_of, refusal, run_stages, write_study
@@ -79,17 +82,19 @@ def test_prepare_reads_only_what_was_fetched(lab: Path) -> None:
 
 
 def test_a_file_that_changes_after_the_catalogue_is_one_line(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The change that planning cannot see: same size and time."""
+    """Planning sees a change of the same size and time; fetch sees one that comes after planning."""
     path = lab / "my.npy"
     os.utime(path, ns=(10**18, 10**18))
     study = write_study(lab)
-    run_stages(study, "catalogue")
+    dataset = run_stages(study, "catalogue")
+    catalogue, folder, receipt = dataset.open_catalogue(), dataset.raw_folder, dataset.receipt_path
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(10**18, 10**18))
-    line = refusal(study, "fetch", capsys)
-    assert f"{path} changed since the catalogue was made; run again" in line
+    with pytest.raises(FetchError, match=re.escape(f"{path} changed since the catalogue was made; run again")):
+        run_fetch(catalogue, folder, receipt, mirror=None)
+    assert "is missing; make it with: snakemake catalogue" in refusal(study, "fetch", capsys)
 
 
 def test_an_edit_in_place_reaches_the_link_but_never_prepare(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
