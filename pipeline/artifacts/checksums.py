@@ -1,31 +1,36 @@
-"""Checksums inside artifacts: what is read is what was written, or an error that names the file.
+"""Checksums inside NetCDF artifacts: what is read is what was written, or an error that names the file.
 
 They are CRC32C (Castagnoli), which a processor computes at about 10 GB/s, ten times as fast as SHA-256. Flipped
 bits, lost blocks and files that took each other's place are found; somebody who forges an artifact can forge its
 checksums too.
 
-A NetCDF artifact has one checksum for the values of each variable, and one for all that describes them: names, dims,
-types and attributes. They are of the contents, not of the file's bytes, so that HDF5 may lay them out as it likes.
-They lie in attr ``checksums``, as JSON: name → 8 hex digits. Where samples are read in blocks, that name holds
-``{"rows": n, "crc32c": "…"}``: 8 digits for each ``n`` samples.
+Behind the end of the HDF5 file, where other programs do not look, stands a footer: JSON, its length in bytes, one
+CRC32C over all bytes before it, and a mark. Bytes are compared before HDF5 sees them, since it may crash or hang on
+damaged ones. Large variables that lie in one piece and are read in blocks of samples (a recording's responses) are left
+out of that sum: the JSON has the CRC32C of each of their blocks, which are compared as they are read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import h5py
     import numpy as np
-    import xarray as xr
 
-ATTR = "checksums"
-DESCRIPTION = ""
-"""The name under which the checksum of all that describes the values lies: no variable can have it."""
 BLOCK_BYTES = 1 << 20
-MOST_BLOCKS = 4096
-"""HDF5 keeps no attribute of more than 64 KiB beside its dataset."""
+MARK = b"layermap"
+_TAIL_BYTES = 16 + len(MARK)
+"""Length and CRC32C, 8 hex digits each, and the mark."""
+
+
+class NotAsWritten(ValueError):
+    """Bytes that do not fit their checksum; the message says which, without the file's name."""
 
 
 def crc32c(data: Any, before: int = 0) -> int:
@@ -44,162 +49,134 @@ def crc32c(data: Any, before: int = 0) -> int:
     return int(google_crc32c.extend(before, data))
 
 
-def of_description(dataset: xr.Dataset) -> str:
-    """Checksum of names, dims, shapes, types and attributes, those of the dataset included; no value is read."""
-    described = {
-        "attrs": {name: _plain(value) for name, value in dataset.attrs.items() if name != ATTR},
-        "coords": sorted(map(str, dataset.coords)),
-        "variables": {
-            str(name): [
-                list(variable.dims),
-                list(variable.shape),
-                _type_of(variable.dtype, variable.size),
-                {key: _plain(value) for key, value in variable.attrs.items()},
-            ]
-            for name, variable in dataset.variables.items()
-        },
-    }
-    return _hex(crc32c(json.dumps(described, sort_keys=True).encode()))
-
-
-def _type_of(dtype: np.dtype, size: int) -> str:
-    """Kind and bytes of a type. Nothing has none: text of which there is nothing comes back as numbers."""
-    if not size:
-        return "nothing"
-    return "text" if dtype.kind in "OUT" else dtype.newbyteorder("=").str[1:]
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as JSON, from Python or from HDF5 alike: no list of one, numbers of a list of one type."""
-    import numpy as np
-
-    if isinstance(value, list | tuple):
-        value = np.asarray(value)
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list):
-        return _plain(value[0]) if len(value) == 1 else [_plain(one) for one in value]
-    return int(value) if isinstance(value, bool) else value
-
-
-def of_values(values: np.ndarray) -> str:
-    """Checksum of an array of numbers or text, as it lies in memory: little-endian, row after row."""
-    import numpy as np
-
-    if not values.size:
-        return _hex(0)
-    if values.dtype.kind in "OUT":
-        return _hex(crc32c("\0".join(map(str, np.ravel(values).tolist())).encode("utf-8", "surrogatepass")))
-    return _hex(crc32c(_contiguous(values)))
-
-
-def of_blocks(values: np.ndarray | xr.Variable, rows: int) -> str:
-    """Checksums of every ``rows`` samples of ``([repeat,] sample, target)``, 8 hex digits each.
+@dataclass(frozen=True)
+class Blocks:
+    """The checksums of a variable ``([repeat,] sample, target)`` that lies in one piece.
 
     Parameters
     ----------
-    values : two or three dims of which the last but one is ``sample``; may lie in a file, from which blocks are read
-    """
-    starts = range(0, values.shape[-2], rows)
-    return "".join(_of_block(values[..., start : start + rows, :]) for start in starts)
-
-
-def _of_block(part: np.ndarray | xr.Variable) -> str:
-    import numpy as np
-
-    block: np.ndarray = part if isinstance(part, np.ndarray) else part.values
-    checksum = 0
-    for repeat in block if block.ndim == 3 else [block]:
-        checksum = crc32c(_contiguous(repeat), checksum)
-    return _hex(checksum)
-
-
-def rows_of_blocks(values: xr.DataArray) -> int:
-    """Samples in each block of ``([repeat,] sample, target)``: about `BLOCK_BYTES` of one repeat."""
-    n_samples, n_targets = values.shape[-2:]
-    rows = max(1, BLOCK_BYTES // max(1, n_targets * values.dtype.itemsize))
-    return max(rows, -(-n_samples // MOST_BLOCKS))
-
-
-def _contiguous(values: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    flat = np.ascontiguousarray(little).reshape(-1)
-    return flat.view(np.uint8) if flat.size else np.empty(0, np.uint8)
-
-
-def _hex(checksum: int) -> str:
-    return f"{checksum:08x}"
-
-
-def checksums_of(dataset: xr.Dataset, in_blocks: Collection[str] = ()) -> str:
-    """What attr ``checksums`` of a dataset has to hold.
-
-    Parameters
-    ----------
-    in_blocks : variables ``([repeat,] sample, target)`` that are read in blocks of samples, the same for all of them
-    """
-    found: dict[str, Any] = {DESCRIPTION: of_description(dataset)}
-    rows = min((rows_of_blocks(dataset[name]) for name in in_blocks), default=0)
-    for name, variable in dataset.variables.items():
-        if name in in_blocks:
-            found[str(name)] = {"rows": rows, "crc32c": of_blocks(variable, rows)}
-        else:
-            found[str(name)] = of_values(variable.values)
-    return json.dumps(found, sort_keys=True, separators=(",", ":"))
-
-
-class Checksums:
-    """The checksums that an artifact states.
-
-    Parameters
-    ----------
-    stated : attr ``checksums`` of the artifact
-
-    Raises
-    ------
-    ValueError
-        It is not what `checksums_of` writes.
+    offset, n_bytes : where it lies in the file
+    rows : samples in each block
+    crc32c : of each block, 8 hex digits each, one after another; of all its repeats
     """
 
-    def __init__(self, stated: object) -> None:
-        found = json.loads(stated) if isinstance(stated, str) else None
-        if not isinstance(found, dict):
-            raise ValueError(f"attr {ATTR} is no JSON mapping")
-        self._stated: dict[str, Any] = found
+    offset: int
+    n_bytes: int
+    rows: int
+    crc32c: str
 
-    def describes(self, dataset: xr.Dataset) -> bool:
-        """Whether names, dims, types and attributes are as stated."""
-        return bool(self._stated.get(DESCRIPTION) == of_description(dataset))
-
-    def holds(self, name: str, values: np.ndarray) -> bool:
-        """Whether all values of a variable are as stated."""
-        stated = self._stated.get(name)
-        if isinstance(stated, dict):
-            return bool(of_blocks(values, self.rows(name)) == stated.get("crc32c"))
-        return bool(stated == of_values(values))
-
-    def rows(self, name: str) -> int:
-        """Samples in each block of a variable that is read in blocks; raises `ValueError` for any other."""
-        stated = self._stated.get(name)
-        rows = stated.get("rows") if isinstance(stated, dict) else None
-        if not isinstance(rows, int) or rows < 1:
-            raise ValueError(f"attr {ATTR} does not say how many samples of {name} belong together")
-        return rows
-
-    def holds_blocks(self, name: str, first: int, values: np.ndarray) -> bool:
-        """Whether whole blocks of a variable are as stated.
+    def hold(self, first: int, values: np.ndarray) -> bool:
+        """Whether whole blocks are as they were written.
 
         Parameters
         ----------
         first : number of the first block
         values : ``([repeat,] sample, target)``, from the first sample of that block on
         """
-        found = of_blocks(values, self.rows(name))
-        return bool(self._stated[name]["crc32c"][8 * first : 8 * first + len(found)] == found)
+        found = _of_blocks(values, self.rows)
+        return self.crc32c[8 * first : 8 * first + len(found)] == found
+
+    def around(self, samples: slice, n_samples: int) -> slice:
+        """The whole blocks that some samples lie in."""
+        start, stop = samples.start // self.rows, -(-samples.stop // self.rows)
+        return slice(start * self.rows, min(stop * self.rows, n_samples))
 
 
-def whole_blocks(samples: slice, rows: int, n_samples: int) -> slice:
-    """The whole blocks of ``rows`` samples that some samples lie in."""
-    return slice(samples.start // rows * rows, min(-(-samples.stop // rows) * rows, n_samples))
+def _of_blocks(values: np.ndarray, rows: int) -> str:
+    """Checksums of every ``rows`` samples of ``([repeat,] sample, target)``, 8 hex digits each."""
+    import numpy as np
+
+    found = []
+    for start in range(0, values.shape[-2], rows):
+        block = values[..., start : start + rows, :]
+        checksum = 0
+        for repeat in block if block.ndim == 3 else [block]:
+            little = np.ascontiguousarray(repeat, dtype=repeat.dtype.newbyteorder("<"))
+            checksum = crc32c(little.reshape(-1).view(np.uint8), checksum)
+        found.append(f"{checksum:08x}")
+    return "".join(found)
+
+
+def append_checksums(path: Path, in_blocks: Collection[str]) -> None:
+    """Put the footer behind a finished NetCDF file.
+
+    Parameters
+    ----------
+    in_blocks : variables ``([repeat,] sample, target)`` that are read in blocks of samples, the same for all of them
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        large = {name: file[name] for name in in_blocks if _in_one_piece(file[name])}
+        rows = min((_rows_of_blocks(variable) for variable in large.values()), default=0)
+        blocks = {name: _blocks_of(path, variable, rows) for name, variable in large.items()}
+    footer = json.dumps({name: asdict(one) for name, one in blocks.items()}, sort_keys=True).encode()
+    footer += f"{len(footer):08x}".encode()
+    with open(path, "r+b") as stream:
+        checksum = crc32c(footer, _of_the_rest(stream.fileno(), path.stat().st_size, list(blocks.values())))
+        stream.seek(0, os.SEEK_END)
+        stream.write(footer + f"{checksum:08x}".encode() + MARK)
+
+
+def _in_one_piece(variable: h5py.Dataset) -> bool:
+    """Not in chunks, and written: a variable of nothing but its fill value takes no room."""
+    return variable.chunks is None and variable.size > 0 and variable.id.get_offset() is not None
+
+
+def _rows_of_blocks(variable: h5py.Dataset) -> int:
+    """Samples in each block: about `BLOCK_BYTES` of one repeat."""
+    return max(1, BLOCK_BYTES // max(1, variable.shape[-1] * variable.dtype.itemsize))
+
+
+def _blocks_of(path: Path, variable: h5py.Dataset, rows: int) -> Blocks:
+    import numpy as np
+
+    offset = variable.id.get_offset()
+    values = np.memmap(path, variable.dtype, "r", offset, variable.shape)
+    return Blocks(offset, values.nbytes, rows, _of_blocks(values, rows))
+
+
+def _of_the_rest(descriptor: int, n_bytes: int, blocks: Collection[Blocks]) -> int:
+    """CRC32C of the first ``n_bytes`` of a file, those of the blocks left out."""
+    checksum = 0
+    for start, stop in _between(n_bytes, blocks):
+        for place in range(start, stop, BLOCK_BYTES):
+            data = os.pread(descriptor, min(BLOCK_BYTES, stop - place), place)
+            checksum = crc32c(data, checksum)
+    return checksum
+
+
+def _between(n_bytes: int, blocks: Collection[Blocks]) -> Iterator[tuple[int, int]]:
+    place = 0
+    for one in sorted(blocks, key=lambda one: one.offset):
+        yield place, one.offset
+        place = one.offset + one.n_bytes
+    yield place, n_bytes
+
+
+def compare_with_checksums(path: Path) -> dict[str, Blocks]:
+    """Compare a NetCDF artifact with its footer, but for the variables that are read in blocks, which it returns.
+
+    Raises
+    ------
+    NotAsWritten
+        No footer (cut short, or of an older layermap), or other bytes than were written.
+    OSError
+        The file cannot be read.
+    """
+    with open(path, "rb") as stream:
+        n_bytes = os.fstat(stream.fileno()).st_size
+        tail = os.pread(stream.fileno(), _TAIL_BYTES, max(0, n_bytes - _TAIL_BYTES))
+        try:
+            length, stated, mark = int(tail[:8], 16), int(tail[8:16], 16), tail[16:]
+            start = n_bytes - _TAIL_BYTES - length
+            if mark != MARK or start < 0:
+                raise ValueError
+            footer = os.pread(stream.fileno(), length, start)
+            blocks = {name: Blocks(**one) for name, one in json.loads(footer).items()}
+            checksum = crc32c(footer + tail[:8], _of_the_rest(stream.fileno(), start, list(blocks.values())))
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise NotAsWritten("its checksums are not there: it is cut short, or of an older layermap") from error
+    if checksum != stated:
+        raise NotAsWritten("its bytes do not fit their checksum")
+    return blocks

@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.checksums import ATTR as CHECKSUMS
-from pipeline.artifacts.checksums import Checksums, checksums_of
+from pipeline.artifacts.checksums import Blocks, NotAsWritten, append_checksums, compare_with_checksums
 from pipeline.artifacts.reserved_file import ReservedFile
 from pipeline.artifacts.store import SCHEMA_VERSION, write_whole
 from pipeline.errors import BrokenArtifact
@@ -76,7 +75,7 @@ def read_netcdf(
     ----------
     without : variables that are checked, but not read
     in_file : variables that stay in the file: each selection is read when its values are asked for, until the dataset
-        is closed; whoever reads them compares them with the checksums that `checksums_in` gives
+        is closed; whoever reads them compares them with the checksums that `blocks_in` gives
 
     Raises
     ------
@@ -88,11 +87,13 @@ def read_netcdf(
     with broken_if_unreadable(path, contract):
         opened = _opened(path, contract, cache=not in_file)
         try:
-            checksums = checksums_in(opened)
             kept = opened.drop_vars(without, errors="ignore")
             for name, variable in kept.variables.items():
-                if name not in in_file and not checksums.holds(str(name), variable.load().values):
-                    raise altered(path, contract, f"variable '{name}'")
+                if name not in in_file:
+                    variable.load()
+            for name, blocks in blocks_in(kept).items():
+                if name in kept.variables and name not in in_file and not blocks.hold(0, kept[name].values):
+                    raise altered(path, contract, f"variable '{name}' does not fit its checksum")
         except BaseException:
             opened.close()
             raise
@@ -118,35 +119,36 @@ def read_attrs(path: Path, stage: str) -> dict[str, Any]:
 
 
 def _opened(path: Path, contract: Contract, *, cache: bool) -> xr.Dataset:
-    """A NetCDF artifact whose values are still in the file, and are described as they were written."""
+    """A NetCDF artifact whose values are still in the file; all other bytes are those that were written."""
     import xarray as xr
 
+    try:
+        blocks = compare_with_checksums(path)
+    except NotAsWritten as error:
+        raise altered(path, contract, str(error)) from error
     opened = xr.open_dataset(path, engine="h5netcdf", cache=cache)
     try:
         contract.check(opened, path)
-        if CHECKSUMS not in opened.attrs:
-            raise altered(path, contract, f"attribute '{CHECKSUMS}', which is not there")
-        checksums = Checksums(opened.attrs.pop(CHECKSUMS))
-        if not checksums.describes(opened):
-            raise altered(path, contract, "a name, dimension, type or attribute")
-        opened.encoding[CHECKSUMS] = checksums
+        opened.encoding[_BLOCKS] = blocks
         return opened
     except BaseException:
         opened.close()
         raise
 
 
-def checksums_in(dataset: xr.Dataset) -> Checksums:
-    """The checksums of an artifact that was opened here."""
-    checksums: Checksums = dataset.encoding[CHECKSUMS]
-    return checksums
+_BLOCKS = "checksums_of_blocks"
+
+
+def blocks_in(dataset: xr.Dataset) -> dict[str, Blocks]:
+    """The checksums of an artifact's variables that are read in blocks of samples."""
+    blocks: dict[str, Blocks] = dataset.encoding[_BLOCKS]
+    return blocks
 
 
 def altered(path: Path, contract: Contract, what: str) -> BrokenArtifact:
     """What is raised where contents and checksum differ."""
     return BrokenArtifact(
-        f"{path} was altered since it was written: {what} does not fit its checksum; "
-        f"delete it and run: snakemake {contract.stage}"
+        f"{path} was altered since it was written: {what}; delete it and run: snakemake {contract.stage}"
     )
 
 
@@ -169,8 +171,7 @@ def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
 
     Arrays that are mapped from files are written from there: they are never in memory as a whole.
     """
-    dataset = _with_plain_numbers(contract.check(dataset, path))
-    dataset = dataset.assign_attrs({CHECKSUMS: checksums_of(dataset, contract.in_blocks)})
+    contract.check(dataset, path)
     encoding = {
         name: {"zlib": True, "complevel": 1}
         for name, variable in dataset.variables.items()
@@ -178,22 +179,10 @@ def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
     }
     # before it is deflated, and with the tables that HDF5 keeps of chunks and of each text
     room = sum(variable.nbytes + 100 * variable.size * (variable.dtype.kind == "O") for variable in _all(dataset))
-    with write_whole(path) as temporary, ReservedFile(temporary, int(1.02 * room) + (1 << 20)) as file:
-        dataset.to_netcdf(file, engine="h5netcdf", encoding=encoding)
-
-
-def _with_plain_numbers(dataset: xr.Dataset) -> xr.Dataset:
-    """Numbers that came as Python objects, as numbers: that is how they would come back."""
-    import numpy as np
-
-    changed = {
-        name: variable.copy(data=np.asarray(variable.values.tolist()))
-        for name, variable in dataset.variables.items()
-        if variable.dtype.kind == "O"
-        and variable.size
-        and not any(isinstance(one, str) for one in variable.values.flat)
-    }
-    return dataset.assign(changed)
+    with write_whole(path) as temporary:
+        with ReservedFile(temporary, int(1.02 * room) + (1 << 20)) as file:
+            dataset.to_netcdf(file, engine="h5netcdf", encoding=encoding)
+        append_checksums(temporary, contract.in_blocks)
 
 
 def _all(dataset: xr.Dataset) -> list[xr.Variable]:

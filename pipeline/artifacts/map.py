@@ -268,12 +268,10 @@ def _check_digests(path: Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         file = error.filename if isinstance(error, OSError) else digests_path(path)
         raise BrokenArtifact(f"{file} is missing or cannot be read, so the map is incomplete; {again}") from error
-    for line in found.splitlines():
-        if line not in stated.splitlines():
-            raise BrokenArtifact(
-                f"{path.with_name(line[66:])} was altered since the map was written: it does not fit "
-                f"{digests_path(path).name}; {again}"
-            )
+    if found != stated:
+        odd = [line[66:] for line in found.splitlines() if line not in stated.splitlines()]
+        what = path.with_name(odd[0] if odd else digests_path(path).name)
+        raise BrokenArtifact(f"{what} was altered since the map was written: digests differ; {again}")
 
 
 def open_map(path: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:

@@ -38,13 +38,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.checksums import ATTR as CHECKSUMS
-from pipeline.artifacts.checksums import checksums_of, whole_blocks
+from pipeline.artifacts.checksums import append_checksums
 from pipeline.artifacts.contract import (
     Contract,
     altered,
+    blocks_in,
     broken_if_unreadable,
-    checksums_in,
     read_netcdf,
     write_netcdf,
 )
@@ -189,7 +188,7 @@ def blocks_of_samples(recording: xr.Dataset, n_bytes: int) -> Iterator[slice]:
     responses = recording["responses"]
     n_samples = responses.sizes["sample"]
     per_sample = max(1, responses.nbytes // max(1, n_samples))
-    rows = checksums_in(recording).rows("responses")
+    rows = blocks_in(recording)["responses"].rows
     step = max(1, n_bytes // per_sample // rows) * rows
     for start in range(0, n_samples, step):
         yield slice(start, min(start + step, n_samples))
@@ -197,20 +196,19 @@ def blocks_of_samples(recording: xr.Dataset, n_bytes: int) -> Iterator[slice]:
 
 def read_samples(recording: xr.Dataset, path: Path, name: str, samples: slice) -> np.ndarray:
     """Some samples of ``responses`` or ``n_repeats``; raises `BrokenArtifact` for a damaged file."""
-    checksums = checksums_in(recording)
+    blocks = blocks_in(recording).get(name)  # none where all values are the fill value
     with broken_if_unreadable(path, RECORDING):
-        rows = checksums.rows(name)
-        whole = whole_blocks(samples, rows, recording.sizes["sample"])
+        whole = blocks.around(samples, recording.sizes["sample"]) if blocks else samples
         values: np.ndarray = recording[name].isel(sample=whole).values
-        if not checksums.holds_blocks(name, whole.start // rows, values):
-            raise altered(path, RECORDING, f"variable '{name}', samples {whole.start} to {whole.stop},")
+        if blocks and not blocks.hold(whole.start // blocks.rows, values):
+            span = f"samples {whole.start} to {whole.stop} of variable '{name}'"
+            raise altered(path, RECORDING, f"{span} do not fit their checksum")
     return values[..., samples.start - whole.start : samples.stop - whole.start, :]
 
 
 def _write_parts(parts: RecordingParts, path: Path) -> None:
     """The header first, then each block into its place, then the attributes that are known last, and checksums."""
     import h5netcdf
-    import xarray as xr
 
     header = HEADER.check(parts.header, path)
     _check_clock_and_names(header, path)
@@ -223,10 +221,7 @@ def _write_parts(parts: RecordingParts, path: Path) -> None:
         with h5netcdf.File(temporary, "r+") as file:
             for name, value in parts.closing_attrs().items():
                 file.attrs[name] = value
-        with xr.open_dataset(temporary, engine="h5netcdf", cache=False) as written:
-            checksums = checksums_of(written, IN_BLOCKS)
-        with h5netcdf.File(temporary, "r+") as file:
-            file.attrs[CHECKSUMS] = checksums
+        append_checksums(temporary, IN_BLOCKS)
 
 
 def _add_variables(file: h5netcdf.File) -> None:

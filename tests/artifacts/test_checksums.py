@@ -235,8 +235,7 @@ def test_a_file_that_is_lost_or_damaged_is_refused(artifact, tmp_path, damage):
             half = len(whole) // 2
             changed = {"zeroed": bytes(len(whole)), "halved": whole[:half], "emptied": b"", "grown": whole + b"\0" * 9}
             file.write_bytes(changed[damage])
-        # nobody reads the metadata of the group between; what stands behind the end of a NetCDF file is none of it
-        harmless = file.parent.name == "layers" or (damage == "grown" and file.suffix == ".nc")
+        harmless = file.parent.name == "layers"  # nobody reads the metadata of the group between
         assert outcome(read, path, written) in (["refused", "the same"] if harmless else ["refused"]), file
         file.write_bytes(whole)
 
@@ -312,7 +311,7 @@ def test_blocks_are_checked_one_by_one(tmp_path):
     path.write_bytes(contents)
     with open_recording_blocks(path) as opened:
         read_samples(opened, path, "responses", slices[1])
-        with pytest.raises(BrokenArtifact, match=rf"variable 'responses', samples {slices[2].start} to"):
+        with pytest.raises(BrokenArtifact, match=rf"samples {slices[2].start} to \d+ of variable 'responses'"):
             read_samples(opened, path, "responses", slice(slices[2].stop - 1, slices[2].stop))
 
 
@@ -341,17 +340,34 @@ def test_crc32c_is_castagnolis():
     assert checksums.crc32c(bytes(range(16, 32)), checksums.crc32c(bytes(range(16)))) == 0x46DD794E
 
 
-@pytest.mark.parametrize("value", [1, 2.5, "é", [1], [1.0, 2], ["a", "b"], np.float32(0.1), np.array([1, 2]), True, ""])
-def test_attributes_are_described_alike_before_and_after_hdf5(tmp_path, value):
-    labelled = recording().assign_attrs(more=np.int8(value) if value is True else value)
-    write_recording(labelled, tmp_path / "r.nc")
-    open_recording(tmp_path / "r.nc")
-
-
-def test_nothing_and_numbers_as_objects_come_back_as_they_were_described(tmp_path):
+def test_nothing_and_numbers_as_objects_are_written_and_read(tmp_path):
     tables = {name: pd.DataFrame(columns=list(columns)) for name, columns in TABLES.items()}
     write_map(tables, {**standard_attrs("map", "test", "c", "i"), "study": "s"}, tmp_path / "empty.nc")
     assert all(len(table) == 0 for table in open_map(tmp_path / "empty.nc")[0].values())
     depth_um = np.array([1.5, np.nan, 3], dtype=object)
     write_recording(recording().assign_coords(depth_um=("target", depth_um)), tmp_path / "r.nc")
     np.testing.assert_array_equal(open_recording(tmp_path / "r.nc")["depth_um"].values, [1.5, np.nan, 3])
+
+
+def test_other_programs_read_netcdf_with_its_footer(tmp_path):
+    write_recording(recording(), tmp_path / "r.nc")
+    with xr.open_dataset(tmp_path / "r.nc", engine="h5netcdf") as plain:
+        np.testing.assert_array_equal(plain["responses"].values, recording()["responses"].values)
+
+
+def test_an_artifact_without_checksums_says_so(tmp_path):
+    recording().to_netcdf(tmp_path / "old.nc", engine="h5netcdf")
+    with pytest.raises(
+        BrokenArtifact, match=r"old\.nc .*its checksums are not there: .* of an older layermap; delete it"
+    ):
+        open_recording(tmp_path / "old.nc")
+
+
+def test_hdf5_never_sees_damaged_metadata(tmp_path):
+    """It hung for minutes on zeroed bytes like these."""
+    write_recording(recording(), tmp_path / "r.nc")
+    whole = (tmp_path / "r.nc").read_bytes()
+    for start in range(0, len(whole) - 4096, 512):
+        (tmp_path / "r.nc").write_bytes(whole[:start] + bytes(4096) + whole[start + 4096 :])
+        with pytest.raises(BrokenArtifact):
+            open_recording(tmp_path / "r.nc")
