@@ -36,12 +36,21 @@ def contents_of(stimulus: xr.Dataset) -> str | np.ndarray:
         times = [np.asarray(stimulus[name].values, np.float64) for name in ("onset_s", "offset_s")]
         return _digest(repr(text), *times)
     if modality == "movie":
-        return _digest(float(stimulus.attrs["frame_rate_hz"]), *map(_one_colour, pictures_of(stimulus["frames"])))
+        return _digest(float(stimulus.attrs["frame_rate_hz"]), *frame_digests(stimulus))
     if modality == "images":
-        return np.array([_digest(_one_colour(picture)) for picture in pictures_of(stimulus["images"])])
+        return np.array(_digests(stimulus["images"]))
     rate = float(stimulus.attrs["sampling_rate_hz"])
     digests = [_digest(rate, clip) for clip in clips_of(stimulus)]
     return digests[0] if len(digests) == 1 else np.array(digests)
+
+
+def frame_digests(movie: xr.Dataset) -> list[str]:
+    """Digest of each frame."""
+    return _digests(movie["frames"])
+
+
+def _digests(pictures: xr.DataArray) -> list[str]:
+    return [_digest(_one_colour(picture)) for block in blocks_of(pictures) for picture in block]
 
 
 def clips_of(stimulus: xr.Dataset) -> list[np.ndarray]:
@@ -52,10 +61,10 @@ def clips_of(stimulus: xr.Dataset) -> list[np.ndarray]:
     return [np.asarray(stimulus["clips"][k, : int(n)].values, np.float32) for k, n in enumerate(lengths)]
 
 
-def pictures_of(pictures: xr.DataArray) -> Iterator[np.ndarray]:
-    """Pictures or frames one by one, (y, x, colour), read in blocks where they lie in a file."""
+def blocks_of(pictures: xr.DataArray) -> Iterator[np.ndarray]:
+    """Pictures or frames in blocks, (n, y, x, colour); a file's chunks are not read again for each."""
     for start in range(0, len(pictures), PICTURES_AT_ONCE):
-        yield from pictures[start : start + PICTURES_AT_ONCE].values
+        yield pictures[start : start + PICTURES_AT_ONCE].values
 
 
 def with_contents(stimulus: xr.Dataset) -> xr.Dataset:
@@ -73,7 +82,7 @@ def kept_contents(stimulus: xr.Dataset) -> str | np.ndarray:
     if "content" in stimulus.attrs:
         return str(stimulus.attrs["content"])
     if "content" in stimulus.variables:
-        return np.asarray(stimulus["content"].values, str)
+        return np.array([str(content) for content in stimulus["content"].values])
     return contents_of(stimulus)
 
 

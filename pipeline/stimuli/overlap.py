@@ -63,9 +63,10 @@ def check_overlap(
         f"{stimulus_s[0]:g} to {stimulus_s[1]:g} s"
     )
     if within.mean() < LEAST_WITHIN:
+        slip = likely_slip(length_s / max(lasts_s, 1e-9))
         raise SampleMismatch(
             f"{covers}: {int(within.sum())} of {time_s.size} samples lie within the stimulus, at least "
-            f"{LEAST_WITHIN:.0%} must; {likely_slip(length_s / max(lasts_s, 1e-9))}{remedy}, or leave such samples out"
+            f"{100 * LEAST_WITHIN:.0f} % must; {slip}{remedy}, or leave out the samples that lie outside"
         )
     if lasts_s > LONGEST_RATIO * length_s:
         raise SampleMismatch(

@@ -113,8 +113,8 @@ def common_grid(clocks: Sequence[ScanClock], start_s: float, stop_s: float) -> G
     if kept.sum() < 2:
         raise SampleMismatch(
             f"{chosen.name} has {chosen.n_volumes} volumes of {interval_s:g} s, of which {int(kept.sum())} lie "
-            f"within {start_s:g}–{stop_s:g} s of the audio; {_slip(chosen, start_s, stop_s)}check the start of the audio "
-            "and trim_s"
+            f"within {start_s:g}–{stop_s:g} s of the audio; {_slip(chosen, start_s, stop_s)}"
+            "check the start of the audio and trim_s"
         )
     return Grid(ends_s[kept], interval_s, shortened)
 
