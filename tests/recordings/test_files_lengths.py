@@ -57,7 +57,7 @@ def catalogue(lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
 
 @pytest.mark.parametrize("stimulus", ["s.wav", "m.npy", "w.csv"])
 @pytest.mark.parametrize(
-    "clock, slip", [("sample_interval_s: 1000", "look like ms"), ("sample_interval_s: 2", "look twice too long")]
+    ("clock", "slip"), [("sample_interval_s: 1000", "look like ms"), ("sample_interval_s: 2", "look twice too long")]
 )
 def test_too_long_a_recording_is_refused_before_anything_is_made(
     lab: Path, catalogue: Catalogue, stimulus: str, clock: str, slip: str

@@ -16,7 +16,7 @@ def check(
 
 
 @pytest.mark.parametrize(
-    "n, interval_s, stimulus_s, said",
+    ("n", "interval_s", "stimulus_s", "said"),
     [
         (100, 2000.0, (0.0, 200.0), "covers 0 to 200000 s .* s.wav 0 to 200 s: 1 of 100 .* look like ms"),
         (100, 2000.0, (0.0, 100.0), "look like ms"),
@@ -51,7 +51,7 @@ def test_bins_that_reach_into_the_stimulus_are_within_it() -> None:
     assert samples_within(time_s, 2.0, (0.0, 3.0), tail_s=2.0).tolist() == [False, False, True, True, True]
 
 
-@pytest.mark.parametrize("ratio, slip", [(1.0, ""), (1.5, ""), (3.0, ""), (2.0, "twice"), (500.0, "ms"), (0.001, "ms")])
+@pytest.mark.parametrize(("ratio", "slip"), [(1, ""), (1.5, ""), (3.0, ""), (2.0, "twice"), (500, "ms"), (1e-3, "ms")])
 def test_only_known_slips_are_guessed(ratio: float, slip: str) -> None:
     assert (slip in likely_slip(ratio)) if slip else likely_slip(ratio) == ""
 
