@@ -112,6 +112,7 @@ def align_time(
         them lie within the stimulus.
     """
     bins = _grid(sample_time_s, sample_interval_s, source)
+    _check_lengths(activation_time_s, sample_time_s, sample_interval_s, source, tail_s=max_delay * sample_interval_s)
     bin_of = np.ceil((activation_time_s - sample_time_s[0]) / sample_interval_s - TOLERANCE).astype(np.int64)
     if not np.isin(bin_of, bins).any():
         raise SampleMismatch(
@@ -119,7 +120,6 @@ def align_time(
             f"into a sample of the recording ({sample_time_s[0]:g} to {sample_time_s[-1]:g} s); "
             "prepare both from one stimulus"
         )
-    _check_lengths(activation_time_s, sample_time_s, sample_interval_s, source, tail_s=max_delay * sample_interval_s)
     first = min(int(bin_of.min()), -max_delay, 0)
     source_index = np.flatnonzero(bin_of <= bins[-1])
     order = source_index[np.argsort(bin_of[source_index], kind="stable")]
@@ -139,6 +139,7 @@ def align_convolved(
         No sample of the recording has a feature within one interval, or fewer than two thirds lie within the stimulus.
     """
     _grid(sample_time_s, sample_interval_s, source)
+    _check_lengths(activation_time_s, sample_time_s, sample_interval_s, source)
     order = np.argsort(activation_time_s, kind="stable")
     times = activation_time_s[order]
     after = np.clip(np.searchsorted(times, sample_time_s), 0, times.size - 1)
@@ -151,7 +152,6 @@ def align_convolved(
             f"of a sample of the recording ({sample_time_s[0]:g} to {sample_time_s[-1]:g} s); "
             "prepare both from one stimulus"
         )
-    _check_lengths(times, sample_time_s, sample_interval_s, source)
     return Alignment(order[nearest[near]], near, sample_time_s.size, np.arange(sample_time_s.size))
 
 

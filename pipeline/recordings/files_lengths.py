@@ -22,29 +22,22 @@ REMEDIES = {
 }
 
 
-def stimulus_span(path: Path, form: StimulusForm, frame_rate_hz: float | None) -> tuple[float, float]:
+def stimulus_span(path: Path, form: StimulusForm, frame_rate_hz: float | None) -> tuple[float, float] | None:
     """Start and end of a stimulus on its own clock, in s, from its header where it has one; words end with the last.
 
-    Raises
-    ------
-    BrokenArtifact
-        It cannot be read.
+    None for what cannot be read: `prepare`, which reads all of it, says what is wrong.
     """
-    if form is SOUND:
-        return 0.0, _sound_s(path)
-    if form is MOVIE:
-        return 0.0, len(read_movie(path)) / (frame_rate_hz or 1.0)
-    return 0.0, max(read_table(path).numbers("offset_s"))
-
-
-def _sound_s(path: Path) -> float:
     import soundfile
 
     try:
-        found = soundfile.info(path)
-    except (RuntimeError, TypeError, ValueError) as error:  # soundfile's own error is a RuntimeError
-        raise BrokenArtifact(f"{path} cannot be read as a sound ({error}); save it anew as WAV") from error
-    return float(found.frames / found.samplerate)
+        if form is SOUND:
+            found = soundfile.info(path)
+            return (0.0, float(found.frames / found.samplerate)) if found.frames else None
+        if form is MOVIE:
+            return 0.0, len(read_movie(path)) / (frame_rate_hz or 1.0)
+        return 0.0, max(read_table(path).numbers("offset_s"))
+    except (BrokenArtifact, RuntimeError, TypeError, ValueError):  # soundfile's own error is a RuntimeError
+        return None
 
 
 def check_length(

@@ -249,11 +249,11 @@ def check_recordings(options: FilesOptions) -> tuple[str, ...]:
         responses = read_responses(run.responses)
         targets = read_targets(options, responses)
         coords, interval_s = read_samples(options, run, responses.values.shape[1])
-        if options.form.on_a_clock:
+        span = stimulus_span(run.stimulus, options.form, options.frame_rate_hz) if options.form.on_a_clock else None
+        if span is not None:
             time_s = coords["time_s"]
-            if run.stimulus not in spans:
-                spans[run.stimulus] = stimulus_span(run.stimulus, options.form, options.frame_rate_hz)
-            check_length(options, run, time_s, interval_s, spans[run.stimulus])
+            check_length(options, run, time_s, interval_s, span)
+            spans[run.stimulus] = span
             heard.setdefault(run.stimulus, []).append((float(time_s[0] - interval_s), float(time_s[-1])))
         if found is not None and found.coords["target"].tolist() != targets.coords["target"].tolist():
             raise SampleMismatch(
