@@ -2,8 +2,8 @@
 
 import dataclasses
 
-import numpy as np
 import h5netcdf
+import numpy as np
 import pytest
 import xarray as xr
 
