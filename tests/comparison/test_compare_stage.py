@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-import zarr
 
 from pipeline.artifacts.activations import ActivationWriter, LayerInfo
 from pipeline.artifacts.geometry import write_geometry
@@ -22,7 +21,7 @@ ITEMS = [f"scene{i:03d}" for i in range(40)]
 ATTRS = {"study": "s", "analysis": "a", "group": "g", "created_by": "test", "config_sha": "c", "inputs_sha": "i"}
 
 
-def activations(path, features, items=ITEMS, model="net", objective="supervised"):
+def activations(path, features, items=ITEMS, model="net", objective="supervised", content=None):
     attrs = {
         **standard_attrs("activations", "test", "c", "i"),
         "model": model,
@@ -35,6 +34,7 @@ def activations(path, features, items=ITEMS, model="net", objective="supervised"
         "stimulus": "scenes",
         "rate": "mean",
         "convolved": 0,
+        **({} if content is None else {"content": content}),
     }
     layers = [LayerInfo(name, i, i / max(1, len(features) - 1)) for i, name in enumerate(features)]
     writer = ActivationWriter(path, layers, len(items), np.array(items), attrs)
@@ -111,9 +111,7 @@ def test_items_of_equal_content_are_one_with_their_mean_similarity(tmp_path, lay
     matrix = measured(features["layer1"], 0.5, 1)
     separate = scores_of(tmp_path, features, {("V1", "4"): matrix})
     assert separate.sizes["item"] == 40 and separate.attrs["equal_contents"] == ""
-    zarr.open_group(tmp_path / "0.zarr", mode="r+").attrs["content"] = [str(i // 2) for i in range(40)]
-    runs = [(tmp_path / "g.nc", tmp_path / "0.zarr")]
-    joined = compare_group(runs=runs, options=RsaOptions(), layers=None, attrs=ATTRS, shuffle_seed=None)
+    joined = scores_of(tmp_path, features, {("V1", "4"): matrix}, content=[str(i // 2) for i in range(40)])
     assert joined["item"].values.tolist() == ITEMS[::2]
     assert joined.attrs["equal_contents"].startswith("40 items hold 20 different ones (scene000 = scene001; ")
     expected = matrix.reshape(20, 2, 20, 2).mean(axis=(1, 3))

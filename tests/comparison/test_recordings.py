@@ -4,7 +4,6 @@ import functools
 
 import numpy as np
 import pytest
-import zarr
 
 from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.comparison.options import RsaOptions
@@ -309,13 +308,14 @@ def test_items_of_equal_content_are_one_entry(study, make_layers, make_cells, ma
     responses = make_cells(rng, features["layer1"], n_cells=12)
     both = np.concatenate([responses, responses + 0.1 * rng.standard_normal(responses.shape)], axis=1)
     names, again = [f"a{i}" for i in range(24)], [f"b{i}" for i in range(24)]
-    runs = study.runs([make_recording(both, items=names + again)], twice, items=names + again)
-    group = zarr.open_group(runs[0][1], mode="r+")
+    both_names = names + again
+    runs = study.runs([make_recording(both, items=both_names)], twice, items=both_names)
     of_items = functools.partial(scored, options=RsaOptions())
     separate = of_items(runs=runs)
     assert separate.sizes["item"] == 48 and separate.attrs["equal_contents"] == ""
-    group.attrs["content"] = [str(i % 24) for i in range(48)]
-    joined = of_items(runs=runs)
+    contents = [str(i % 24) for i in range(48)]
+    about = {"items": both_names, "content": contents, "model": "known"}
+    joined = of_items(runs=study.runs([make_recording(both, items=both_names)], twice, **about))
     assert joined["item"].values.tolist() == names and joined["stretch"].values.tolist() == list(range(24))
     assert joined.attrs["equal_contents"].startswith("48 items hold 24 different ones (a0 = b0; a1 = b1; ")
     mean = (both[:, :24] + both[:, 24:]) / 2

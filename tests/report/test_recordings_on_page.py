@@ -2,12 +2,11 @@
 
 import dataclasses
 
-import h5netcdf
 import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline.artifacts.scores import write_scores
+from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.artifacts.store import SCHEMA_VERSION
 from pipeline.inference import geometry_batches
 from pipeline.recordings.allen.neuropixels_options import AllenNeuropixelsOptions
@@ -334,8 +333,8 @@ def test_equal_items_and_samples_without_a_stimulus_are_under_splits(listeners):
 def test_scores_of_several_models_say_equal_items_once(tmp_path, write_synthetic_scores):
     path = tmp_path / "analysis" / "g" / "net.nc"
     write_synthetic_scores(path, ("group",), {"VISp": 0.5}, MODEL)
-    with h5netcdf.File(path, "r+") as file:
-        file.attrs["equal_contents"], file.attrs["n_samples"], file.attrs["n_without_features"] = "2 items", 50, 7
+    said = {"equal_contents": "2 items", "n_samples": 50, "n_without_features": 7}
+    write_scores(open_scores(path).assign_attrs(said), path)
     contents = read_contents([path, path], ["net"])
     assert contents.equal == ["2 items"] and list(contents.without_features.values()) == [(7, 50)]
 
