@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -182,8 +183,13 @@ def run_prepare(arguments: argparse.Namespace) -> None:
 
 def _prepare_stimulus(dataset: DatasetPlan, name: str, inputs_sha: str) -> None:
     from pipeline.artifacts.stimulus import write_stimulus
+    from pipeline.stimuli.alike import DOUBTS, EQUAL, describe_contents
 
-    stimulus = dataset.entry.prepare_stimulus(name, dataset.raw_folder, dataset.options)
+    stimulus = describe_contents(dataset.entry.prepare_stimulus(name, dataset.raw_folder, dataset.options))
+    if EQUAL in stimulus.attrs:
+        print(f"layermap prepare: {stimulus.attrs[EQUAL]}", file=sys.stderr, flush=True)
+    if DOUBTS in stimulus.attrs:
+        print(f"layermap prepare: warning: {stimulus.attrs[DOUBTS]}", file=sys.stderr, flush=True)
     # what several selections share is made from its own files alone
     inputs_sha = stimulus.attrs.pop("inputs_sha", inputs_sha)
     attrs = standard_attrs("stimulus", "layermap prepare", dataset.stimulus_key, inputs_sha)

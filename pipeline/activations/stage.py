@@ -20,6 +20,7 @@ from pipeline.errors import BrokenArtifact, LayermapError, UnknownName
 from pipeline.models.entry import ModelEntry, Twin
 from pipeline.models.hooked_network import HookedNetwork
 from pipeline.registry import import_object
+from pipeline.stimuli.contents import kept_contents
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +93,7 @@ def extract_activations(
         "modality": str(stimulus.attrs["modality"]),
         "sample_kind": sample_kind,
         "stimulus": str(stimulus.attrs["name"]),
+        "content": _contents(stimulus, sample_kind, clock),
     }
     with write_whole(output) as temporary:
         writer = ActivationWriter(temporary, infos, len(clock), clock, described)
@@ -167,6 +169,17 @@ def check_weights(folder: Path) -> None:
         path = folder / file.path
         if path.is_file() and sha256_of_file(path) != file.sha256:
             raise BrokenArtifact(f"{path} is damaged or was altered; delete its folder and run: snakemake fetch")
+
+
+def _contents(stimulus: xr.Dataset, sample_kind: str, clock: np.ndarray) -> str | list[str]:
+    """Digest of the whole stimulus, or of the item of each sample; empty for items that it does not have."""
+    contents = kept_contents(stimulus)
+    if isinstance(contents, str):
+        return contents if sample_kind == "time" else [contents] * len(clock)
+    if sample_kind == "time":
+        return ""
+    of_item = {str(item): str(one) for item, one in zip(stimulus["item"].values, contents, strict=True)}
+    return [of_item.get(str(item), "") for item in clock]
 
 
 def _layers_of(network: Network, entry: ModelEntry, model: str) -> tuple[LayerInfo, ...]:

@@ -7,7 +7,8 @@ written batch by batch, so memory is one batch; they are read one at a time.
 
 Group attrs: the standard ones and ``model, modality, objective, sample_kind, weights_sha256,
 preprocessing (JSON), reduction (JSON), stimulus, rate`` (``mean`` or ``sum``: how encode bins it) and
-``convolved`` (1 where a haemodynamic response is already in the features: encode adds no delays).
+``convolved`` (1 where a haemodynamic response is already in the features: encode adds no delays). ``content`` is the
+digest of the stimulus' contents, or a list with that of each sample's item; without it, contents are taken to differ.
 Array attrs: ``layer_index, relative_depth, pathway``.
 """
 
@@ -227,6 +228,16 @@ class Activations:
         if self.sample_kind == "item":
             return np.asarray(self.attrs["item"])
         return np.asarray(self._array("time_s")[:])
+
+    def contents(self) -> np.ndarray:
+        """Digest of what each item holds, or one for the whole stimulus; empty where it was not kept."""
+        import numpy as np
+
+        kept = self.attrs.get("content", "")
+        if self.sample_kind != "item":
+            return np.array([kept if isinstance(kept, str) else ""])
+        items = self.attrs["item"]
+        return np.array(kept if isinstance(kept, list) and len(kept) == len(items) else [""] * len(items))
 
     def read(self, layer: str) -> np.ndarray:
         """All samples of one layer: ``(n_samples, n_features)`` float32.

@@ -51,8 +51,12 @@ together (without it, each by itself), and ``leave_one_out (target)``: agreement
 of the others', NaN for an animal alone; a target alone in its region has ``repeat_reliability (target)``, that of its
 matrix over repeats.
 
+Items of equal content under several names are one block, or one item of a matrix, named by the first of them.
+
 Both carry attrs ``study, analysis, group, model, objective, metric, n_subjects, split`` (JSON: how the
-samples were divided), ``seed``, ``ci_unit`` (``block`` or ``item``), ``weights_sha256``. Encoding scores of a
+samples were divided), ``seed``, ``ci_unit`` (``block`` or ``item``), ``weights_sha256``, and may carry
+``equal_contents`` (which items or stimuli hold the same, in words), ``n_samples`` and ``n_without_features`` (samples
+of the recordings with nothing of the stimulus in their bins). Encoding scores of a
 metric that chooses no penalty from a grid say so in attr ``penalties``: ``fixed`` or ``none``; without it, they were
 ``chosen``.
 """

@@ -117,8 +117,8 @@ def entries_of(samples: Samples, block_s: float | None, stretch_s: float, source
 
 
 def _items(samples: Samples) -> Entries:
-    """Items in the order of their first showing; further showings are averaged."""
-    items = samples.items().tolist()
+    """Items in the order of their first showing; further showings, also under other names, are averaged."""
+    items = samples.presented.tolist()
     number = {name: index for index, name in enumerate(dict.fromkeys(items))}
     n = len(number)
     entry_of = np.array([number[name] for name in items], dtype=np.intp)

@@ -14,6 +14,7 @@ from pipeline.comparison.measured import Compared
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
 from pipeline.errors import BadConfiguration, SampleMismatch
+from pipeline.stimuli.contents import equal_in_words, presented
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,9 +40,13 @@ def compare_geometry(
     _check_options(options, geometry_path)
     activations = open_activations(activations_path)
     rows = _rows_of_items(geometry["item"].values, activations, geometry_path)
+    names = geometry["item"].values.astype(str)
+    same = presented(names, activations.contents()[rows])
+    similarity, first = _of_contents(geometry["similarity"].values.astype(np.float64), same)
+    rows = rows[first]
     layers = layers or activations.attrs["layer_order"]
     order = np.arange(rows.size) if shuffle_seed is None else np.random.default_rng(shuffle_seed).permutation(rows.size)
-    measured = geometry["similarity"].values[np.ix_(order, order)].astype(np.float64)
+    measured = similarity[np.ix_(order, order)]
     model = np.stack([item_similarity(activations.read(layer)[rows]) for layer in layers])
     info = {layer.name: layer for layer in activations.layers}
     reliability = geometry["ceiling"].values.astype(np.float64)
@@ -51,7 +56,7 @@ def compare_geometry(
         model_similarity=model,
         reference=np.array([[compare(a, b, options.comparison) for b in pairs] for a in pairs]),
         layers=[info[name] for name in layers],
-        item=geometry["item"].values,
+        item=geometry["item"].values[first],
         targets={name: geometry[name].values for name in ("target", "region", "compartment", "subject")},
         reliability=reliability,
         ceiling=np.sqrt(np.where(reliability > 0, reliability, np.nan)),
@@ -60,7 +65,31 @@ def compare_geometry(
         ci_unit="item",
         model_attrs=activations.attrs,
         split={"kind": "random_halves", "n_splits": options.n_splits, "seed": options.seed},
+        equal=equal_in_words(names, same, "items"),
     )
+
+
+def _of_contents(
+    similarity: NDArray[np.float64], same: NDArray[np.str_]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Matrices (item, item2, target) with items of equal content as one, whose similarities are the mean over them.
+
+    Parameters
+    ----------
+    same : (item,) one name for all items of equal content
+
+    Returns
+    -------
+    the matrices, and the first item of each content, (content,) in the order of the items
+    """
+    found, first, content = np.unique(same, return_index=True, return_inverse=True)
+    if found.size == same.size:
+        return similarity, np.arange(same.size)
+    order = np.argsort(first)
+    share = (content == order[:, None]) / np.bincount(content)[order][:, None]
+    mean = np.einsum("ai,ijt,bj->abt", share, similarity, share, optimize=True)
+    mean[np.arange(found.size), np.arange(found.size)] = similarity[first[order], first[order]]
+    return mean, first[order]
 
 
 def _check_options(options: RsaOptions, source: Path) -> None:

@@ -103,5 +103,8 @@ def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any]) -> x
             "split": json.dumps(compared.split),
             "seed": options.seed,
             "ci_unit": compared.ci_unit,
+            "equal_contents": compared.equal,
+            "n_samples": compared.n_samples,
+            "n_without_features": compared.n_without_features,
         },
     )

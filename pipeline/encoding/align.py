@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.errors import BadConfiguration, SampleMismatch
+from pipeline.stimuli.overlap import check_overlap
 from pipeline.stimuli.temporal_filter import cosine_high_pass
 
 TOLERANCE = 1e-6  # of a sample interval: an activation at 4.0000001 s still belongs to the bin that ends at 4 s
@@ -107,9 +108,11 @@ def align_time(
     Raises
     ------
     SampleMismatch
-        The recording's samples are not on a grid, or no activation falls into any of them.
+        The recording's samples are not on a grid, no activation falls into any of them, or fewer than two thirds of
+        them lie within the stimulus.
     """
     bins = _grid(sample_time_s, sample_interval_s, source)
+    _check_lengths(activation_time_s, sample_time_s, sample_interval_s, source, tail_s=max_delay * sample_interval_s)
     bin_of = np.ceil((activation_time_s - sample_time_s[0]) / sample_interval_s - TOLERANCE).astype(np.int64)
     if not np.isin(bin_of, bins).any():
         raise SampleMismatch(
@@ -133,9 +136,10 @@ def align_convolved(
     Raises
     ------
     SampleMismatch
-        No sample of the recording has a feature within one interval.
+        No sample of the recording has a feature within one interval, or fewer than two thirds lie within the stimulus.
     """
     _grid(sample_time_s, sample_interval_s, source)
+    _check_lengths(activation_time_s, sample_time_s, sample_interval_s, source)
     order = np.argsort(activation_time_s, kind="stable")
     times = activation_time_s[order]
     after = np.clip(np.searchsorted(times, sample_time_s), 0, times.size - 1)
@@ -149,6 +153,35 @@ def align_convolved(
             "prepare both from one stimulus"
         )
     return Alignment(order[nearest[near]], near, sample_time_s.size, np.arange(sample_time_s.size))
+
+
+def _check_lengths(
+    activation_time_s: np.ndarray, sample_time_s: np.ndarray, interval_s: float, source: str, tail_s: float = 0.0
+) -> None:
+    """Refuse a recording that lies beside its stimulus, from the clock's zero to the last activation."""
+    check_overlap(
+        sample_time_s,
+        interval_s,
+        (min(0.0, float(activation_time_s.min())), float(activation_time_s.max())),
+        recording=f"{source}: the recording",
+        stimulus="the activations",
+        remedy="correct the recording's sample interval (TR) or the stimulus' frame rate or onsets",
+        tail_s=tail_s,
+    )
+
+
+def without_features(alignment: Alignment, delays: Sequence[int]) -> np.ndarray:
+    """Which samples have no activation in any bin that their delays reach: (n_samples,) bool.
+
+    Where activations are summed, a pause is zero and no gap: only samples before the first and after the last count.
+    """
+    present = np.zeros(alignment.n_bins, bool)
+    present[alignment.bin] = True
+    if alignment.rate == "sum":
+        present[alignment.bin.min() : alignment.bin.max() + 1] = True
+    reached = alignment.rows[:, None] - np.asarray(delays)
+    there = (reached >= 0) & present[np.clip(reached, 0, alignment.n_bins - 1)]
+    return np.asarray(~there.any(axis=1))
 
 
 def align_items(activation_items: np.ndarray, sample_items: np.ndarray, *, source: str) -> Alignment:

@@ -14,7 +14,8 @@ def number_blocks(samples: Samples, test: np.ndarray, block_s: float) -> np.ndar
     """Number the blocks of one fold from 0.
 
     In time, each unbroken stretch of held-out samples of one run is divided evenly into as many blocks of at
-    least ``block_s`` as it holds, at least one. Of items, each is a block, however often it was shown.
+    least ``block_s`` as it holds, at least one. Of items, each is a block, however often it was shown and under how
+    many names.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ def number_blocks(samples: Samples, test: np.ndarray, block_s: float) -> np.ndar
     array of shape (n_test,), int
     """
     if samples.kind == "item":
-        names = samples.items()[test].tolist()
+        names = samples.presented[test].tolist()
         order = {name: number for number, name in enumerate(dict.fromkeys(names))}
         return np.array([order[name] for name in names])
     step_s = np.diff(samples.clock()[test])

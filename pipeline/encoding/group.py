@@ -12,7 +12,15 @@ import numpy as np
 
 from pipeline.artifacts.activations import Activations, LayerInfo, open_activations
 from pipeline.artifacts.recording import open_recording_blocks
-from pipeline.encoding.align import Alignment, Binning, align_convolved, align_items, align_time, whole_delays
+from pipeline.encoding.align import (
+    Alignment,
+    Binning,
+    align_convolved,
+    align_items,
+    align_time,
+    whole_delays,
+    without_features,
+)
 from pipeline.encoding.members import Member, RunRows, count_subjects, find_members, join_responses, join_targets
 from pipeline.encoding.nuisance import Nuisance, read_nuisance
 from pipeline.encoding.scratch import Scratch
@@ -82,6 +90,11 @@ class GroupData:
     nuisance: Nuisance | None = None
     surface: Surface | None = None
     scratch: Scratch = dataclasses.field(default_factory=Scratch)
+
+    @property
+    def n_without_features(self) -> int:
+        """Samples with no activation in any bin that their delays reach; of items, none."""
+        return sum(int(without_features(run.alignment, self.delays).sum()) for run in self.runs)
 
     @property
     def model_attrs(self) -> dict[str, Any]:
@@ -304,6 +317,7 @@ def join_samples(parts: list[Samples]) -> Samples:
         time_s=joined("time_s"),
         item=joined("item"),
         category=joined("category"),
+        content=joined("content"),
     )
 
 

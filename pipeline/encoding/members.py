@@ -201,7 +201,7 @@ def _member(
         for run in dict.fromkeys(recording["run"].values[shown].tolist()):
             rows = np.flatnonzero((recording["run"].values == run) & shown)
             n_repeats = _n_repeats(scans[path].heard[:, rows]) if scans else 0
-            samples = _samples(recording, rows, f"{place}/{run}")
+            samples = _samples(recording, rows, f"{place}/{run}", layers)
             runs.append(RunRows(path, layers, str(run), rows, n_repeats, samples))
     first = pairs[0][0]
     targets = {
@@ -389,9 +389,15 @@ def _n_repeats(heard: np.ndarray) -> int:
     return next((n for n in range(len(heard), 0, -1) if heard[n - 1].any()), 0)
 
 
-def _samples(recording: xr.Dataset, rows: np.ndarray, label: str) -> Samples:
+def _samples(recording: xr.Dataset, rows: np.ndarray, label: str, layers: Activations) -> Samples:
     """What was presented in some samples of a recording."""
     in_time = recording.attrs["sample_kind"] == "time"
+    contents = layers.contents()
+    if in_time:
+        content = np.full(rows.size, contents[0])
+    else:
+        of_item = dict(zip(layers.clock().tolist(), contents.tolist(), strict=True))
+        content = np.array([of_item.get(name, "") for name in recording["item"].values[rows].astype(str).tolist()])
     return Samples(
         kind="time" if in_time else "item",
         run=np.full(rows.size, label),
@@ -400,6 +406,7 @@ def _samples(recording: xr.Dataset, rows: np.ndarray, label: str) -> Samples:
         time_s=recording["time_s"].values[rows].astype(np.float64) if in_time else None,
         item=None if in_time else recording["item"].values[rows].astype(str),
         category=recording["category"].values[rows].astype(str) if "category" in recording.variables else None,
+        content=content,
     )
 
 

@@ -55,6 +55,12 @@ class _NotMade:
     sample_kind: str
     attrs: dict[str, Any]
 
+    def clock(self) -> np.ndarray:
+        return np.array([], str)
+
+    def contents(self) -> np.ndarray:
+        return np.array([""] if self.sample_kind == "time" else [], str)
+
 
 @contextlib.contextmanager
 def open_headers(paths: Iterable[Path]) -> Iterator[dict[Path, xr.Dataset]]:

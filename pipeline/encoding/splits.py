@@ -1,12 +1,14 @@
 """How samples are divided into outer and inner folds, and into the blocks of the bootstrap.
 
 Folds are made over what was **presented**, not over rows: every sample of one item, and every sample of
-one stretch of a stimulus (also when it was shown in several runs), lies in one fold.
+one stretch of a stimulus (also when it was shown in several runs), lies in one fold. Items, or whole stimuli, of equal
+content under different names are one.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -15,6 +17,7 @@ import numpy as np
 from pipeline.encoding.blocks import number_blocks
 from pipeline.encoding.options import Splits
 from pipeline.errors import BadConfiguration
+from pipeline.stimuli.contents import equal_in_words, presented
 
 MIN_TRAIN = 10  # fewer training rows than this fit nothing
 MIN_TEST = 3  # a correlation over two samples is always ±1
@@ -33,6 +36,8 @@ class Samples:
     time_s : array of shape (n_samples,), end of each sample's bin on the stimulus clock, in s (time only)
     item : array of shape (n_samples,), str (items only)
     category : array of shape (n_samples,), str; None or empty strings where not known
+    content : array of shape (n_samples,), str, digest of what the item, or the whole stimulus, holds; None or empty
+        strings where not known
     """
 
     kind: Literal["time", "item"]
@@ -42,6 +47,7 @@ class Samples:
     time_s: np.ndarray | None = None
     item: np.ndarray | None = None
     category: np.ndarray | None = None
+    content: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -58,6 +64,21 @@ class Samples:
         if self.item is None:
             raise ValueError("samples of kind 'item' need item")
         return self.item
+
+    @property
+    def names(self) -> np.ndarray:
+        """What each sample shows is called: its item, or in time its stimulus."""
+        return self.items() if self.kind == "item" else self.stimulus
+
+    @functools.cached_property
+    def presented(self) -> np.ndarray:
+        """The same, with one name for all of equal content, the first of theirs."""
+        return self.names if self.content is None else presented(self.names, self.content)
+
+    @property
+    def equal(self) -> str:
+        """Which names stand for one content, in words; empty if none do."""
+        return equal_in_words(self.names, self.presented, "items" if self.kind == "item" else "stimuli")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,18 +195,18 @@ def _test_sets(
 
 def _refuse_too_many(n_folds: int, there_are: int, what: str) -> None:
     if there_are < n_folds:
-        raise BadConfiguration(f"splits: {n_folds} folds cannot be made of {there_are} {what}; ask for fewer folds")
+        raise BadConfiguration(f"splits: {n_folds} folds cannot be made of {what}; ask for fewer folds")
 
 
 def _contiguous(samples: Samples, rows: np.ndarray, n_folds: int) -> np.ndarray:
     """Fold of each row: whole stimuli where there are enough of them, else stretches of stimulus time."""
-    stimuli = list(dict.fromkeys(samples.stimulus[rows].tolist()))
-    place = np.array([stimuli.index(name) for name in samples.stimulus[rows].tolist()])
+    stimuli = list(dict.fromkeys(samples.presented[rows].tolist()))
+    place = np.array([stimuli.index(name) for name in samples.presented[rows].tolist()])
     if len(stimuli) >= n_folds:
         return _share_out(np.bincount(place), n_folds)[place]
     tick = np.round(samples.clock()[rows] / samples.interval_s).astype(np.int64)
     positions, position = np.unique(np.stack([place, tick], axis=1), axis=0, return_inverse=True)
-    _refuse_too_many(n_folds, len(positions), "samples")
+    _refuse_too_many(n_folds, len(positions), f"{len(positions)} samples")
     return np.asarray(position.ravel() * n_folds // len(positions))
 
 
@@ -201,25 +222,30 @@ def _share_out(sizes: np.ndarray, n_folds: int) -> np.ndarray:
 
 def _random_items(samples: Samples, rows: np.ndarray, n_folds: int, generator: np.random.Generator) -> np.ndarray:
     """Fold of each row: items shuffled within their category and dealt round, so that folds and categories balance."""
-    items = samples.items()[rows]
-    names, first, item = np.unique(items, return_index=True, return_inverse=True)
-    _refuse_too_many(n_folds, names.size, "items")
+    names, first, item = np.unique(samples.presented[rows], return_index=True, return_inverse=True)
+    called, places = np.unique(samples.items()[rows], return_index=True)
+    more = "" if called.size == names.size else f" that hold {names.size} different ones"
+    _refuse_too_many(n_folds, names.size, f"{called.size} items{more}")
     category = np.full(names.size, "") if samples.category is None else samples.category[rows][first]
     deck = np.concatenate([generator.permutation(np.flatnonzero(category == name)) for name in np.unique(category)])
     fold = np.zeros(names.size, int)
-    fold[deck] = np.arange(names.size) % n_folds
+    # those of more names first; where each has one, the deck is dealt round
+    fold[deck] = _share_out(np.bincount(item[places])[deck], n_folds)
     return np.asarray(fold[item])
 
 
 def _without_gap(options: Splits, samples: Samples, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Drop training rows within ``gap_s`` of a test row on the clock of the same stimulus."""
+    """Drop training rows within ``gap_s`` of a test row on the clock of the same stimulus, and rows of its item.
+
+    Only folds of categories hold an item out that is also trained on: where one has two names, in two categories.
+    """
     if samples.kind == "item":
-        return train
+        return train[~np.isin(samples.presented[train], samples.presented[test])]
     time_s = samples.clock()
     keep = np.ones(train.size, bool)
-    for name in np.unique(samples.stimulus[test]):
-        held_out = np.sort(time_s[test[samples.stimulus[test] == name]])
-        here = samples.stimulus[train] == name
+    for name in np.unique(samples.presented[test]):
+        held_out = np.sort(time_s[test[samples.presented[test] == name]])
+        here = samples.presented[train] == name
         times = time_s[train[here]]
         after = np.clip(np.searchsorted(held_out, times), 0, held_out.size - 1)
         before = np.clip(after - 1, 0, None)

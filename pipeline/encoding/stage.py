@@ -280,6 +280,9 @@ def _dataset(
             "ci_unit": "block" if group.samples.kind == "time" else "item",
             "sample_kind": group.samples.kind,
             "sample_interval_s": group.samples.interval_s,
+            "equal_contents": group.samples.equal,
+            "n_samples": group.samples.n,
+            "n_without_features": group.n_without_features,
         }
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.report.facts import DatasetFacts
 from pipeline.report.wording import counted, listed
+from pipeline.stimuli.alike import DOUBTS
 
 SIGNALS = {"events": "inferred events", "dff": "dF/F"}
 MOVIE = "natural_movie"
@@ -37,6 +38,11 @@ def prepared_in_words(dataset: DatasetFacts) -> str:
 
 
 def warnings_of(dataset: DatasetFacts) -> list[str]:
+    """What was warned of while data were prepared, each once."""
+    return [*clock_warnings_of(dataset), *(sentence(text) for text in dataset.prepared.get(DOUBTS, ()))]
+
+
+def clock_warnings_of(dataset: DatasetFacts) -> list[str]:
     """What the checks of the sound's start warned of, each once."""
     return [sentence(text) for text in dataset.prepared.get("onset_check", ()) if ONSET_ADVICE in text]
 

@@ -15,6 +15,7 @@ from pipeline.fetch.pins import source_of
 from pipeline.inference.pathways import pathways_of
 from pipeline.inference.twin_names import twin_of
 from pipeline.report.wording import NBSP
+from pipeline.stimuli.alike import DOUBTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ class DatasetFacts:
     window_s : first and last time after a frame's or picture's onset that its response is taken from; None where the
         dataset has no such window
     resynthesised : whether stimuli were spoken by a synthesiser from the words' timings
-    prepared : attribute of the recordings (`PREPARATION`) → its different values, in the recordings' order
+    prepared : attribute of the recordings (`PREPARATION`) or stimuli (`DOUBTS`) → its different values, in their order
     """
 
     kind: str
@@ -293,6 +294,8 @@ def _dataset_facts(plan: DatasetPlan) -> DatasetFacts:
     receipt = open_receipt(plan.receipt_path)
     found = _recording_attrs([plan.recording_path(name) for name in plan.open_catalogue().recordings])
     attrs = found[0] if found else {}
+    stimuli = _stimulus_attrs([plan.stimulus_path(stimulus.name) for stimulus in plan.open_catalogue().stimuli])
+    prepared = {**{name: _different(found, name) for name in PREPARATION}, DOUBTS: _different(stimuli, DOUBTS)}
     return DatasetFacts(
         kind=plan.kind,
         title=plan.entry.title,
@@ -309,7 +312,7 @@ def _dataset_facts(plan: DatasetPlan) -> DatasetFacts:
         units=str(attrs.get("units", "")),
         window_s=getattr(plan.options, "window_s", None),
         resynthesised=bool(getattr(plan.options, "resynthesise", False)),
-        prepared={name: values for name in PREPARATION if (values := _different(found, name))},
+        prepared={name: values for name, values in prepared.items() if values},
     )
 
 
@@ -323,6 +326,13 @@ def _recording_attrs(recordings: list[Path]) -> list[dict[str, Any]]:
             with h5netcdf.File(path, "r") as opened:
                 found.append(dict(opened.attrs))
     return found
+
+
+def _stimulus_attrs(stimuli: list[Path]) -> list[dict[str, Any]]:
+    """Attributes of each stimulus; empty if prepared data were cleared away after the map was made."""
+    import zarr
+
+    return [dict(zarr.open_group(path, mode="r").attrs) for path in stimuli if path.is_dir()]
 
 
 def _different(attrs: list[dict[str, Any]], name: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pipeline import __version__
 from pipeline.report.behaviour import BehaviourTable
 from pipeline.report.comparisons import PlantedTable, contrast_findings, order_findings, planted_table, rank_findings
 from pipeline.report.cortex import VIEWS
-from pipeline.report.dataset_text import left_out_in_words, prepared_in_words, warnings_of
+from pipeline.report.dataset_text import clock_warnings_of, left_out_in_words, prepared_in_words, warnings_of
 from pipeline.report.depth_table import DepthGroup, depth_groups
 from pipeline.report.facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, StudyFacts
 from pipeline.report.figure import Figure, LegendEntry
@@ -27,6 +27,7 @@ from pipeline.report.streams import StreamSection, stream_section
 from pipeline.report.variance import VarianceSection, variance_section
 from pipeline.report.views import View
 from pipeline.report.wording import ci_units, counted, duration, file_size, listed, metric
+from pipeline.stimuli.alike import DOUBTS
 
 RUN_SECTIONS = [
     ("data", "data"),
@@ -145,9 +146,15 @@ def notices(study: StudyFacts) -> list[str]:
         for names in [[one.name for one in study.analyses if one.dataset.resynthesised]]
         if names
     ]
-    doubted = [one.name for one in study.analyses if warnings_of(one.dataset)]
+    doubted = [one.name for one in study.analyses if clock_warnings_of(one.dataset)]
     if doubted:
         found.append(f"The clocks of {listed(doubted)} may be off: see the warnings under Data.")
+    alike = [one.name for one in study.analyses if one.dataset.prepared.get(DOUBTS)]
+    if alike:
+        found.append(
+            f"Stimuli of {listed(alike)} are nearly alike or repeat themselves, so scores may be too high: see the "
+            "warnings under Data."
+        )
     return found
 
 

@@ -135,6 +135,9 @@ class ScoresContents:
     stretches : group → (item,) stretch of each item of its similarity matrices
     without_inner : whether some predictions have no scores of inner folds, so that layers are chosen on outer ones
     fewest_components : of partial least squares in any file; None for other metrics
+    equal : which items or stimuli hold the same, as each group's scores say
+    without_features : group → (samples that have nothing of the stimulus in their bins, all samples), the most of any
+        model
     """
 
     examples: list[Example] = dataclasses.field(default_factory=list)
@@ -149,6 +152,8 @@ class ScoresContents:
     n_groups: int = 0
     without_inner: bool = False
     fewest_components: int | None = None
+    equal: list[str] = dataclasses.field(default_factory=list)
+    without_features: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresContents:
@@ -174,6 +179,7 @@ def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresConte
         if group not in groups:
             _add_group(contents, group, scores)
         groups.add(group)
+        _add_doubts(contents, group, scores.attrs)
         if not contents.split:
             contents.split, contents.attrs = json.loads(scores.attrs["split"]), dict(scores.attrs)
         if "reference_similarity" in scores and contents.reference is None:
@@ -209,6 +215,15 @@ def _add_group(contents: ScoresContents, group: str, scores: xr.Dataset) -> None
     if "nuisance_share" in scores.variables:
         names = [str(name) for name in scores["regressor"].values]
         contents.shares.append(Shares(names, regions, subjects, scores["nuisance_share"].values.astype(np.float64)))
+
+
+def _add_doubts(contents: ScoresContents, group: str, attrs: dict[str, Any]) -> None:
+    """What a file says of equal contents and of samples without features; those made before it was kept say nothing."""
+    equal = str(attrs.get("equal_contents", ""))
+    if equal and equal not in contents.equal:
+        contents.equal.append(equal)
+    found = int(attrs.get("n_without_features", 0)), int(attrs.get("n_samples", 0))
+    contents.without_features[group] = max(contents.without_features.get(group, (0, 0)), found)
 
 
 def _penalties(model: str, counts: Counter[float], edges: list[int]) -> Penalties:

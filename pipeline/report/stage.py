@@ -11,6 +11,7 @@ from pipeline.artifacts.store import write_whole
 from pipeline.config.plan import StudyPlan
 from pipeline.errors import BrokenArtifact
 from pipeline.report.behaviour import behaviour_table
+from pipeline.report.doubts import doubts_in_words
 from pipeline.report.facts import NETWORK, AnalysisFacts, StudyFacts, study_facts, with_layers
 from pipeline.report.figure import Figure
 from pipeline.report.figures_cortex import cortex_maps
@@ -132,7 +133,7 @@ def _part(
         analysis=analysis,
         views=[page_view(facts, view) for view in views],
         figures=[captions.page_figure(figure, view) for figure, view in figures if figure is not None],
-        split=split_in_words(analysis, contents),
+        split=" ".join([split_in_words(analysis, contents), *doubts_in_words(contents)]),
         behaviour=behaviour_table(analysis, contents.shares),
         left_out=not_told,
         languages=[language_section(one) for one in languages],

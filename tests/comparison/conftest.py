@@ -70,8 +70,10 @@ def recording(responses, *, subject="m0", regions=None, run="r", names=None, sti
     )
 
 
-def write_activations(path, features, *, clock=None, stimulus=MOVIE, model="net", objective="supervised", items=None):
-    """Layers (sample, feature) in order of depth."""
+def write_activations(
+    path, features, *, clock=None, stimulus=MOVIE, model="net", objective="supervised", items=None, content=None
+):
+    """Layers (sample, feature) in order of depth; ``content`` is the digest of each item, or of the whole stimulus."""
     n = len(next(iter(features.values())))
     if clock is None:
         clock = INTERVAL_S * np.arange(1, n + 1) if items is None else np.array(items)
@@ -87,6 +89,7 @@ def write_activations(path, features, *, clock=None, stimulus=MOVIE, model="net"
         "stimulus": stimulus,
         "rate": "mean",
         "convolved": 0,
+        **({} if content is None else {"content": content}),
     }
     layers = [LayerInfo(name, i, i / max(1, len(features) - 1)) for i, name in enumerate(features)]
     writer = ActivationWriter(path, layers, n, np.asarray(clock), attrs)

@@ -21,7 +21,7 @@ ITEMS = [f"scene{i:03d}" for i in range(40)]
 ATTRS = {"study": "s", "analysis": "a", "group": "g", "created_by": "test", "config_sha": "c", "inputs_sha": "i"}
 
 
-def activations(path, features, items=ITEMS, model="net", objective="supervised"):
+def activations(path, features, items=ITEMS, model="net", objective="supervised", content=None):
     attrs = {
         **standard_attrs("activations", "test", "c", "i"),
         "model": model,
@@ -34,6 +34,7 @@ def activations(path, features, items=ITEMS, model="net", objective="supervised"
         "stimulus": "scenes",
         "rate": "mean",
         "convolved": 0,
+        **({} if content is None else {"content": content}),
     }
     layers = [LayerInfo(name, i, i / max(1, len(features) - 1)) for i, name in enumerate(features)]
     writer = ActivationWriter(path, layers, len(items), np.array(items), attrs)
@@ -102,6 +103,21 @@ def test_items_are_matched_by_name(tmp_path, layers):
     assert json.loads(straight.attrs["split"])["n_splits"] == 20
     write_scores(straight, tmp_path / "scores.nc")
     assert open_scores(tmp_path / "scores.nc").attrs["kind"] == "geometry_scores"
+
+
+def test_items_of_equal_content_are_one_with_their_mean_similarity(tmp_path, layers):
+    """Every other scene is the one before it under another name."""
+    features = {name: values[::2].repeat(2, axis=0) for name, values in layers.items()}
+    matrix = measured(features["layer1"], 0.5, 1)
+    separate = scores_of(tmp_path, features, {("V1", "4"): matrix})
+    assert separate.sizes["item"] == 40 and separate.attrs["equal_contents"] == ""
+    joined = scores_of(tmp_path, features, {("V1", "4"): matrix}, content=[str(i // 2) for i in range(40)])
+    assert joined["item"].values.tolist() == ITEMS[::2]
+    assert joined.attrs["equal_contents"].startswith("40 items hold 20 different ones (scene000 = scene001; ")
+    expected = matrix.reshape(20, 2, 20, 2).mean(axis=(1, 3))
+    np.fill_diagonal(expected, 1.0)
+    np.testing.assert_allclose(joined["similarity"].values[:, :, 0], expected, atol=1e-12)
+    np.testing.assert_allclose(joined["model_similarity"], separate["model_similarity"][:, ::2, ::2], atol=1e-6)
 
 
 def test_reference_similarity_between_targets(tmp_path, layers):

@@ -298,3 +298,27 @@ def test_what_cannot_be_compared_is_one_line(study, layers, make_cells, make_rec
         with pytest.raises(error, match=message) as caught:
             scored(runs=runs, **changes)
         assert isinstance(caught.value, LayermapError) and "\n" not in str(caught.value)
+
+
+def test_items_of_equal_content_are_one_entry(study, make_layers, make_cells, make_recording):
+    """Each picture under two names: their pairs, of similarity 1, and their halves would tell of each other."""
+    rng = np.random.default_rng(3)
+    features = {name: values[:24] for name, values in make_layers(rng, n_layers=2, n_blocks=24, per_block=1).items()}
+    twice = {name: np.concatenate([values, values]) for name, values in features.items()}
+    responses = make_cells(rng, features["layer1"], n_cells=12)
+    both = np.concatenate([responses, responses + 0.1 * rng.standard_normal(responses.shape)], axis=1)
+    names, again = [f"a{i}" for i in range(24)], [f"b{i}" for i in range(24)]
+    both_names = names + again
+    runs = study.runs([make_recording(both, items=both_names)], twice, items=both_names)
+    of_items = functools.partial(scored, options=RsaOptions())
+    separate = of_items(runs=runs)
+    assert separate.sizes["item"] == 48 and separate.attrs["equal_contents"] == ""
+    contents = [str(i % 24) for i in range(48)]
+    about = {"items": both_names, "content": contents, "model": "known"}
+    joined = of_items(runs=study.runs([make_recording(both, items=both_names)], twice, **about))
+    assert joined["item"].values.tolist() == names and joined["stretch"].values.tolist() == list(range(24))
+    assert joined.attrs["equal_contents"].startswith("48 items hold 24 different ones (a0 = b0; a1 = b1; ")
+    mean = (both[:, :24] + both[:, 24:]) / 2
+    expected = of_items(runs=study.runs([make_recording(mean, items=names)], features, items=names, model="mean"))
+    np.testing.assert_allclose(joined["model_similarity"], expected["model_similarity"], atol=1e-6)
+    assert np.corrcoef(joined["similarity"].values.ravel(), expected["similarity"].values.ravel())[0, 1] > 0.999

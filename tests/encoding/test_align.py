@@ -77,10 +77,14 @@ def test_missing_item_is_named_with_both_files() -> None:
 
 
 def test_recording_and_activations_that_do_not_meet_are_refused() -> None:
-    with pytest.raises(SampleMismatch, match="no activation"):
-        align_time(np.arange(1.0, 5), np.arange(100.0, 110), 1.0, rate="mean", max_delay=0, source="x")
-    with pytest.raises(SampleMismatch, match="no regressor"):
-        align_convolved(np.arange(1.0, 5), np.arange(100.0, 110), 1.0, source="x")
+    beside, within = np.arange(1.0, 5), np.r_[np.arange(1.0, 5), 200.0]
+    sample_time = np.arange(100.0, 110)
+    for times, said in ((beside, "0 of 10 samples lie within the stimulus"), (within, "no activation")):
+        with pytest.raises(SampleMismatch, match=said):
+            align_time(times, sample_time, 1.0, rate="mean", max_delay=0, source="x")
+    for times, said in ((beside, "0 of 10 samples lie within the stimulus"), (within, "no regressor")):
+        with pytest.raises(SampleMismatch, match=said):
+            align_convolved(times, sample_time, 1.0, source="x")
 
 
 @pytest.mark.parametrize("time_s", [[1.0, 2.0, 3.4], [1.0, 3.0, 2.0], [1.0, 1.0, 2.0]])

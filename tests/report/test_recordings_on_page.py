@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline.artifacts.scores import write_scores
+from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.artifacts.store import SCHEMA_VERSION
 from pipeline.inference import geometry_batches
 from pipeline.recordings.allen.neuropixels_options import AllenNeuropixelsOptions
@@ -300,6 +300,43 @@ def test_a_doubtful_start_of_the_sound_is_said_first_and_under_data(listeners):
     assert text.partition("What was run")[2].count(warning) == 1
     unwarned = {**BOLD_ATTRS, "onset_check": BOLD_ATTRS["onset_check"][:1]}
     assert "may be off" not in words(with_dataset(listeners, prepared=unwarned).page())
+
+
+def test_stimuli_that_are_nearly_alike_are_said_first_and_under_data(listeners):
+    warning = "'story' repeats itself (0.0 to 5.0 s again from 9.0 s): leave it out"
+    text = words(with_dataset(listeners, prepared={"alike": (warning,)}).page())
+    assert text.startswith("Stimuli of story are nearly alike or repeat themselves")
+    assert text.partition("What was run")[2].count(f"{warning}.") == 1 and "clocks of" not in text
+
+
+def test_equal_items_and_samples_without_a_stimulus_are_under_splits(listeners):
+    for equal, missing, said in (
+        ("", 5, []),
+        (
+            "60 items hold 20 different ones (a = b)",
+            6,
+            ["60 items hold 20 different ones (a = b).", "6 of 100 samples"],
+        ),
+    ):
+        contents = {
+            name: dataclasses.replace(
+                one, equal=[equal] if equal else [], without_features={"listeners": (missing, 100)}
+            )
+            for name, one in listeners.contents.items()
+        }
+        text = words(dataclasses.replace(listeners, contents=contents).page())
+        splits = text.partition("Splits and seeds")[2]
+        assert ("different ones" in splits, "nothing of the stimulus" in splits) == (bool(said), bool(said))
+        assert all(part in splits for part in said)
+
+
+def test_scores_of_several_models_say_equal_items_once(tmp_path, write_synthetic_scores):
+    path = tmp_path / "analysis" / "g" / "net.nc"
+    write_synthetic_scores(path, ("group",), {"VISp": 0.5}, MODEL)
+    said = {"equal_contents": "2 items", "n_samples": 50, "n_without_features": 7}
+    write_scores(open_scores(path).assign_attrs(said), path)
+    contents = read_contents([path, path], ["net"])
+    assert contents.equal == ["2 items"] and list(contents.without_features.values()) == [(7, 50)]
 
 
 def test_recordings_that_say_nothing_add_nothing(listeners):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SampleMismatch
+from pipeline.stimuli.overlap import likely_slip, overlap_s
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,21 +113,28 @@ def common_grid(clocks: Sequence[ScanClock], start_s: float, stop_s: float) -> G
     if kept.sum() < 2:
         raise SampleMismatch(
             f"{chosen.name} has {chosen.n_volumes} volumes of {interval_s:g} s, of which {int(kept.sum())} lie "
-            f"within {start_s:g}–{stop_s:g} s of the audio; check the start of the audio and trim_s"
+            f"within {start_s:g}–{stop_s:g} s of the audio; {_slip(chosen, start_s, stop_s)}"
+            "check the start of the audio and trim_s"
         )
     return Grid(ends_s[kept], interval_s, shortened)
 
 
 def _check_covers(clock: ScanClock, start_s: float, stop_s: float) -> None:
     ends_s = clock.ends_s()
-    first, last = ends_s[0] - clock.repetition_time_s, ends_s[-1]
-    covered = max(0.0, min(stop_s, last) - max(start_s, first))
+    covered = overlap_s((ends_s[0] - clock.repetition_time_s, ends_s[-1]), (start_s, stop_s))
     if covered < MIN_COVERED * (stop_s - start_s):
         raise SampleMismatch(
             f"{clock.name} covers {covered:.1f} s of the {stop_s - start_s:.1f} s from {start_s:g} to {stop_s:g} s of "
             f"the audio ({clock.n_volumes} volumes of {clock.repetition_time_s:g} s, audio from "
-            f"{clock.audio_start_s:g} s); leave the listener out with exclude: [{clock.subject}]"
+            f"{clock.audio_start_s:g} s); {_slip(clock, start_s, stop_s)}leave the listener out with exclude: "
+            f"[{clock.subject}]"
         )
+
+
+def _slip(clock: ScanClock, start_s: float, stop_s: float) -> str:
+    """A wrong unit of the TR or of the stretch, if lengths look like one."""
+    slip = likely_slip(clock.n_volumes * clock.repetition_time_s / (stop_s - start_s))
+    return f"{slip}correct the TR (repetition_time_s) or the events' onsets and durations, or " if slip else ""
 
 
 def _same_clock(one: ScanClock, other: ScanClock, length_s: float) -> bool:
