@@ -36,7 +36,7 @@ def read_yaml(path: Path, remedy: str = "correct it") -> Any:
     from pipeline.yaml_text import parse_yaml
 
     contents = read_bounded(path, YAML_BYTES, "a YAML file", remedy, BadConfiguration)
-    return parse_yaml(_decoded(contents, str(path), "valid YAML", remedy, BadConfiguration), str(path))
+    return parse_yaml(_decoded(contents, str(path), "valid YAML", f"; {remedy}", BadConfiguration), str(path))
 
 
 def read_json(
@@ -45,11 +45,31 @@ def read_json(
     *,
     error: type[LayermapError] = BrokenArtifact,
     constants: bool = False,
-    max_bytes: int = JSON_BYTES,
 ) -> Any:
     """The contents of a JSON file; parameters and errors as in `parse_json`, and for a file that is missing."""
-    contents = read_bounded(path, max_bytes, "a JSON file of its kind", remedy, error)
-    return parse_json(contents, str(path), remedy, error=error, constants=constants, max_bytes=max_bytes)
+    contents = read_bounded(path, JSON_BYTES, "a JSON file", remedy, error)
+    return parse_json(contents, str(path), remedy, error=error, constants=constants)
+
+
+def read_object(
+    path: Path,
+    remedy: str = "correct it",
+    *,
+    source: str = "",
+    error: type[LayermapError] = BrokenArtifact,
+    constants: bool = False,
+) -> dict[str, Any]:
+    """The object in a JSON file; as `read_json`, and anything else than an object is refused.
+
+    Parameters
+    ----------
+    source : what the file is called in messages, where its path tells nothing
+    """
+    contents = read_bounded(path, JSON_BYTES, "a JSON file", remedy, error)
+    document = parse_json(contents, source or str(path), remedy, error=error, constants=constants)
+    if not isinstance(document, dict):
+        raise error(f"{source or path} holds {type(document).__name__}, expected a JSON object; {remedy}")
+    return document
 
 
 def parse_json(
@@ -77,9 +97,11 @@ def parse_json(
     BrokenArtifact
         Or ``error``: it is no JSON, has a key twice, a NaN, text that cannot be encoded, or is too large or deep.
     """
+    end = f"; {remedy}" if remedy else ""
     if len(text) > max_bytes:
-        raise error(f"{source} has {size_in_words(len(text))}, more than the {size_in_words(max_bytes)} that are read")
-    text = _decoded(text, source, "JSON", remedy, error) if isinstance(text, bytes) else text
+        most = size_in_words(max_bytes)
+        raise error(f"{source} has {size_in_words(len(text))}, more than the {most} that are read{end}")
+    text = _decoded(text, source, "JSON", end, error) if isinstance(text, bytes) else text
     try:
         document = json.loads(
             text,
@@ -88,21 +110,21 @@ def parse_json(
         )
         _check_values(document, constants)
     except RecursionError:
-        raise error(f"{source} is over {DOCUMENT_DEPTH} levels deep; {remedy}") from None
+        raise error(f"{source} is over {DOCUMENT_DEPTH} levels deep{end}") from None
     except _KeyTwice as twice:
-        raise error(f"{source}{_line_of_second(text)} has the key {str(twice)!r} twice; {remedy}") from None
+        raise error(f"{source}{_line_of_second(text)} has the key {str(twice)!r} twice{end}") from None
     except _Refused as why:
-        raise error(f"{source} {why}; {remedy}") from None
+        raise error(f"{source} {why}{end}") from None
     except ValueError as why:
-        raise error(f"{source} is not JSON ({why}); {remedy}") from why
+        raise error(f"{source} is not JSON ({why}){end}") from why
     return document
 
 
-def _decoded(contents: bytes, source: str, what: str, remedy: str, error: type[LayermapError]) -> str:
+def _decoded(contents: bytes, source: str, what: str, end: str, error: type[LayermapError]) -> str:
     try:
         return contents.decode("utf-8-sig")
     except UnicodeDecodeError as why:
-        raise error(f"{source} is not {what}: it is not UTF-8 ({why.reason} at byte {why.start}); {remedy}") from why
+        raise error(f"{source} is not {what}: it is not UTF-8 ({why.reason} at byte {why.start}){end}") from why
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

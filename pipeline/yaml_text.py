@@ -183,7 +183,7 @@ def _key(event: Event) -> str:
         raise _Refused("a key is plain text, without anchor or alias", event)
     if event.tag not in (None, _STR):
         raise _Refused(f"the tag {event.tag!r} is not taken; remove it", event)
-    if not event.value:
+    if not event.value and event.implicit[0]:
         raise _Refused("a key is empty; write it before the ':'", event)
     return _text(event)
 

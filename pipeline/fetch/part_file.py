@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.documents import read_json
+from pipeline.errors import BrokenArtifact
+
 
 class PartFile:
     """``NAME.part`` and ``NAME.part.json`` beside the destination.
@@ -37,8 +40,8 @@ class PartFile:
 
     def _noted(self, name: str) -> str | None:
         try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            note = read_json(self.note)
+        except BrokenArtifact:
             return None
         value = note.get(name) if isinstance(note, dict) else None
         return value if isinstance(value, str) else None

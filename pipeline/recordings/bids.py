@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipeline.errors import BrokenArtifact
 from pipeline.fetch.annex import absent_contents
 from pipeline.recordings.bids_choice import BidsOptions, choose_stories
 from pipeline.recordings.bold.atlases import atlas_files
+from pipeline.recordings.bold.tables import stated_repetition_time
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.file_digests import digests_of_files
 from pipeline.recordings.stories import prepare
@@ -70,11 +70,7 @@ def _chosen(options: LocalBidsOptions) -> tuple[tuple[StoryFiles, ...], list[str
 def _states_repetition_time(sidecar: Path) -> bool:
     """Whether a JSON sidecar has a RepetitionTime."""
     _check_contents([sidecar])
-    try:
-        metadata = json.loads(sidecar.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise BrokenArtifact(f"{sidecar} is no JSON sidecar ({error}); correct it") from error
-    return isinstance(metadata, dict) and metadata.get("RepetitionTime") is not None
+    return stated_repetition_time(sidecar, "correct it") is not None
 
 
 def _check_contents(files: Iterable[Path]) -> None:

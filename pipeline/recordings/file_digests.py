@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipeline.config.keys import sha256_of_file
 from pipeline.config.paths import DATA
+from pipeline.documents import read_json
 from pipeline.errors import BrokenArtifact
 
 MEMO = DATA / "catalogue" / "digests.json"
@@ -57,8 +58,8 @@ def digests_of_files(paths: Iterable[Path], memo: Path = MEMO) -> dict[Path, str
 
 def _read_memo(memo: Path) -> dict[str, list[int | str]]:
     try:
-        known = json.loads(memo.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = read_json(memo)
+    except BrokenArtifact:
         return {}
     if not isinstance(known, dict):
         return {}

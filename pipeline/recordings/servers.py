@@ -13,9 +13,11 @@ import time
 import urllib.error
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.documents import parse_json
 from pipeline.errors import FetchError
+from pipeline.limits import JSON_BYTES, size_in_words
 
 TRIES = 4
 BACK_OFF_S = 1.0
@@ -25,6 +27,9 @@ CONNECTIONS = 4
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 GONE_STATUS = frozenset({404, 410})
 """Answers to HEAD that say that a file is not there; other refusals leave its size open."""
+
+if TYPE_CHECKING:
+    import requests
 
 Answer = TypeVar("Answer")
 
@@ -130,6 +135,31 @@ def _unexpected(error: Exception) -> NoAnswer:
 
 def _innermost(error: BaseException) -> str:
     return str(error).rpartition(": ")[2].strip("'\")( ")[:120] or type(error).__name__
+
+
+def json_answer(response: requests.Response) -> Any:
+    """What a server answered, which was asked with ``stream=True``: no more of it is taken than a list may have.
+
+    Raises
+    ------
+    NoAnswer
+        It is too long or no JSON; `ask` says so of JSON that is cut short.
+    """
+    text = bytearray()
+    for piece in response.iter_content(1 << 20):
+        text += piece
+        if len(text) > JSON_BYTES:
+            raise NoAnswer(f"its answer has more than {size_in_words(JSON_BYTES)}", passing=False)
+    try:
+        return parse_json(bytes(text), "its answer", error=_NoJson)
+    except _NoJson as error:
+        if isinstance(error.__cause__, ValueError):
+            raise error.__cause__ from None
+        raise NoAnswer(str(error), passing=False) from error
+
+
+class _NoJson(FetchError):
+    """An answer that is no JSON."""
 
 
 def sizes_of(urls: Sequence[str], mirror: str | None) -> dict[str, int | None]:

@@ -11,12 +11,12 @@ Wang et al. 2020, Cell 181:936–953.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.artifacts.catalogue import RawFile
+from pipeline.documents import read_object
 from pipeline.errors import BrokenArtifact
 from pipeline.recordings.allen.queries import API_URL
 from pipeline.recordings.servers import sizes_of
@@ -78,7 +78,7 @@ def read_acronyms(path: Path) -> dict[int, str]:
     """Structure number → acronym, from the nested structure graph."""
     with verified(path):
         try:
-            graph: Any = json.loads(path.read_text(encoding="utf-8"))
+            graph = read_object(path, FETCH_AGAIN)
             acronyms, waiting = {}, list(graph["msg"])
             while waiting:
                 structure = waiting.pop()

@@ -8,11 +8,11 @@ is a member of the group of all animals, its cells matched over sessions by ``ce
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.documents import read_object
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.recorded_digests import read_digest
 from pipeline.recordings.allen import stimuli
@@ -182,7 +182,7 @@ def _usable(recording: xr.Dataset, session: Session, raw_folder: Path, options: 
 
 def _chosen_cells(path: Path) -> dict[str, list[int]]:
     with verified(path):
-        found: dict[str, list[int]] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, list[int]] = read_object(path, FETCH_AGAIN)
     return found
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
+import math
 from pathlib import Path
-from typing import Any
 
+from pipeline.documents import read_object
 from pipeline.errors import BrokenArtifact, LayermapError
 
 TR_TOLERANCE = 1e-3  # relative; headers hold TR in single precision
@@ -76,12 +76,7 @@ def read_repetition_time(image: Path, header_s: float, remedy: str) -> float:
     sidecar = beside(image, "_bold.json")
     if not sidecar.is_file():
         sidecar = beside(image, ".json") if beside(image, ".json").is_file() else sidecar
-    stated: Any = None
-    if sidecar.is_file():
-        try:
-            stated = json.loads(sidecar.read_text(encoding="utf-8-sig")).get("RepetitionTime")
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-            raise BrokenArtifact(f"{sidecar} is not a JSON sidecar ({error}); {remedy}") from error
+    stated = stated_repetition_time(sidecar, remedy) if sidecar.is_file() else None
     if stated is None:
         if header_s <= 0:
             raise BrokenArtifact(
@@ -89,10 +84,25 @@ def read_repetition_time(image: Path, header_s: float, remedy: str) -> float:
                 "add it to the JSON"
             )
         return header_s
-    if not isinstance(stated, int | float) or stated <= 0:
-        raise BrokenArtifact(f"{sidecar}: RepetitionTime is {stated!r}, expected seconds above 0; correct it")
     if header_s > 0 and abs(header_s - stated) > TR_TOLERANCE * stated:
         raise BrokenArtifact(
             f"{sidecar} states a TR of {stated:g} s, the header of {image.name} {header_s:g} s; correct the wrong one"
         )
+    return stated
+
+
+def stated_repetition_time(sidecar: Path, remedy: str) -> float | None:
+    """RepetitionTime of a JSON sidecar, in s; None where it has none.
+
+    Raises
+    ------
+    BrokenArtifact
+        It is missing, no JSON object, or the time is no number of seconds above 0.
+    """
+    # scanners' programs write NaN for what they do not know, in fields that are not read here
+    stated = read_object(sidecar, remedy, constants=True).get("RepetitionTime")
+    if stated is None:
+        return None
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 < stated < math.inf:
+        raise BrokenArtifact(f"{sidecar}: RepetitionTime is {stated!r}, expected seconds above 0; correct it")
     return float(stated)

@@ -31,13 +31,13 @@ def ask_graphql(dataset: str, tag: str, base: str) -> list[ListedFile]:
         f"query{{snapshot(datasetId:{json.dumps(dataset)},tag:{json.dumps(tag)})"
         "{files(recursive:true){filename urls size id directory}}}"
     )
-    response = requests.post(f"{base}/crn/graphql", json={"query": query}, timeout=servers.SILENCE_S)
+    response = requests.post(f"{base}/crn/graphql", json={"query": query}, timeout=servers.SILENCE_S, stream=True)
     status = response.status_code
     if status in PASSING_STATUS:
         raise NoAnswer(f"it answers {status} {response.reason}", passing=True)
     if status != 200 and "json" not in response.headers.get("Content-Type", ""):
         raise NoAnswer(f"it answers {status} {response.reason}", passing=False)
-    files = _files_in(response.json(), dataset, tag)
+    files = _files_in(servers.json_answer(response), dataset, tag)
     return [_listed(dataset, row) for row in files if not row["directory"]]
 
 

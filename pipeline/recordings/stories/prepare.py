@@ -7,13 +7,13 @@ latter; events.tsv (or an option) says when the sound began on the former.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
+from pipeline.recordings.bold.tables import stated_repetition_time
 from pipeline.recordings.stories.events import Played, played, read_events
 from pipeline.recordings.stories.options import NO_FILES, StoryOptions
 from pipeline.recordings.stories.selection import ScanFiles, Selection, StoryFiles, intact, open_selection
@@ -162,7 +162,7 @@ def _scan(files: ScanFiles, how: Played | None, raw_folder: Path) -> Scan:
     from pipeline.recordings.bold.story import Scan
 
     audio_start_s = files.audio_start_s or 0.0 if how is None else how.audio_start_s
-    stated = _stated_repetition_time(raw_folder / files.sidecar) if files.sidecar else None
+    stated = stated_repetition_time(raw_folder / files.sidecar, FETCH_AGAIN) if files.sidecar else None
     return Scan(
         subject=files.subject,
         images=tuple(raw_folder / image for image in files.images),
@@ -170,19 +170,6 @@ def _scan(files: ScanFiles, how: Played | None, raw_folder: Path) -> Scan:
         repetition_time_s=files.repetition_time_s or stated,
         confounds=raw_folder / files.confounds if files.confounds else None,
     )
-
-
-def _stated_repetition_time(sidecar: Path) -> float | None:
-    """RepetitionTime of a JSON sidecar, in s; None where it has none."""
-    try:
-        stated = json.loads(sidecar.read_text(encoding="utf-8-sig")).get("RepetitionTime")
-    except (OSError, ValueError, AttributeError) as error:
-        raise BrokenArtifact(f"{sidecar} is no JSON sidecar ({error}); {FETCH_AGAIN}") from error
-    if stated is None:
-        return None
-    if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated > 0:
-        raise BrokenArtifact(f"{sidecar}: RepetitionTime is {stated!r}, expected seconds above 0; correct it")
-    return float(stated)
 
 
 def _told(chosen: list[tuple[ScanFiles, Played | None]], story: StoryFiles, raw_folder: Path) -> tuple[float, float]:
