@@ -22,6 +22,21 @@ SAFETENSORS_HEADER_BYTES = 100_000_000
 """What the safetensors library takes."""
 DOCUMENT_DEPTH = 50
 """Mappings and lists within each other, in YAML and JSON."""
+DEFLATE_RATIO = 1032
+"""What gzip, zip and HDF5's gzip filter can shrink zeros by, and no more."""
+UNBACKED_BYTES = 1 << 30
+"""A dataset of HDF5 that states more than this must have the bytes for it; smaller ones may be of fill values only."""
+ARRAY_BYTES = 32 << 30
+"""One array that is read whole: events of an experiment, a volume of a scan, an atlas."""
+HDF5_OBJECTS = 1_000_000
+"""Groups, datasets and links of one HDF5 file."""
+NIFTI_EXTENSION_BYTES = 256 << 20
+"""What may stand between the header of a NIfTI file and its voxels."""
+ARCHIVE_MEMBERS = 10_000
+FOLDER_ENTRIES = 2_000_000
+"""Files and folders of a dataset's folder that are listed."""
+FOLDER_DEPTH = 40
+"""Folders within each other."""
 
 
 def size_in_words(n_bytes: float) -> str:
@@ -31,6 +46,38 @@ def size_in_words(n_bytes: float) -> str:
             return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:,.1f} {unit}"
         n_bytes /= 1000
     raise AssertionError
+
+
+def check_backed(
+    path: Path | str, stated: int, stored: int, remedy: str, error: type[LayermapError] = BrokenArtifact
+) -> None:
+    """Refuse an array that states more than its bytes can come to.
+
+    Parameters
+    ----------
+    path : what is read, for the message
+    stated : bytes that the file says the array has
+    stored : bytes that are there for it, compressed by gzip at most
+
+    Raises
+    ------
+    BrokenArtifact
+        Or ``error``.
+    """
+    if stated > DEFLATE_RATIO * stored:
+        most = size_in_words(DEFLATE_RATIO * stored)
+        raise error(
+            f"{path} states an array of {size_in_words(stated)}, but has {size_in_words(stored)} for it, which come to "
+            f"{most} at most; {remedy}"
+        )
+
+
+def check_room(path: Path | str, stated: int, remedy: str, error: type[LayermapError] = BrokenArtifact) -> None:
+    """Refuse an array that is too large to be read at once, before room is taken for it; as `check_backed`."""
+    most = min(ARRAY_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    if stated > most:
+        allowed = f"{size_in_words(most)} are read at once on this machine"
+        raise error(f"{path} states an array of {size_in_words(stated)}, at most {allowed}; {remedy}")
 
 
 def check_plain_file(path: Path, remedy: str, error: type[LayermapError] = BrokenArtifact) -> os.stat_result:

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.array_archives import check_npz
 from pipeline.documents import read_object
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.recorded_digests import read_digest
@@ -115,6 +116,7 @@ def _events(name: str, raw_folder: Path, file: TwoPhotonFile) -> tuple[np.ndarra
     session, times_s = file.session(), file.times_s()
     with verified(path), tempfile.TemporaryDirectory() as folder:  # allensdk insists on writing a manifest somewhere
         cache = observatory_cache_class()(manifest_file=str(Path(folder) / "manifest.json"))
+        check_npz(path, FETCH_AGAIN)
         try:
             events: np.ndarray = cache.get_ophys_experiment_events(session.experiment_id, file_name=str(path))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
