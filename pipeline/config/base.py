@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationInfo
 
+from pipeline.spreadsheet import is_formula
+
 
 class Section(BaseModel):
     """A section of a study file."""
@@ -18,6 +20,16 @@ class MetricSection(Section):
     """Options of a metric; its own class adds its fields and narrows ``kind``."""
 
     kind: str
+
+
+def _no_formula(text: str) -> str:
+    if is_formula(text):
+        raise ValueError(f"'{text}' begins as a formula does in a spreadsheet (= + - @ or a tab); call it otherwise")
+    return text
+
+
+CellText = Annotated[str, AfterValidator(_no_formula)]
+"""A name that stands in the map's tables."""
 
 
 def beside_the_study(path: str, info: ValidationInfo) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact
 from pipeline.recordings.files_tables import TABLES, first_repeated, read_categories, read_table
+from pipeline.recordings.folder_listing import check_within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +62,7 @@ def stimulus_form(path: Path) -> StimulusForm:
             f"({' '.join(SOUNDS)}), a movie (.npy) or words (.csv .tsv)"
         )
     files = stimulus_files(path)
+    check_within(files, path)
     pictures = [file for file in files if file.suffix.lower() in PICTURES]
     if not files:
         raise BrokenArtifact(f"{path} holds neither pictures ({' '.join(PICTURES)}) nor sounds ({' '.join(SOUNDS)})")
