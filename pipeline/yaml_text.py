@@ -30,6 +30,7 @@ Event = Any
 """An event of PyYAML; its stubs know only some of the attributes."""
 
 _STR = "tag:yaml.org,2002:str"
+LONGEST_NUMBER = 40
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z")
 _NONE = re.compile(r"(?:null|~|)\Z", re.IGNORECASE)
@@ -212,9 +213,9 @@ def _scalar(event: Event) -> Any:
 
 
 def _number(event: Event) -> int | float:
-    if _WHOLE.match(event.value) and len(event.value) < 100:
+    if len(event.value) <= LONGEST_NUMBER and _WHOLE.match(event.value):
         return int(event.value)
     number = float(event.value)
-    if not math.isfinite(number):
-        raise _Refused(f"the number '{event.value:.60}' is too large", event)
+    if not math.isfinite(number) or len(event.value) > LONGEST_NUMBER:
+        raise _Refused(f"the number '{event.value:.60}' is too large or long", event)
     return number
