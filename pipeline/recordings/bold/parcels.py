@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, SampleMismatch, UnknownName
+from pipeline.limits import TEXT_BYTES, read_bounded
 from pipeline.recordings.bold.atlases import FOLDER, INITIAL, SIDES, annotation_paths, schaefer_volume_names
 from pipeline.recordings.bold.images import N_VERTICES, open_nifti, voxels
 from pipeline.recordings.bold.options import Labels, Schaefer, Spheres, Vertices
@@ -330,10 +331,9 @@ def _label_image(parcellation: Section, raw_folder: Path, remedy: str) -> tuple[
 
 def _schaefer_names(path: Path, remedy: str) -> list[_Parcel]:
     """CBIG's table: number, name and a colour, tab-separated, without a header."""
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; {remedy}")
+    contents = read_bounded(path, TEXT_BYTES, "a table of parcels", remedy)
     try:
-        rows = [line.split("\t") for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        rows = [line.split("\t") for line in contents.decode("utf-8-sig").splitlines() if line.strip()]
         return [_Parcel(int(row[0]), row[1]) for row in rows]
     except (ValueError, IndexError) as error:
         raise BrokenArtifact(f"{path} is no table of parcels ({error}); {remedy}") from error
