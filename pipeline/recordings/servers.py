@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import socket
 import time
 import urllib.error
@@ -153,7 +154,7 @@ def json_answer(response: requests.Response) -> Any:
     try:
         return parse_json(bytes(text), "its answer", error=_NoJson)
     except _NoJson as error:
-        if isinstance(error.__cause__, ValueError):
+        if isinstance(error.__cause__, json.JSONDecodeError):
             raise error.__cause__ from None
         raise NoAnswer(str(error), passing=False) from error
 

@@ -154,7 +154,7 @@ def test_units_carry_their_layers_and_those_in_none_are_left_out(tmp_path: Path)
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("sizes: 9000000 9000000 9000000", "states an array of"),
+        ("sizes: 90000 90000 90000", "states an array of"),
         ("data file: ../secret.raw", "has its values in another file"),
         ("DataFile: LIST", "has its values in another file"),
     ],
