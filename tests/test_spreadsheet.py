@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts.recording import RecordingParts, write_recording
+from pipeline.artifacts.store import SCHEMA_VERSION
 from pipeline.config.load import STUDIES, load_study
 from pipeline.errors import BadConfiguration, BrokenArtifact
 from pipeline.spreadsheet import check_cells, is_formula, write_csv
@@ -87,7 +88,7 @@ def recording(**names):
         },
         attrs={
             "kind": "recording",
-            "schema_version": "1",
+            "schema_version": SCHEMA_VERSION,
             "created_by": "test",
             "config_sha": "0",
             "inputs_sha": "0",
