@@ -113,6 +113,7 @@ def _fetch_recordings(dataset: DatasetPlan, mirror: str | None) -> None:
 
 def _simulate(dataset: DatasetPlan) -> None:
     """Write a simulated dataset's raw files, whole or not at all, and its receipt."""
+    from pipeline.activations.stage import check_weights
     from pipeline.artifacts.catalogue import FetchedFile, Receipt, write_json
     from pipeline.artifacts.store import write_whole
     from pipeline.config import paths
@@ -122,6 +123,8 @@ def _simulate(dataset: DatasetPlan) -> None:
     if simulate is None:
         return
     weights = {name: paths.weights_folder(name) for name in dataset.simulation_models}
+    for folder in weights.values():
+        check_weights(folder)
     with write_whole(dataset.raw_folder) as folder:
         folder.mkdir(parents=True)
         simulate(folder, dataset.options, weights)

@@ -34,6 +34,9 @@ class Served:
     bytes_per_s: float | None = None
     location: str | None = None
     changes_to: bytes | None = None  # the second request finds another version
+    encoding: str | None = None  # a Content-Encoding, whatever the body is
+    raw: dict[int, bytes] = field(default_factory=dict)  # request → all that is sent in answer, head and body
+    endless: bytes | None = None  # sent again and again after ``raw``, until the other side hangs up
     requests: list[dict[str, str]] = field(default_factory=list)
     served: list[int] = field(default_factory=list)  # bytes of body sent, one entry per request
 
@@ -72,6 +75,10 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             self._leave()
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def _leave(self) -> None:
         if self.busy:
             self.busy = False
@@ -86,6 +93,8 @@ class Handler(BaseHTTPRequestHandler):
             turn = len(file.requests)
             file.requests.append(dict(self.headers))
             file.served.append(0)
+        if turn in file.raw:
+            return self._send_raw(file, turn)
         if file.location:
             self.send_response(302)
             self.send_header("Location", file.location)
@@ -106,6 +115,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
 
+    def _send_raw(self, file: Served, turn: int) -> None:
+        self.close_connection = True
+        self.wfile.write(file.raw[turn])
+        file.served[turn] += len(file.raw[turn])
+        while file.endless and not self.server.closing.is_set():
+            self.wfile.write(file.endless)
+            file.served[turn] += len(file.endless)
+
     def _send(self, file: Served, turn: int) -> None:
         start = 0
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -125,6 +142,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", file.content_type)
         if file.etag:
             self.send_header("ETag", file.etag)
+        if file.encoding:
+            self.send_header("Content-Encoding", file.encoding)
         if file.chunked:
             self.send_header("Transfer-Encoding", "chunked")
         else:
@@ -180,6 +199,11 @@ class HonestServer(ThreadingHTTPServer):
     def serve(self, path: str, body: bytes, **behaviour: object) -> Served:
         self.files[f"{HOST}/{path}"] = served = Served(body, **behaviour)  # type: ignore[arg-type]
         return served
+
+
+def raw_answer(status: str, *headers: str, body: bytes = b"") -> bytes:
+    """An answer as it goes over the line: ``raw_answer("200 OK", "Content-Length: 3", body=b"abc")``."""
+    return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode("latin-1") + body
 
 
 @contextlib.contextmanager

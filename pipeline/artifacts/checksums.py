@@ -53,13 +53,20 @@ def of_description(dataset: xr.Dataset) -> str:
             str(name): [
                 list(variable.dims),
                 list(variable.shape),
-                "text" if variable.dtype.kind in "OUT" else variable.dtype.newbyteorder("=").str[1:],
+                _type_of(variable.dtype, variable.size),
                 {key: _plain(value) for key, value in variable.attrs.items()},
             ]
             for name, variable in dataset.variables.items()
         },
     }
     return _hex(crc32c(json.dumps(described, sort_keys=True).encode()))
+
+
+def _type_of(dtype: np.dtype, size: int) -> str:
+    """Kind and bytes of a type. Nothing has none: text of which there is nothing comes back as numbers."""
+    if not size:
+        return "nothing"
+    return "text" if dtype.kind in "OUT" else dtype.newbyteorder("=").str[1:]
 
 
 def _plain(value: Any) -> Any:
@@ -79,6 +86,8 @@ def of_values(values: np.ndarray) -> str:
     """Checksum of an array of numbers or text, as it lies in memory: little-endian, row after row."""
     import numpy as np
 
+    if not values.size:
+        return _hex(0)
     if values.dtype.kind in "OUT":
         return _hex(crc32c("\0".join(map(str, np.ravel(values).tolist())).encode("utf-8", "surrogatepass")))
     return _hex(crc32c(_contiguous(values)))

@@ -169,7 +169,7 @@ def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
 
     Arrays that are mapped from files are written from there: they are never in memory as a whole.
     """
-    contract.check(dataset, path)
+    dataset = _with_plain_numbers(contract.check(dataset, path))
     dataset = dataset.assign_attrs({CHECKSUMS: checksums_of(dataset, contract.in_blocks)})
     encoding = {
         name: {"zlib": True, "complevel": 1}
@@ -180,6 +180,20 @@ def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:
     room = sum(variable.nbytes + 100 * variable.size * (variable.dtype.kind == "O") for variable in _all(dataset))
     with write_whole(path) as temporary, ReservedFile(temporary, int(1.02 * room) + (1 << 20)) as file:
         dataset.to_netcdf(file, engine="h5netcdf", encoding=encoding)
+
+
+def _with_plain_numbers(dataset: xr.Dataset) -> xr.Dataset:
+    """Numbers that came as Python objects, as numbers: that is how they would come back."""
+    import numpy as np
+
+    changed = {
+        name: variable.copy(data=np.asarray(variable.values.tolist()))
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind == "O"
+        and variable.size
+        and not any(isinstance(one, str) for one in variable.values.flat)
+    }
+    return dataset.assign(changed)
 
 
 def _all(dataset: xr.Dataset) -> list[xr.Variable]:

@@ -17,14 +17,19 @@ time courses that the dataset itself supplies, already convolved with a haemodyn
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.artifacts.contract import Contract, read_zarr, write_zarr
 from pipeline.errors import BrokenArtifact
 
 if TYPE_CHECKING:
     import xarray as xr
+
+LARGEST_PEAK = 4.0
+"""Of audio. Lossy decoders and resampling overshoot ±1, loud noise threefold; wrong scales lie far beyond."""
 
 MODALITIES = {
     "movie": Contract(
@@ -62,8 +67,83 @@ def _contract(dataset: xr.Dataset, source: Path) -> Contract:
 
 
 def write_stimulus(dataset: xr.Dataset, path: Path) -> None:
-    """Write ``…/stimuli/<stimulus>.zarr``."""
-    write_zarr(dataset, path, _contract(dataset, path))
+    """Write ``…/stimuli/<stimulus>.zarr``.
+
+    Raises
+    ------
+    BrokenArtifact
+        A variable is missing or has other dims or values than the table above says.
+    """
+    contract = _contract(dataset, path)
+    contract.check(dataset, path)
+    _CHECKS[dataset.attrs["modality"]](dataset, path)
+    write_zarr(dataset, path, contract)
+
+
+def _check_pictures(dataset: xr.Dataset, path: Path) -> None:
+    """Of movies and images: bytes of one colour or three."""
+    name = "frames" if "frames" in dataset else "images"
+    pictures = dataset[name]
+    if str(pictures.dtype) != "uint8":
+        _refuse(path, f"'{name}' has type {pictures.dtype}, expected uint8 from 0 (black) to 255")
+    if 0 in pictures.shape or pictures.sizes["colour"] not in (1, 3):
+        _refuse(path, f"'{name}' has shape {pictures.shape}, expected at least one picture of one colour or three")
+    if name == "frames":
+        _check_rate(dataset, path, "frame_rate_hz")
+
+
+def _check_clips(dataset: xr.Dataset, path: Path) -> None:
+    """Of audio: within ±1 but for what filters and decoders overshoot, and zero after the end of each clip."""
+    import numpy as np
+
+    clips, n_samples = dataset["clips"], dataset["n_samples"].values
+    if str(clips.dtype) != "float32" or 0 in clips.shape:
+        _refuse(path, f"'clips' has type {clips.dtype} and shape {clips.shape}, expected float32 with samples")
+    if n_samples.dtype.kind not in "iu" or n_samples.min() < 1 or n_samples.max() > clips.sizes["sample"]:
+        _refuse(path, f"'n_samples' is {n_samples.min()} to {n_samples.max()}, expected 1 to {clips.sizes['sample']}")
+    for item, clip, end in zip(dataset["item"].values, clips.values, n_samples, strict=True):
+        peak = max(float(clip.max()), -float(clip.min()))
+        if not np.isfinite(peak) or peak > LARGEST_PEAK:
+            _refuse(path, f"clip '{item}' reaches {peak:,.5g}, expected samples within ±1")
+        if clip[end:].any():
+            _refuse(path, f"clip '{item}' goes on after its {end} samples, expected zeros")
+    _check_rate(dataset, path, "sampling_rate_hz")
+
+
+def _check_words(dataset: xr.Dataset, path: Path) -> None:
+    """Of words: finite times in order, and no word that ends before its onset."""
+    import numpy as np
+
+    onset_s, offset_s = dataset["onset_s"].values, dataset["offset_s"].values
+    if onset_s.size == 0:
+        _refuse(path, "there is no word")
+    for name, wrong in (
+        ("has times that are no numbers", ~(np.isfinite(onset_s) & np.isfinite(offset_s))),
+        ("begins before the word above", np.diff(onset_s, prepend=onset_s[0]) < 0),
+        ("ends before its onset", offset_s < onset_s),
+    ):
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            times = f"{onset_s[first]:g} to {offset_s[first]:g} s"
+            _refuse(path, f"word {first + 1} ('{dataset['text'].values[first]}', {times}) {name}")
+
+
+def _check_rate(dataset: xr.Dataset, path: Path, name: str) -> None:
+    rate_hz = float(dataset.attrs[name])
+    if not 0 < rate_hz < math.inf:
+        _refuse(path, f"attribute '{name}' is {rate_hz:g}, expected a number above 0")
+
+
+def _refuse(path: Path, what: str) -> NoReturn:
+    raise BrokenArtifact(f"{path}: {what}; the reader of the dataset must give it so")
+
+
+_CHECKS: dict[str, Callable[[xr.Dataset, Path], None]] = {
+    "movie": _check_pictures,
+    "images": _check_pictures,
+    "audio": _check_clips,
+    "words": _check_words,
+}
 
 
 def open_stimulus(path: Path) -> xr.Dataset:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 
+from pipeline.errors import BrokenArtifact
+from pipeline.names import clean_name, first_repeated, refuse_alike
 from pipeline.spreadsheet import is_formula
 
 
@@ -30,6 +32,34 @@ def _no_formula(text: str) -> str:
 
 CellText = Annotated[str, AfterValidator(_no_formula)]
 """A name that stands in the map's tables."""
+
+
+def _cleaned(name: str) -> str:
+    try:
+        return clean_name(name, "")
+    except BrokenArtifact as error:
+        raise ValueError(str(error)) from error
+
+
+def told_apart(names: Any) -> Any:
+    """A list of names, or a mapping by name, of which none may stand twice or look like another (`ValueError`)."""
+    if isinstance(names, list | tuple | dict):
+        cleaned = [_cleaned(name) for name in names if isinstance(name, str)]
+        twice = first_repeated(cleaned)
+        if twice is not None:
+            raise ValueError(f"name '{twice}' stands twice; remove one")
+        try:
+            refuse_alike(cleaned, "", "names")
+        except BrokenArtifact as error:
+            raise ValueError(str(error)) from error
+    return names
+
+
+Name = Annotated[str, AfterValidator(_cleaned)]
+"""A name of a region, subject or the like, cleaned as those of data are."""
+ToldApart = BeforeValidator(told_apart)
+"""Of a list of names, or a mapping by name: before cleaned names are merged, those that are alike are refused."""
+Names = Annotated[tuple[Name, ...], ToldApart]
 
 
 def beside_the_study(path: str, info: ValidationInfo) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
-from pipeline.config.base import CellText, MetricSection, Section
+from pipeline.config.base import CellText, MetricSection, Name, Names, Section, ToldApart, told_apart
 from pipeline.config.metrics import METRICS
 from pipeline.config.networks import NetworkSection
 from pipeline.inference.twin_names import twin_of
@@ -89,8 +89,8 @@ class StreamAssignment(Section):
     """Which regions count as ventral and which as dorsal; a region may be in neither."""
 
     name: CellText = Field(pattern=r"^[^():]+$", description="what the report calls it: no brackets, no colon")
-    ventral: tuple[str, ...] = Field(min_length=1, description="regions of the ventral stream")
-    dorsal: tuple[str, ...] = Field(min_length=1, description="regions of the dorsal stream")
+    ventral: tuple[Name, ...] = Field(min_length=1, description="regions of the ventral stream")
+    dorsal: tuple[Name, ...] = Field(min_length=1, description="regions of the dorsal stream")
 
     @model_validator(mode="after")
     def _regions_differ(self) -> StreamAssignment:
@@ -98,17 +98,18 @@ class StreamAssignment(Section):
         for region in regions:
             if regions.count(region) > 1:
                 raise ValueError(f"streams '{self.name}': region '{region}' is listed twice; keep it in one stream")
+        told_apart(regions)
         return self
 
 
 class Languages(Section):
     """Which language each group of listeners heard and each model learned, and in which acoustic domain."""
 
-    listeners: dict[str, str] = Field(
+    listeners: Annotated[dict[Name, str], ToldApart] = Field(
         min_length=2, description="group of listeners → language that they heard, as a code"
     )
     models: dict[str, str] = Field(min_length=2, description="model of the analysis, no twins → its training language")
-    listeners_domain: dict[str, str] = Field(
+    listeners_domain: Annotated[dict[Name, str], ToldApart] = Field(
         default_factory=dict, description="group of listeners → kind of sound that they heard (audiobook, talk, …)"
     )
     models_domain: dict[str, str] = Field(
@@ -159,7 +160,7 @@ class Analysis(Section):
     models: tuple[ModelChoice, ...] = Field(min_length=1, description="networks and baselines, in the order shown")
     metric: MetricOptions = Field(description="the metric and its options")
     contrasts: tuple[Contrast, ...] = Field((), description="model − reference comparisons")
-    region_order: tuple[str, ...] = Field((), description="regions in the order shown; others follow")
+    region_order: Names = Field((), description="regions in the order shown; others follow")
     streams: tuple[StreamAssignment, ...] = Field(
         (), description="assignments of regions to the ventral and the dorsal stream; each is reported"
     )

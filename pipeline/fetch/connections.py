@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 import requests
 
 from pipeline.fetch.failures import Stopped
+from pipeline.fetch.sessions import AnonymousSession
 from pipeline.fetch.settings import FetchSettings
-
-USER_AGENT = "layermap (fetch; python-requests)"
 
 
 class Connections:
@@ -43,10 +42,7 @@ class Connections:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._threads, "session", None)
         if session is None:
-            session = requests.Session()
-            session.headers["User-Agent"] = USER_AGENT
-            # a packed transfer would make sizes and byte ranges those of the packed bytes
-            session.headers["Accept-Encoding"] = "identity"
+            session = AnonymousSession()
             self._threads.session = session
             with self._lock:
                 self._sessions.append(session)

@@ -40,6 +40,8 @@ def digests_of(path: Path, names: set[str]) -> dict[str, str]:
 def check_contents(path: Path, expected: RawFile, origin: str) -> str:
     """Check size, digests and that data are neither an HTML page nor a git-annex pointer.
 
+    Files may be empty, but only if their size or digest was published.
+
     Parameters
     ----------
     origin : where the bytes came from, for the message
@@ -61,6 +63,8 @@ def check_contents(path: Path, expected: RawFile, origin: str) -> str:
         raise WrongContents(f"{origin} is an HTML page, not {expected.path}: {_A_PAGE}")
     if is_pointer(head, size):
         raise WrongContents(pointer_refused(origin, expected.path))
+    if size == 0 and expected.bytes is None and not is_pinned(expected):
+        raise WrongContents(f"{origin} is empty, and nobody published that {expected.path} is: {_REMEDY}")
     if expected.bytes is not None and size != expected.bytes:
         raise WrongContents(f"{origin} has {size} bytes where {expected.bytes} were expected: {_REMEDY}")
     wanted = {

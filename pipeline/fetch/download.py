@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pipeline.artifacts.catalogue import FetchedFile, RawFile
 from pipeline.artifacts.store import explain_os_error, locked
 from pipeline.errors import AlreadyRunning, FetchError
+from pipeline.fetch.addresses import split_address
 from pipeline.fetch.annex import absent_contents
 from pipeline.fetch.connections import Connections
 from pipeline.fetch.digests import check_contents, is_pinned
@@ -22,8 +23,8 @@ from pipeline.fetch.http_transfer import HttpTransfer
 from pipeline.fetch.hub_files import at_endpoint
 from pipeline.fetch.inner_checks import check_inside
 from pipeline.fetch.local_files import local_path, take_local
-from pipeline.fetch.mirror import Mirror, split_address
-from pipeline.fetch.part_file import PartFile
+from pipeline.fetch.mirror import Mirror
+from pipeline.fetch.part_file import PartFile, PartNote
 from pipeline.fetch.progress import Progress
 from pipeline.fetch.recorded_digests import digest_file, read_digest, record_digest
 from pipeline.fetch.settings import FetchSettings
@@ -139,7 +140,7 @@ def _fetch(
 ) -> str:
     if file.contents is not None:
         part = PartFile(destination)
-        with part.start(file.url, None) as stream:
+        with part.start(PartNote(url=file.url, validator=None, total=None)) as stream:
             stream.write(file.contents.encode())
         return _settle(part, destination, file, "the catalogue")
     local = local_path(file.url)
@@ -206,8 +207,8 @@ def _settle(part: PartFile, destination: Path, file: RawFile, origin: str) -> st
 
     The digest is recorded first: a run killed in between fetches the file again, and the same bytes of it.
     """
-    published = None if is_pinned(file) else part.md5()
-    expected = file if published is None else file.model_copy(update={"md5": published})
+    note = None if is_pinned(file) else part.noted()
+    expected = file if note is None or note.md5 is None else file.model_copy(update={"md5": note.md5})
     sha256 = check_contents(part.path, expected, origin)
     check_inside(part.path, file.path, file.holds, origin)
     if not is_pinned(file):

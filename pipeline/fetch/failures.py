@@ -32,6 +32,10 @@ class Stopped(FetchError):
     """Another file of the batch failed, so this one was left where it was."""
 
 
+class OtherVersion(Exception):
+    """The answer does not go on where the bytes that are there end; half a sentence. Start from the first byte."""
+
+
 class Transient(Exception):
     """Worth another attempt.
 

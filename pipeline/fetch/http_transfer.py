@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import re
-from collections.abc import Callable
+import shutil
+from dataclasses import replace
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
@@ -14,18 +16,28 @@ from requests import Response
 
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.fetch.annex import is_pointer, pointer_refused
+from pipeline.fetch.answers import (
+    BadAnswer,
+    Promise,
+    check_encoding,
+    part_of,
+    refused_total,
+    tells_its_end,
+    validator_of,
+    whole_of,
+)
 from pipeline.fetch.connections import Connections
 from pipeline.fetch.digests import is_html, is_pinned, may_be_html
-from pipeline.fetch.failures import Transient, Unavailable
-from pipeline.fetch.part_file import PartFile
+from pipeline.fetch.failures import OtherVersion, Transient, Unavailable
+from pipeline.fetch.part_file import PartFile, PartNote
 from pipeline.fetch.progress import Progress
-from pipeline.fetch.s3_answers import md5_in_etag, s3_reason
+from pipeline.fetch.questions import check_status, open_address, read_on
+from pipeline.fetch.s3_answers import md5_in_etag
 from pipeline.fetch.settings import FetchSettings
 
-READ_BYTES = 1 << 18
-RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 # a server may ask for more patience than anybody has
 LONGEST_WAIT_S = 300.0
+_UNSTATED = "a file of no published size may have here"
 
 
 class HttpTransfer:
@@ -55,6 +67,7 @@ class HttpTransfer:
         self.progress = progress
         self._counted = 0
         self._announced: int | None = expected.bytes
+        self._known = expected.bytes is not None or is_pinned(expected)
 
     def run(self) -> None:
         """Transfer the file; the bytes are not checked against digests here.
@@ -66,7 +79,7 @@ class HttpTransfer:
         OSError
             The bytes could not be written.
         """
-        failures, furthest = 0, self.part.size()
+        failures, furthest, started_again = 0, self.part.size(), False
         if furthest and furthest == self.expected.bytes and is_pinned(self.expected):
             return self._count_to(furthest)  # killed between the last byte and the rename; the digest decides
         while True:
@@ -77,6 +90,13 @@ class HttpTransfer:
             except Unavailable:
                 self._count_to(0)
                 raise
+            except OtherVersion as error:
+                self.part.discard()
+                self._count_to(0)
+                furthest = 0
+                if started_again:  # a server that never goes on where it stopped does not keep anybody for ever
+                    raise Unavailable(f"{self.url}: {error}") from error
+                started_again = True
             except Transient as error:
                 reached = self.part.size()
                 if reached > furthest:
@@ -95,34 +115,30 @@ class HttpTransfer:
 
     def _attempt(self, session: requests.Session) -> None:
         headers = self._range_headers()
-        with self._open(session, headers) as response:
-            if response.status_code == 416:
+        with open_address(session, self.url, headers, self.settings) as response:
+            if response.status_code == 416 and headers:
                 return self._range_refused(response)
-            self._check_status(response)
-            if response.status_code == 206 and "Range" in headers:
-                offset, total = self._where(response)
-                self._check_length(total)
-                stream, first = self.part.resume(), b""
+            check_status(response, self.url)
+            if response.status_code == 206 and headers:
+                promised, stream, first = self._go_on(response)
             else:
-                offset, total = 0, _length(response)
-                first = self._read(response)
-                self._check_kind(response, first, total)
-                self._check_length(total)
-                stream = self.part.start(
-                    self.url, _validator(response), md5_in_etag(self.expected.url, response.headers)
-                )
-            self._count_to(offset)
+                promised, stream, first = self._begin(response)
+            self._count_to(promised.first)
             with stream:
-                self._copy(response, stream, first)
-        if total is not None and self.part.size() != total:
-            raise Transient(f"the connection ended after {self.part.size()} of {total} bytes")
+                self._copy(response, stream, first, self._most_bytes(promised))
+        end = promised.total if promised.total is not None else promised.end
+        if end is not None and self.part.size() != end:
+            raise Transient(f"the connection ended after {self.part.size()} of {end} bytes")
 
     def _range_headers(self) -> dict[str, str]:
+        """The question for the bytes that are missing; empty where the file is asked for from its first byte."""
+        note = self._note()
         size = self.part.size()
-        if self.expected.bytes is not None and size > self.expected.bytes:
+        validator, total = (note.validator, note.total) if note is not None else (None, None)
+        longest = self.expected.bytes if self.expected.bytes is not None else total
+        if longest is not None and size > longest:
             self.part.discard()
             return {}
-        validator = self.part.validator(self.url)
         if size == 0 or (validator is None and not is_pinned(self.expected)):
             return {}
         headers = {"Range": f"bytes={size}-"}
@@ -130,59 +146,69 @@ class HttpTransfer:
             headers["If-Range"] = validator
         return headers
 
-    def _open(self, session: requests.Session, headers: dict[str, str]) -> Response:
-        timeouts = (self.settings.connect_timeout_s, self.settings.stall_timeout_s)
-        host = urlsplit(self.url).netloc
+    def _note(self) -> PartNote | None:
+        """What the bytes that are there are part of; None if they came from another address."""
+        note = self.part.noted()
+        return note if note is not None and note.url == self.url else None
+
+    def _begin(self, response: Response) -> tuple[Promise, BinaryIO, bytes]:
+        """An answer from the first byte on: what it promises, where it goes, and its first bytes."""
+        if response.status_code == 206:
+            raise Unavailable(f"{self.url}: the server sends a part (206) of what was asked for whole")
         try:
-            return session.get(self.url, headers=headers, stream=True, timeout=timeouts)
-        except requests.exceptions.SSLError as error:
-            raise Unavailable(f"{self.url}: the certificate of {host} is not trusted ({_reason(error)})") from error
-        except (requests.exceptions.ConnectTimeout, requests.exceptions.ConnectionError) as error:
-            if "RemoteDisconnected" in repr(error) or "Connection reset" in repr(error):
-                raise Transient(f"{host} closed the connection") from error
-            raise Transient(f"{host} cannot be reached ({_reason(error)})", unreachable=True) from error
-        except requests.exceptions.Timeout as error:
-            raise Transient(f"no answer for {self.settings.stall_timeout_s:g} s") from error
-        except requests.exceptions.RequestException as error:
-            raise Unavailable(f"{self.url}: {_reason(error)}") from error
-
-    def _check_status(self, response: Response) -> None:
-        status = response.status_code
-        if status in RETRY_STATUS:
-            asked = response.headers.get("Retry-After", "")
-            wait_s = float(asked) if asked.isdigit() else 0.0
-            raise Transient(f"the server answers {status} {response.reason}", wait_s, status=status)
-        if status not in (200, 206):
+            promised = whole_of(response.headers)
+            first = self._read(response)
+            self._check_kind(response, first, promised.total)
+            check_encoding(response.headers, self.expected.path, first)
+        except BadAnswer as error:
+            raise Unavailable(f"{self.url}: {error}") from error
+        if not self._known and not tells_its_end(response.headers):
             raise Unavailable(
-                f"{self.url}: the server answers {status} {response.reason}{self._refusal(response)}",
-                status=status,
-                code=response.headers.get("X-Error-Code", ""),
+                f"{self.url}: the server does not tell how long the file is, so that a cut one would pass for whole"
             )
+        self._check_length(promised.total)
+        stream = self.part.start(
+            PartNote(
+                url=self.url,
+                validator=validator_of(response.headers),
+                total=promised.total,
+                md5=md5_in_etag(self.expected.url, response.headers),
+            )
+        )
+        return promised, stream, first
 
-    def _refusal(self, response: Response) -> str:
-        """What S3 adds to a refusal, in brackets; empty for other servers."""
-        kind = response.headers.get("Content-Type", "")
-        return s3_reason(self._read(response)) if "xml" in kind and "html" not in kind else ""
+    def _go_on(self, response: Response) -> tuple[Promise, BinaryIO, bytes]:
+        """An answer that goes on where the part ends; of another version of the file, it is not taken."""
+        note = self._note()
+        try:
+            promised = part_of(response.headers, self.part.size())
+            check_encoding(response.headers, self.expected.path)
+            if note is not None:
+                self._check_version(response, note, promised)
+                promised = replace(promised, total=note.total if promised.total is None else promised.total)
+            if promised.total is None and not self._known:
+                raise BadAnswer("the server does not tell how long the file is")
+        except BadAnswer as error:
+            raise OtherVersion(str(error)) from error
+        self._check_length(promised.total)
+        return promised, self.part.resume(), b""
+
+    def _check_version(self, response: Response, note: PartNote, promised: Promise) -> None:
+        if None not in (note.total, promised.total) and note.total != promised.total:
+            raise BadAnswer(f"the file had {note.total} bytes and now has {promised.total}")
+        told = response.headers.get("ETag") or response.headers.get("Last-Modified")
+        # an answer without either is trusted only where a digest decides in the end
+        decided_later = told is None and is_pinned(self.expected)
+        if note.validator not in (None, validator_of(response.headers)) and not decided_later:
+            raise BadAnswer("the file is another version than its first bytes")
 
     def _range_refused(self, response: Response) -> None:
         """416: either everything is there already, or what is there is no part of this file."""
-        total = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
-        size = self.part.size()
-        if total is not None and int(total[1]) == size and self.expected.bytes in (None, size):
+        size, note = self.part.size(), self._note()
+        known = is_pinned(self.expected) or (note is not None and note.total == size)
+        if known and refused_total(response.headers) == size and self.expected.bytes in (None, size):
             return self._count_to(size)
-        self.part.discard()
-        self._count_to(0)
-        raise Transient("the server refuses to go on where the last attempt ended")
-
-    def _where(self, response: Response) -> tuple[int, int | None]:
-        """Offset and total bytes of a partial answer."""
-        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
-        size = self.part.size()
-        if found is None or int(found[1]) != size:
-            self.part.discard()
-            self._count_to(0)
-            raise Transient(f"the server did not go on at byte {size}")
-        return size, None if found[3] == "*" else int(found[3])
+        raise OtherVersion("the server refuses to go on where the last attempt ended")
 
     def _check_kind(self, response: Response, first: bytes, total: int | None) -> None:
         if is_pointer(first, total):
@@ -205,27 +231,46 @@ class HttpTransfer:
         if self.expected.bytes is not None and total != self.expected.bytes:
             self.part.discard()
             raise Unavailable(f"{self.url} has {total} bytes where {self.expected.bytes} were expected")
+        if self.expected.bytes is None and total > self.settings.most_bytes:
+            raise Unavailable(
+                f"{self.url} has {total} bytes, more than the {self.settings.most_bytes} that {_UNSTATED}"
+            )
         if self._announced is None:
             self._announced = total
             self.progress.expect(total)
 
-    def _copy(self, response: Response, stream: BinaryIO, first: bytes) -> None:
+    def _most_bytes(self, promised: Promise) -> int:
+        """How long the file may become; a file of a stated length must fit on the disk.
+
+        Of a body without a stated length at most half of what is free is taken, so that one without an end fills
+        no disk.
+        """
+        end = promised.end if promised.end is not None else self.expected.bytes
+        free = shutil.disk_usage(self.part.path.parent).free
+        if end is None:
+            return min(self.settings.most_bytes, free // 2)
+        if end - promised.first > free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return end
+
+    def _copy(self, response: Response, stream: BinaryIO, first: bytes, most_bytes: int) -> None:
         chunk = first or self._read(response)
-        limit = self.expected.bytes
         while chunk:
-            if limit is not None and self._counted + len(chunk) > limit:
+            if self._counted + len(chunk) > most_bytes:
                 self.part.discard()
-                raise Unavailable(f"{self.url} sends more than the {limit} bytes expected")
+                raise Unavailable(f"{self.url} sends more than the {most_bytes} bytes {self._bound()}")
             stream.write(chunk)
             self._count_to(self._counted + len(chunk))
             self.connections.check()
             chunk = self._read(response)
 
+    def _bound(self) -> str:
+        return "expected" if self._announced is not None else f"that {_UNSTATED}"
+
     def _read(self, response: Response) -> bytes:
         """The next bytes as sent, never unpacked; empty at the end."""
-        read: Callable[..., bytes] = response.raw.read1
         try:
-            return read(READ_BYTES, decode_content=False)
+            return read_on(response)
         except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
             raise Transient(f"no byte for {self.settings.stall_timeout_s:g} s") from error
         except (urllib3.exceptions.HTTPError, ConnectionError) as error:
@@ -235,30 +280,3 @@ class HttpTransfer:
     def _count_to(self, n_bytes: int) -> None:
         self.progress.advance(n_bytes - self._counted)
         self._counted = n_bytes
-
-
-def _length(response: Response) -> int | None:
-    """Content-Length in bytes; None for chunked answers."""
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdigit() else None
-
-
-def _validator(response: Response) -> str | None:
-    """What If-Range accepts: a strong ETag, else the date of the last change."""
-    etag = response.headers.get("ETag", "")
-    if etag and not etag.startswith("W/"):
-        return etag
-    return response.headers.get("Last-Modified")
-
-
-def _reason(error: Exception) -> str:
-    """The innermost cause in words: requests and urllib3 nest three exceptions around it."""
-    text = str(error)
-    if "NameResolutionError" in text or "getaddrinfo" in text:
-        return "its name is not known"
-    cause = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)
-    if cause:
-        return cause[1].strip().lower()
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return "it does not answer"
-    return text.rpartition(": ")[2].strip("'\")( ")[:120] or type(error).__name__

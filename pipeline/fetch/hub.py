@@ -35,6 +35,7 @@ from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.part_file import PartFile
 from pipeline.fetch.pins import Pin, PinnedFile
 from pipeline.fetch.progress import Progress
+from pipeline.fetch.sessions import MOST_TEXT_BYTES
 from pipeline.fetch.settings import FetchSettings
 from pipeline.fetch.shards import INDEXES, read_index
 
@@ -101,7 +102,11 @@ class _Hub:
             return None
         if self.mirror.folder is not None:
             path = self.mirror.path_of(url)
-            return (path.read_text(encoding="utf-8", errors="replace"), str(path)) if path.is_file() else None
+            if not path.is_file():
+                return None
+            if path.stat().st_size > MOST_TEXT_BYTES:
+                raise FetchError(f"{path} has more than {MOST_TEXT_BYTES} bytes and is no listing; mend the mirror")
+            return path.read_text(encoding="utf-8", errors="replace"), str(path)
         address = self.mirror.url_of(url)
         try:
             return self._read(address), address
@@ -119,9 +124,8 @@ class _Hub:
         part = PartFile(self.folder / "listing.json")
         part.discard()
         file = RawFile(path="a listing of files", url=url)
-        HttpTransfer(
-            url, part, file, settings=self.settings, connections=self.connections, progress=self.progress
-        ).run()
+        settings = self.settings.model_copy(update={"most_bytes": MOST_TEXT_BYTES})
+        HttpTransfer(url, part, file, settings=settings, connections=self.connections, progress=self.progress).run()
         return part.path.read_text(encoding="utf-8", errors="replace")
 
     def _explained(self, error: Unavailable, revision: str) -> str:

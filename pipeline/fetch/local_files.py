@@ -17,7 +17,10 @@ from pipeline.fetch.part_file import PartFile
 
 def local_path(url: str) -> Path | None:
     """The path of a ``file://`` address; None for any other."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no address at all, which is said where it is asked
+        return None
     return Path(unquote(parts.path)) if parts.scheme == "file" and not parts.netloc else None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import SplitResult, unquote, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult
 
 from pipeline.errors import BadConfiguration, FetchError
+from pipeline.fetch.addresses import path_within, split_address
 
 ENVIRONMENT_VARIABLE = "LAYERMAP_MIRROR"
 
@@ -31,44 +32,51 @@ class Mirror:
     def path_of(self, url: str) -> Path:
         """The file of a folder mirror that stands for a public address; a query string is dropped.
 
+        Links within the folder are followed, also those of git-annex; the folder itself may be a link.
+
         Raises
         ------
         FetchError
-            The address is not http(s), or would lead out of the folder.
+            The address is not http(s), or it or a link would lead out of the folder.
         """
         if self.folder is None:
             raise ValueError(f"{self.prefix} is not a folder")
-        parts = split_address(url)
-        path = PurePosixPath(unquote(parts.path).lstrip("/"))
-        if ".." in path.parts or "\0" in str(path):
-            raise FetchError(f"address {url} leads out of the mirror {self.folder}; mend the catalogue")
-        return self.folder / parts.netloc / path
+        parts = self._checked(url)
+        path = self.folder / parts.netloc / (path_within(parts) or "")
+        try:
+            real, root = path.resolve(), self.folder.resolve()
+        except (OSError, RuntimeError) as error:  # a link that leads to itself, a name that is too long
+            raise FetchError(f"{path} cannot be read ({error}); mend the mirror {self.folder}") from error
+        if not real.is_relative_to(root):
+            raise FetchError(
+                f"{path} is a link to {real}, outside the mirror {self.folder}; put the file itself there, or give a "
+                "folder that holds both as the mirror"
+            )
+        return path
 
     def url_of(self, url: str) -> str:
-        """The address within an http(s) mirror that stands for a public address."""
+        """The address within an http(s) mirror that stands for a public address.
+
+        Raises
+        ------
+        FetchError
+            The address is not http(s), or would lead out of the prefix.
+        """
         if self.prefix is None:
             raise ValueError(f"{self.folder} is not an http(s) prefix")
-        parts = split_address(url)
+        parts = self._checked(url)
         query = f"?{parts.query}" if parts.query else ""
         return f"{self.prefix}/{parts.netloc}/{parts.path.lstrip('/')}{query}"
+
+    def _checked(self, url: str) -> SplitResult:
+        parts = split_address(url)
+        if path_within(parts) is None:
+            raise FetchError(f"address {url} leads out of the mirror {self}; mend the catalogue")
+        return parts
 
     def locate(self, url: str) -> Path | str:
         """The path (folder) or the address (http) that stands for a public address."""
         return self.path_of(url) if self.folder is not None else self.url_of(url)
-
-
-def split_address(url: str) -> SplitResult:
-    """Split an http(s) address; the host loses any ``user:password@``.
-
-    Raises
-    ------
-    FetchError
-        Not an http(s) address with a host.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise FetchError(f"'{url}' is not an address that can be fetched; expected https://HOST/PATH")
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2])
 
 
 def parse_mirror(text: str | Path | None) -> Mirror | None:
@@ -87,8 +95,11 @@ def parse_mirror(text: str | Path | None) -> Mirror | None:
         return None
     text = str(text).strip()
     if "://" in text:
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        try:
+            parts = split_address(text)
+        except FetchError as error:
+            raise BadConfiguration(f"{origin}={text} is neither a folder nor an http(s) prefix") from error
+        if parts.query or parts.fragment:
             raise BadConfiguration(f"{origin}={text} is neither a folder nor an http(s) prefix")
         return Mirror(prefix=text.rstrip("/"))
     folder = Path(text).expanduser()

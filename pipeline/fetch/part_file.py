@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.documents import read_json
-from pipeline.errors import BrokenArtifact
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class PartNote(BaseModel):
+    """What the bytes of a ``.part`` file are part of.
+
+    A later run never glues the end of one version to the start of another: it goes on only if address, validator (a
+    strong ETag or a date) and total size are still the same.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    url: str
+    validator: str | None
+    total: int | None = Field(ge=0, description="bytes of the whole file; null where the server did not tell")
+    md5: str | None = Field(None, pattern=r"^[0-9a-f]{32}$", description="of the whole file, where the server told it")
 
 
 class PartFile:
-    """``NAME.part`` and ``NAME.part.json`` beside the destination.
-
-    The note holds the address and the validator (a strong ETag or a date) under which the server gave
-    the first bytes, so that a later run never glues the end of one version to the start of another;
-    and the MD5 of the whole, where the server told it.
-    """
+    """``NAME.part`` and ``NAME.part.json`` (a `PartNote`) beside the destination."""
 
     def __init__(self, destination: Path) -> None:
         self.path = destination.with_name(destination.name + ".part")
@@ -30,27 +38,23 @@ class PartFile:
         except FileNotFoundError:
             return 0
 
-    def validator(self, url: str) -> str | None:
-        """The validator of the bytes that are there; None if they came from elsewhere or had none."""
-        return self._noted("validator") if self._noted("url") == url else None
-
-    def md5(self) -> str | None:
-        """MD5 (hex) that the server told of the whole file; None if it did not."""
-        return self._noted("md5")
-
-    def _noted(self, name: str) -> str | None:
+    def noted(self) -> PartNote | None:
+        """The note; None without one. Bytes whose note is damaged are thrown away: nobody knows what they are."""
         try:
-            note = read_json(self.note)
-        except BrokenArtifact:
+            text = self.note.read_bytes()
+        except FileNotFoundError:
             return None
-        value = note.get(name) if isinstance(note, dict) else None
-        return value if isinstance(value, str) else None
+        try:
+            return PartNote.model_validate_json(text)
+        except ValidationError:
+            self.discard()
+            return None
 
-    def start(self, url: str, validator: str | None, md5: str | None = None) -> BinaryIO:
+    def start(self, note: PartNote) -> BinaryIO:
         """Begin from the first byte. The note goes first: a killed run never leaves old notes on new bytes."""
         self.discard()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.note.write_text(json.dumps({"url": url, "validator": validator, "md5": md5}), encoding="utf-8")
+        self.note.write_text(note.model_dump_json(), encoding="utf-8")
         return open(self.path, "wb")
 
     def resume(self) -> BinaryIO:

@@ -24,6 +24,12 @@ class FetchSettings(BaseModel):
     lock_wait_s: float = Field(
         default=6 * 3600.0, ge=0, description="longest wait for another run with the same file in s"
     )
+    most_bytes: int = Field(
+        default=200_000_000_000,
+        ge=0,
+        description="most bytes of a file whose size nobody publishes; one whose server does not tell it either "
+        "takes at most half of the free disk",
+    )
     link_from_bytes: int | None = Field(
         default=None,
         ge=0,

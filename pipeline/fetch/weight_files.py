@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
 
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.config.keys import sha256_of_file
 from pipeline.errors import FetchError
+from pipeline.fetch.addresses import path_within, split_address
 from pipeline.fetch.digests import check_contents
 from pipeline.fetch.download import download
 from pipeline.fetch.failures import Unavailable
@@ -85,7 +85,10 @@ def _local(wanted: Wanted, path: Path) -> Path:
 
 
 def _raw_file(wanted: Wanted, url: str) -> RawFile:
-    name = PurePosixPath(unquote(urlsplit(url).path)).name or "source"
+    path = path_within(split_address(url))
+    if path is None:
+        raise FetchError(f"{wanted.what}: address {url!r} leads out of its server; mend url: in the model's entry")
+    name = PurePosixPath(path).name or "source"
     return RawFile(path=name, url=url, bytes=wanted.bytes, sha256=wanted.sha256)
 
 

@@ -25,6 +25,7 @@ from pipeline.inference.surface import surface_rows
 from pipeline.inference.twin_names import twin_of
 from pipeline.inference.unique import variance_rows
 from pipeline.inference.units import UnitMaps, list_units
+from pipeline.names import refuse_alike
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,7 +53,7 @@ def build_map(
     Raises
     ------
     BrokenArtifact
-        A scores file is missing or broken, or a model was not scored for every group.
+        A scores file is missing or broken, a model was not scored for every group, or names of regions look alike.
     SampleMismatch
         Models of one group were scored on other blocks or items, or groups show different units on one vertex.
     UnknownName
@@ -96,6 +97,9 @@ def _add_batch(
 ) -> dict[str, ModelOutcomes]:
     """Add a batch's rows; returns its models' outcomes, for comparisons over several batches."""
     units = list_units(batch)
+    sides = [side for assignment in analysis.streams for side in (assignment.ventral, assignment.dorsal)]
+    named = [name for names in (batch.targets["region"], analysis.region_order, *sides) for name in names]
+    refuse_alike(named, "", "regions of recordings and study file")
     places = list_places(batch.targets, analysis.region_order)
     fixed_layers = [contrast.layer for contrast in analysis.contrasts if contrast.layer is not None]
     outcomes: dict[str, ModelOutcomes] = {}

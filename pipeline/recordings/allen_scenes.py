@@ -17,6 +17,7 @@ from pipeline.artifacts.catalogue import Catalogue, Group, Run, StimulusEntry
 from pipeline.errors import BrokenArtifact
 from pipeline.recordings.entry import DatasetEntry, DatasetOptions
 from pipeline.recordings.pinned_files import FILES, pinned_files
+from pipeline.tables import read_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,27 +108,9 @@ def _read_matrices(path: Path) -> dict[tuple[str, str], np.ndarray]:
 
 def _read_ceilings(path: Path) -> dict[tuple[str, str], float]:
     """(area, layer) → split-half reliability over trials, mean over splits."""
-    import csv
-
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_recordings")
-    try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns, rows = list(reader.fieldnames or []), list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BrokenArtifact(f"{path} is no table ({error}); {REMEDY}") from error
-    for name in ("area", "layer", "mean"):
-        if name not in columns:
-            raise BrokenArtifact(f"{path} lacks column '{name}' (it has: {', '.join(columns)}); {REMEDY}")
-    ceilings = {}
-    for number, row in enumerate(rows, start=2):
-        try:
-            ceilings[row["area"], row["layer"]] = float(row["mean"])
-        except (TypeError, ValueError) as error:
-            raise BrokenArtifact(
-                f"{path} line {number}: mean is '{row['mean']}', expected a number; {REMEDY}"
-            ) from error
+    table = read_table(path, remedy=REMEDY)
+    places = zip(table.text("area"), table.text("layer"), strict=True)
+    ceilings = dict(zip(places, table.numbers("mean"), strict=True))
     for area, layers in MEASURED.items():
         for layer in layers:
             if (area, layer) not in ceilings:

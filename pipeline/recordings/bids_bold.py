@@ -8,13 +8,14 @@ correction is undone or assumed.
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
 from pipeline.recordings.bold.confounds import read_confounds
 from pipeline.recordings.bold.images import header_repetition_time, open_nifti, voxels
-from pipeline.recordings.bold.tables import beside, read_repetition_time, read_table, to_number
+from pipeline.recordings.bold.tables import beside, read_labels, read_repetition_time, read_table
 
 if TYPE_CHECKING:
     import nibabel
@@ -124,14 +125,12 @@ def read_onset(events_path: Path, trial_type: str) -> tuple[float, float]:
     BrokenArtifact
         The file, a column or the event is missing, or a time is no number.
     """
-    rows = read_table(events_path, ("onset", "duration", "trial_type"), REMEDY)
-    for row in rows:
-        if row["trial_type"] == trial_type:
-            return (
-                to_number(row["onset"], events_path, "onset"),
-                float("inf") if row["duration"] == "n/a" else to_number(row["duration"], events_path, "duration"),
-            )
-    known = ", ".join(sorted({row["trial_type"] for row in rows})) or "none"
+    table = read_table(events_path, ("onset", "duration", "trial_type"), REMEDY)
+    kinds, durations_s = table.text("trial_type", empty=True), table.numbers("duration", empty=True)
+    for kind, line, onset, duration_s in zip(kinds, table.lines, table.cells("onset"), durations_s, strict=True):
+        if kind == trial_type:
+            return table.number(line, "onset", onset), math.inf if math.isnan(duration_s) else duration_s
+    known = ", ".join(sorted(set(kinds))) or "none"
     raise BrokenArtifact(f"{events_path} has no event of trial_type '{trial_type}' (there are: {known}); {REMEDY}")
 
 
@@ -151,12 +150,10 @@ def _check_same_grid(
 
 def _region_names(path: Path, labels: np.ndarray) -> dict[int, str]:
     """Label → region, for the labels of the table; each must occur in the image."""
-    names = {}
-    for row in read_table(path, ("index", "name"), REMEDY):
-        index = int(to_number(row["index"], path, "index"))
-        if not (labels == index).any():
-            raise SampleMismatch(f"{path}: region '{row['name']}' has label {index}, which no voxel of its image has")
-        names[index] = row["name"]
+    names = read_labels(path, REMEDY)
+    for label, name in names.items():
+        if not (labels == label).any():
+            raise SampleMismatch(f"{path}: region '{name}' has label {label}, which no voxel of its image has")
     return names
 
 

@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Section
 from pipeline.errors import BadConfiguration
+from pipeline.names import clean_name, natural_order, printable, refuse_alike
+from pipeline.recordings.bold.tables import LONGEST_TR_S, SHORTEST_TR_S
 from pipeline.recordings.openneuro.bids_names import ABSENT, BidsName, parse_name, select_names
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.prepare import source_of
@@ -79,7 +81,13 @@ class BidsOptions(StoryOptions):
         None, description="start of the sound after the first volume of a scan began, in s; None takes events.tsv"
     )
     n_dropped_volumes: int = Field(0, ge=0, description="volumes of each scan that the images no longer have")
-    repetition_time_s: float | None = Field(None, gt=0, description="TR in s; None takes the sidecar or the header")
+    repetition_time_s: float | None = Field(
+        None,
+        ge=SHORTEST_TR_S,
+        le=LONGEST_TR_S,
+        allow_inf_nan=False,
+        description="TR in s; None takes the sidecar or the header",
+    )
     word_columns: WordColumns = Field(WordColumns(), description="what tables of words call their columns")
 
     @model_validator(mode="after")
@@ -120,7 +128,7 @@ def scan_name(path: str) -> str:
 
 
 def _as_written(path: str) -> str:
-    parts = PurePosixPath(path).name.partition(".")[0].split("_")
+    parts = clean_name(PurePosixPath(path).name, printable(path), "file").partition(".")[0].split("_")
     return "_".join(part for part in parts if part.partition("-")[0] in OF_A_SCAN and "-" in part)
 
 
@@ -131,7 +139,7 @@ class Listing:
     Parameters
     ----------
     where : the dataset, for messages
-    paths : all of them, sorted
+    paths : all of them, numbers in order of value
     names : path → what its name says, of files about one listener
     tables : (``events.tsv`` or ``bold.json``, listener or "" for all of them) → paths
     confounds : scan → its tables of confounds
@@ -158,8 +166,9 @@ class Listing:
 
 
 def _listing(paths: Iterable[str], where: str, states_repetition_time: Callable[[str], bool] | None) -> Listing:
-    paths = sorted(paths)
+    paths = natural_order(paths)
     names = {path: name for path in paths if (name := parse_name(path)) is not None}
+    refuse_alike(list(dict.fromkeys(f"sub-{name.subject}" for name in names.values())), where, "listener")
     spellings: dict[str, set[str]] = defaultdict(set)
     confounds: dict[str, list[str]] = defaultdict(list)
     for path in names:
@@ -195,6 +204,8 @@ def choose_stories(
         A listener or scan that the options name is not there.
     BadConfiguration
         No image fits, or several of one scan do, or a file that a story names is not there.
+    BrokenArtifact
+        A name of a file misleads, or those of two listeners look alike.
     """
     listing = _listing(paths, where, states_repetition_time)
     options.check_names(listing.scans)
@@ -209,7 +220,7 @@ def choose_stories(
         StoryFiles(
             name=story.name,
             language=story.language,
-            stim_file=PurePosixPath(story.stim_file or story.audio).name,
+            stim_file=_sound_name(story),
             audio=story.audio,
             words=story.words,
             word_columns=options.word_columns.model_dump(exclude_none=True),
@@ -226,6 +237,12 @@ def choose_stories(
                 "correct its audio or words, or set resynthesise or heard_as"
             )
     return stories
+
+
+def _sound_name(story: BidsStory) -> str:
+    """What events.tsv calls the sound, as names of events are cleaned; empty where nothing says it."""
+    name = PurePosixPath(story.stim_file or story.audio).name
+    return clean_name(name, "", f"sound of story '{story.name}'") if name else ""
 
 
 def _scans(story: BidsStory, listing: Listing, options: BidsOptions) -> dict[str, ScanFiles]:
@@ -345,7 +362,7 @@ def inherited(image: str, ending: str, listing: Listing) -> dict[str, Nearness]:
     found = {}
     for path in (*listing.tables.get((ending, subject), ()), *listing.tables.get((ending, ""), ())):
         file = PurePosixPath(path)
-        folders = file.parent.parts
+        folders = tuple(clean_name(folder, printable(path), "folder") for folder in file.parent.parts)
         with_raw_data = folders[:1] == (subject,) and all(
             not one.startswith("ses-") or one == f"ses-{about.session}" for one in folders
         )

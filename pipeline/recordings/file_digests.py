@@ -1,12 +1,15 @@
 """SHA-256 of a user's own files, with a memo so that big files are not read again at every planning.
 
-The memo says, per absolute path, with which size and time of change a digest was found. It only saves time: one
-that is broken, missing or cannot be written changes nothing.
+The memo says, per absolute path, in which state a file had which digest: device, inode, size, and the time at which its
+inode last changed (ctime). Programs can set back the time at which contents changed, as ``touch -r``, ``cp -p`` and
+rsync do, but not the ctime, which every write moves. The memo holds a digest of itself. It only saves time: one that is
+broken, altered, missing or cannot be written changes nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -38,52 +41,49 @@ def digests_of_files(paths: Iterable[Path], memo: Path = MEMO) -> dict[Path, str
     for path in paths:
         try:
             state = path.stat()
-            note = [state.st_size, state.st_mtime_ns]
-            entry = known.get(str(path))
-            if entry is not None and entry[:2] == note:
-                digests[path] = str(entry[2])
+            seen = [state.st_dev, state.st_ino, state.st_size, state.st_ctime_ns]
+            *noted, digest = known.get(str(path), (None,))
+            if noted == seen:
+                digests[path] = str(digest)
                 continue
             digests[path] = sha256_of_file(path)
         except OSError as error:
             raise BrokenArtifact(
                 f"cannot read {path} ({error.strerror or error}); correct the path in the study file or its permissions"
             ) from error
-        if time.time_ns() - state.st_mtime_ns > SETTLED_NS:
-            known[str(path)] = [*note, digests[path]]
+        if time.time_ns() - state.st_ctime_ns > SETTLED_NS:
+            known[str(path)] = [*seen, digests[path]]
             learnt = True
     if learnt:
         _write_memo(known, memo)
     return digests
 
 
-def _read_memo(memo: Path) -> dict[str, list[int | str]]:
+Notes = dict[str, list[int | str]]
+"""Path → device, inode, size in bytes, ctime in ns, SHA-256."""
+
+
+def _read_memo(memo: Path) -> Notes:
     try:
-        known = read_json(memo)
-    except BrokenArtifact:
+        held = read_json(memo)
+        known: Notes = held["files"]
+        return known if held["sha256"] == _sha_of(known) else {}
+    except (BrokenArtifact, KeyError, TypeError):
         return {}
-    if not isinstance(known, dict):
-        return {}
-    return {path: entry for path, entry in known.items() if _is_note(entry)}
 
 
-def _is_note(entry: object) -> bool:
-    return (
-        isinstance(entry, list)
-        and len(entry) == 3
-        and all(isinstance(number, int) for number in entry[:2])
-        and isinstance(entry[2], str)
-        and len(entry[2]) == 64
-    )
+def _sha_of(known: Notes) -> str:
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
-def _write_memo(known: dict[str, list[int | str]], memo: Path) -> None:
+def _write_memo(known: Notes, memo: Path) -> None:
     """Whole or not at all; of two runs that write at the same time, one wins and the other loses only time."""
     with contextlib.suppress(OSError):
         memo.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=memo.parent, prefix=f".{memo.name}.")
         try:
             with open(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(known, stream, indent=0, sort_keys=True)
+                json.dump({"files": known, "sha256": _sha_of(known)}, stream, indent=0, sort_keys=True)
             os.replace(name, memo)
         except BaseException:
             Path(name).unlink(missing_ok=True)

@@ -5,6 +5,8 @@ The files are brought whole into ``data/raw/files/<key>/``; keys follow their co
 
 from __future__ import annotations
 
+import functools
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.file_digests import digests_of_files
 from pipeline.recordings.files_layout import contents, open_raw_folder, raw_files, stimulus_names
 from pipeline.recordings.files_options import FilesOptions
+from pipeline.recordings.files_stimulus import left_out_line, order_line
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,6 +36,9 @@ def catalogue(options: FilesOptions, key: str, mirror: str | None = None) -> Cat
     from pipeline.recordings.files_recording import check_recordings
 
     subjects = check_recordings(options)
+    for run in options.parts:
+        _say("catalogue", left_out_line(run.stimulus))
+        _say("catalogue", order_line(run.stimulus) if run.items is None else None)
     places = raw_files(options)
     digests = digests_of_files(places.values())
     stimuli = stimulus_names(options, digests)
@@ -73,8 +79,16 @@ def prepare_recording(name: str, raw_folder: Path, options: FilesOptions) -> xr.
     for stimulus, run in raw.stimuli():
         if run.name == name:
             raw.check(run.responses, run.items, run.times, raw.options.regions, raw.options.categories)
+            _say("prepare", order_line(run.stimulus) if run.items is None else None)
             return read_recording(raw.options, run, stimulus)
     raise UnknownName(f"recording of {KIND}", name, [str(run.name) for run in raw.options.parts])
+
+
+@functools.cache  # runs may share a folder
+def _say(stage: str, line: str | None) -> None:
+    """A line about a folder of stimuli, on stderr, once."""
+    if line is not None:
+        print(f"layermap {stage}: {line}", file=sys.stderr, flush=True)
 
 
 DATASET = DatasetEntry(

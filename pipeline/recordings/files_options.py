@@ -11,9 +11,10 @@ from pydantic import AfterValidator, Field, PlainSerializer, ValidationInfo, mod
 
 from pipeline.config.base import Section
 from pipeline.errors import LayermapError
+from pipeline.names import first_repeated
 from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.files_stimulus import MOVIE, StimulusForm, stimulus_form
-from pipeline.recordings.files_tables import TABLES, first_repeated
+from pipeline.tables import TABLES
 
 SINGLE = "responses"
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")

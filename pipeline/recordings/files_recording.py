@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
+from pipeline.names import clean_name, first_repeated
 from pipeline.recordings.files_options import FilesOptions, RunFiles
 from pipeline.recordings.files_stimulus import item_names, read_array, stimulus_files
-from pipeline.recordings.files_tables import TABLES, first_repeated, read_categories, read_item_names, read_table
+from pipeline.recordings.files_tables import read_categories, read_item_names
+from pipeline.tables import TABLES, read_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,16 +75,7 @@ def read_responses(path: Path) -> Responses:
         table = read_table(path)
         if all(_is_number(name) for name in table.columns):
             raise BrokenArtifact(f"{path} has numbers in its first line; put the names of the targets there")
-        try:
-            values = np.array(table.rows, dtype=np.float64)
-        except ValueError:
-            values = np.array(
-                [
-                    [table.number(line, *c) for c in zip(table.columns, row, strict=True)]
-                    for line, row in zip(table.lines, table.rows, strict=True)
-                ]
-            )
-        return Responses(path, values[None], table.columns)
+        return Responses(path, np.array([table.numbers(name) for name in table.columns]).T[None], table.columns)
     values = read_array(path)
     if values.dtype.kind not in "iuf" or values.ndim not in (2, 3) or 0 in values.shape:
         raise BrokenArtifact(
@@ -108,19 +101,20 @@ def read_targets(options: FilesOptions, responses: Responses) -> Targets:
     Raises
     ------
     BrokenArtifact, SampleMismatch
-        No region, a name that is repeated or has no responses, or another number of rows than targets.
+        No region, a name that is repeated or has no responses, regions or subjects that look alike, or another number
+        of rows than targets.
     """
     import numpy as np
 
     table = read_table(options.regions)
     n_targets = responses.values.shape[2]
-    if len(table.rows) != n_targets:
+    if len(table) != n_targets:
         raise SampleMismatch(
-            f"{table.path} has {len(table.rows)} rows and {responses.path} {n_targets} targets; give one row per target"
+            f"{table.path} has {len(table)} rows and {responses.path} {n_targets} targets; give one row per target"
         )
-    regions = table.text("region")
+    regions = table.names("region")
     named = table.has("target")
-    names = table.text("target") if named else list(responses.names or ())
+    names = table.names("target", alike=True) if named else list(responses.names or ())
     names = names or [f"{region}-{number}" for number, region in enumerate(regions, start=1)]
     twice = first_repeated(names)
     if twice is not None:
@@ -134,11 +128,11 @@ def read_targets(options: FilesOptions, responses: Responses) -> Targets:
         columns = np.array([place[name] for name in names])
     coords = {"target": np.array(names), "region": np.array(regions)}
     for column, default in (("subject", SUBJECT), ("compartment", "")):
-        texts = table.text(column, empty=column != "subject") if table.has(column) else [default] * n_targets
+        texts = table.names(column, empty=column != "subject") if table.has(column) else [default] * n_targets
         coords[column] = np.array(texts)
     for column in TEXTS[2:]:
         if table.has(column):
-            coords[column] = np.array(table.text(column))
+            coords[column] = np.array(table.names(column, alike=True))
     for column in NUMBERS:
         if table.has(column):
             coords[column] = np.array(table.numbers(column, empty=True))
@@ -186,7 +180,8 @@ def _items(run: RunFiles, n_samples: int) -> list[str]:
                 "give one sample per file in order of name, or name each sample's file in 'items'"
             )
         return known
-    stem_of = {**{file.name: file.stem for file in stimulus_files(run.stimulus)}, **{name: name for name in known}}
+    files = [clean_name(file.name, str(run.stimulus), "file") for file in stimulus_files(run.stimulus)]
+    stem_of = {**dict(zip(files, known, strict=True)), **{name: name for name in known}}
     items = read_item_names(run.items)
     if len(items) != n_samples:
         raise SampleMismatch(f"{run.items} names {len(items)} items and {run.responses} has {n_samples} samples")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
-from pipeline.recordings.files_tables import TABLES, first_repeated, read_categories, read_table
+from pipeline.names import clean_name, first_repeated, natural_order, printable, refuse_alike
+from pipeline.recordings.files_tables import read_categories
 from pipeline.recordings.folder_listing import check_within
+from pipeline.stimuli.notes import Notes
+from pipeline.tables import TABLES, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +53,8 @@ def stimulus_form(path: Path) -> StimulusForm:
     Raises
     ------
     BrokenArtifact
-        Neither pictures nor sounds nor a known file, both in one folder, two of one name, or one sound in a folder.
+        Neither pictures nor sounds nor a known file, both in one folder, two of one name or of names that look alike, a
+        name that misleads, or one sound in a folder.
     """
     suffix = path.suffix.lower()
     if not path.is_dir():
@@ -68,26 +72,65 @@ def stimulus_form(path: Path) -> StimulusForm:
         raise BrokenArtifact(f"{path} holds neither pictures ({' '.join(PICTURES)}) nor sounds ({' '.join(SOUNDS)})")
     if pictures and len(pictures) < len(files):
         raise BrokenArtifact(f"{path} holds both pictures and sounds; put them into folders of their own")
-    twice = first_repeated(file.stem for file in files)
+    items = [item_name(file) for file in files]
+    twice = first_repeated(items)
     if twice is not None:
         raise BrokenArtifact(f"{path} holds two files called '{twice}'; rename one, as items are named by their files")
+    refuse_alike(items, str(path), "item")
     if not pictures and len(files) == 1:
         raise BrokenArtifact(f"{path} holds one sound only; give that file itself (on a clock), or several sounds")
     return IMAGES if pictures else CLIPS
 
 
 def stimulus_files(path: Path) -> list[Path]:
-    """The files of a stimulus in order of their names as Python sorts them; hidden and unknown ones are left out."""
-    if not path.is_dir():
-        return [path]
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
-    return [path / name for name in sorted(names) if Path(name).suffix.lower() in (*PICTURES, *SOUNDS)]
+    """The files of a stimulus in order of their names, numbers by value; hidden and unknown ones are left out."""
+    return [path / name for name in _listed(path)[0]] if path.is_dir() else [path]
+
+
+def _listed(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the pictures and sounds of a folder, and of what else is not hidden, each in natural order."""
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.is_file()) for entry in entries if not entry.name.startswith(".")]
+    taken = [name for name, is_file in found if is_file and Path(name).suffix.lower() in (*PICTURES, *SOUNDS)]
+    return natural_order(taken), natural_order({name for name, _ in found} - set(taken))
 
 
 def item_names(path: Path) -> list[str]:
-    """Names of the pictures or sounds of a folder: their files without the ending."""
-    return [file.stem for file in stimulus_files(path)]
+    """Names of the pictures or sounds of a folder."""
+    return [item_name(file) for file in stimulus_files(path)]
+
+
+def item_name(file: Path) -> str:
+    """Name of a picture or sound: its file's without the ending, cleaned.
+
+    Raises
+    ------
+    BrokenArtifact
+        It holds a control character, or nothing that can be seen.
+    """
+    return clean_name(file.stem, str(file.parent), "file")
+
+
+def left_out_line(path: Path) -> str | None:
+    """Which files and folders of a folder of stimuli are no stimuli, in words; None if all are."""
+    others = _listed(path)[1] if path.is_dir() else []
+    if not others:
+        return None
+    shown = ", ".join(printable(name) for name in others[:3])
+    what = "entry is" if len(others) == 1 else "entries are"
+    return f"{path}: {len(others)} {what} neither picture nor sound and left out: {shown}{' …' if others[3:] else ''}"
+
+
+def order_line(path: Path) -> str | None:
+    """How samples are matched with the files of a folder, in words; None where text and numbers give one order."""
+    names = [file.name for file in stimulus_files(path)]
+    if names == sorted(names):
+        return None
+    rows = ", ".join(f"sample {number} is {printable(name)}" for number, name in enumerate(names[:3], start=1))
+    return (
+        f"{path}: numbers in the names have no leading zeros, so files are taken in order of number, not of text: "
+        f"{rows}; if responses are in another order, name each sample's file in 'items'"
+    )
 
 
 def read_stimulus(name: str, path: Path, *, frame_rate_hz: float | None, categories: Path | None) -> xr.Dataset:
@@ -117,84 +160,16 @@ def read_stimulus(name: str, path: Path, *, frame_rate_hz: float | None, categor
 
 
 def _images(name: str, files: Sequence[Path], categories: list[str] | None) -> xr.Dataset:
-    import numpy as np
-    import xarray as xr
+    from pipeline.stimuli.picture_files import images_stimulus, read_pictures
 
-    pictures = [read_picture(file) for file in files]
-    for file, picture in zip(files, pictures, strict=True):
-        if picture.shape[:2] != pictures[0].shape[:2]:
-            found, expected = (f"{p.shape[1]}×{p.shape[0]}" for p in (picture, pictures[0]))
-            raise BrokenArtifact(
-                f"{file} has {found} pixels and {files[0].name} {expected}; bring all pictures to one size"
-            )
-    n_colours = max(picture.shape[2] for picture in pictures)
-    stacked = np.stack([np.broadcast_to(picture, (*picture.shape[:2], n_colours)) for picture in pictures])
-    coords: dict[str, Any] = {"item": ("image", np.array([file.stem for file in files]))}
-    if categories is not None:
-        coords["category"] = ("image", np.asarray(categories))
-    return xr.Dataset(
-        {"images": (("image", "y", "x", "colour"), stacked, {"units": "grey level"})},
-        coords=coords,
-        attrs={"modality": "images", "name": name},
-    )
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """A picture as it is displayed: uint8 ``(y, x, colour)`` with one colour (grey) or three.
-
-    Raises
-    ------
-    BrokenArtifact
-        Not a picture, several in one file, transparent parts, or more than 8 bits per colour.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as opened:
-            n_frames, mode = getattr(opened, "n_frames", 1), opened.mode
-            clear = mode in ("RGBA", "LA", "PA") or "transparency" in opened.info
-            picture = ImageOps.exif_transpose(opened).convert("RGBA" if clear else "L" if mode in ("1", "L") else "RGB")
-    except Exception as error:  # Pillow answers broken bytes with OSError, ValueError, SyntaxError, struct.error …
-        raise BrokenArtifact(f"{path} cannot be read as a picture ({error}); save it anew as PNG") from error
-    if n_frames > 1:
-        raise BrokenArtifact(f"{path} holds {n_frames} pictures; give a file of its own to each")
-    if mode == "F" or mode.startswith("I"):
-        raise BrokenArtifact(f"{path} has more than 8 bits per colour (mode {mode}); save it with 8 bits")
-    pixels = np.asarray(picture, dtype=np.uint8)
-    if clear:
-        if pixels[..., 3].min() < 255:
-            raise BrokenArtifact(f"{path} has transparent parts; save it on the background that was shown")
-        pixels = pixels[..., :3]
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return images_stimulus(name, read_pictures(files), [item_name(file) for file in files], categories)
 
 
 def _sounds(name: str, files: Sequence[Path], categories: list[str] | None) -> xr.Dataset:
-    from pipeline.stimuli.audio_files import audio_stimulus
+    from pipeline.stimuli.audio_files import audio_stimulus, read_sounds
 
-    read = [read_sound(file) for file in files]
-    for file, (_, rate) in zip(files, read, strict=True):
-        if rate != read[0][1]:
-            raise BrokenArtifact(
-                f"{file} has {rate} samples per second and {files[0].name} {read[0][1]}; resample all to one rate"
-            )
-    return audio_stimulus(name, [sound for sound, _ in read], [file.stem for file in files], read[0][1], categories)
-
-
-def read_sound(path: Path) -> tuple[np.ndarray, int]:
-    """A sound as ((n_samples,) float32 in ±1, sampling rate in Hz), channels averaged."""
-    import numpy as np
-    import soundfile
-
-    try:
-        samples, sampling_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (RuntimeError, TypeError, ValueError) as error:  # soundfile's own error is a RuntimeError
-        raise BrokenArtifact(f"{path} cannot be read as a sound ({error}); save it anew as WAV") from error
-    if samples.shape[0] == 0:
-        raise BrokenArtifact(f"{path} holds no sound (0 samples)")
-    if not np.isfinite(samples).all():
-        raise BrokenArtifact(f"{path} holds samples that are NaN or infinite; correct them")
-    return samples.mean(axis=1, dtype=np.float32), int(sampling_rate_hz)
+    sounds, sampling_rate_hz = read_sounds(files, remedy="save it anew as WAV")
+    return audio_stimulus(name, sounds, [item_name(file) for file in files], sampling_rate_hz, categories)
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -224,6 +199,11 @@ def read_movie(path: Path) -> np.ndarray:
         )
     if 0 in frames.shape:
         raise BrokenArtifact(f"{path} has shape {frames.shape}: it holds no frame")
+    largest = max(int(frame.max()) for frame in frames)
+    if largest <= 1:
+        notes = Notes()
+        notes.add("dark", path, f"no frame has a value above {largest} of 255; multiply by 255 if 1 stands for white")
+        notes.say()
     return frames
 
 

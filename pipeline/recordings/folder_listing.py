@@ -16,6 +16,7 @@ from pipeline.documents import unwritable
 from pipeline.errors import BrokenArtifact
 from pipeline.fetch.annex import parse_key
 from pipeline.limits import FOLDER_DEPTH, FOLDER_ENTRIES, check_plain_file
+from pipeline.names import natural_order
 
 NOT_LISTED = (".git", ".datalad", ".snakemake", ".cache")
 REMEDY = "copy what it leads to, or give the folder where that lies"
@@ -46,7 +47,7 @@ def list_files(folder: Path) -> list[str]:
         more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
         # a name with bytes that are no UTF-8 is escaped by stderr
         print(f"layermap warning: not listed in {folder}: {left_out[0]}{more}", file=sys.stderr, flush=True)
-    return sorted(found)
+    return natural_order(found)
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, str | None]]:

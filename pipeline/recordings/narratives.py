@@ -18,7 +18,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
 from pipeline.documents import parse_json
-from pipeline.errors import BadConfiguration, FetchError
+from pipeline.errors import BadConfiguration, BrokenArtifact, FetchError
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.bids_names import parse_name
@@ -33,6 +33,7 @@ from pipeline.recordings.stories.selection import (
     catalogue_of,
     published_digests,
 )
+from pipeline.tables import TABS, parse_table, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -187,22 +188,29 @@ def _read(file: RawFile, mirror: str | None) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(file.path).name
         download(file, path, mirror=parse_mirror(mirror))
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
 
 
 def milkyway_versions(listed: Listed, mirror: str | None) -> dict[str, str]:
     """Listener → version, from participants.tsv, whose cells hold one value for each task."""
-    import csv
-
     if "participants.tsv" not in listed:
         raise FetchError(f"{DATASET_ID} lists no participants.tsv, which says who heard which version of milkyway")
-    rows = csv.DictReader(_read(raw_file(listed["participants.tsv"]), mirror).splitlines(), delimiter="\t")
-    return {
-        row["participant_id"]: condition
-        for row in rows
-        for task, condition in zip(row["task"].split(","), row["condition"].split(","), strict=True)
-        if task == "milkyway"
-    }
+    file = raw_file(listed["participants.tsv"])
+    table = parse_table(
+        _read(file, mirror), Path(DATASET_ID, file.path), dialect=TABS, remedy="choose another snapshot"
+    )
+    columns = (table.lines, *(table.cells(name) for name in ("participant_id", "task", "condition")))
+    versions = {}
+    for line, subject, tasks, conditions in zip(*columns, strict=True):
+        pairs = list(zip(tasks.split(","), conditions.split(","), strict=False))
+        if len(pairs) != tasks.count(",") + 1 or len(pairs) != conditions.count(",") + 1:
+            raise BrokenArtifact(
+                f"{table.path} line {line}: tasks '{tasks}' and conditions '{conditions}' differ in number; "
+                f"{table.remedy}"
+            )
+        if "milkyway" in dict(pairs):
+            versions[subject] = dict(pairs)["milkyway"]
+    return versions
 
 
 def _listeners(heard: dict[str, dict[str, list[str]]], options: NarrativesOptions) -> dict[str, list[str]]:

@@ -91,19 +91,21 @@ def _read_components(raw_folder: Path) -> dict[str, Any]:
 
 def prepare_stimulus(name: str, raw_folder: Path, options: NatSoundOptions) -> xr.Dataset:
     """165 clips of 2 s at 44.1 kHz, unscaled, in the order of the responses; RMS is set by the models."""
-    from pipeline.stimuli.audio_files import audio_stimulus, read_wav
+    from pipeline.stimuli.audio_files import audio_stimulus, read_sound
+    from pipeline.stimuli.notes import Notes
 
     table = _read_components(raw_folder)
-    clips = []
+    clips, notes = [], Notes()
     for item in table["item"]:
         path = raw_folder / "sounds" / "wav" / f"{item}.wav"
-        clip, sampling_rate_hz = read_wav(path)
+        clip, sampling_rate_hz = read_sound(path, notes)
         if (sampling_rate_hz, clip.size) != (SAMPLING_RATE_HZ, CLIP_SAMPLES):
             raise BrokenArtifact(
                 f"{path} has {clip.size} samples at {sampling_rate_hz} Hz, expected {CLIP_SAMPLES} at "
                 f"{SAMPLING_RATE_HZ} Hz (2 s); delete it and run: snakemake fetch --forcerun fetch_recordings"
             )
         clips.append(clip)
+    notes.say()
     return audio_stimulus(name, clips, table["item"], SAMPLING_RATE_HZ, table["category"])
 
 

@@ -6,14 +6,14 @@ that it never changes), ``bytes`` and ``sha256``. A catalogue made from such a l
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.errors import BrokenArtifact
+from pipeline.tables import read_table
 
 FILES = Path(__file__).parent / "pinned_lists"
-COLUMNS = ["path", "url", "bytes", "sha256"]
+COLUMNS = ("path", "url", "bytes", "sha256")
 
 
 def pinned_files(dataset: str) -> tuple[RawFile, ...]:
@@ -27,16 +27,12 @@ def pinned_files(dataset: str) -> tuple[RawFile, ...]:
     """
     source = FILES / f"{dataset}.tsv"
     remedy = "install layermap again"
-    if not source.is_file():
-        raise BrokenArtifact(f"{source} is missing; {remedy}")
-    with open(source, encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream, delimiter="\t")
-        if reader.fieldnames != COLUMNS:
-            raise BrokenArtifact(f"{source} has columns {reader.fieldnames}, expected {COLUMNS}; {remedy}")
-        rows = list(reader)
-    for number, row in enumerate(rows, start=2):
-        if not (row["bytes"] or "").isdigit() or len(row["sha256"] or "") != 64:
-            raise BrokenArtifact(f"{source} line {number}: no size and SHA-256 for '{row['path']}'; {remedy}")
+    table = read_table(source, remedy=remedy, may_be_empty=True)
+    if table.columns != COLUMNS:
+        raise BrokenArtifact(f"{source} has columns {list(table.columns)}, expected {list(COLUMNS)}; {remedy}")
+    for line, (path, _, n_bytes, sha256) in zip(table.lines, table.rows, strict=True):
+        if not n_bytes.isdigit() or len(sha256) != 64:
+            raise BrokenArtifact(f"{source} line {line}: no size and SHA-256 for '{path}'; {remedy}")
     return tuple(
-        RawFile(path=row["path"], url=row["url"], bytes=int(row["bytes"]), sha256=row["sha256"]) for row in rows
+        RawFile(path=path, url=url, bytes=int(n_bytes), sha256=sha256) for path, url, n_bytes, sha256 in table.rows
     )

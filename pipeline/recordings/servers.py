@@ -7,18 +7,12 @@ pages, truncated JSON, refusals) is said in half a sentence. An http mirror is a
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
-import socket
 import time
-import urllib.error
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from pipeline.documents import parse_json
 from pipeline.errors import FetchError
-from pipeline.limits import JSON_BYTES, size_in_words
 
 TRIES = 4
 BACK_OFF_S = 1.0
@@ -28,9 +22,6 @@ CONNECTIONS = 4
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 GONE_STATUS = frozenset({404, 410})
 """Answers to HEAD that say that a file is not there; other refusals leave its size open."""
-
-if TYPE_CHECKING:
-    import requests
 
 Answer = TypeVar("Answer")
 
@@ -64,7 +55,7 @@ def ask(question: Callable[[str], Answer], bases: Sequence[str]) -> Answer:
 
     Parameters
     ----------
-    question : called with a base address; what requests, urllib and json raise in it counts as no answer
+    question : called with a base address; what requests and json raise in it counts as no answer
     bases : addresses in the order in which they are asked
 
     Raises
@@ -76,7 +67,7 @@ def ask(question: Callable[[str], Answer], bases: Sequence[str]) -> Answer:
     for base in bases:
         for attempt in range(TRIES):
             try:
-                with _readable(), _patience():
+                with _readable():
                     return question(base)
             except NoAnswer as error:
                 if not error.passing or attempt == TRIES - 1:
@@ -86,32 +77,40 @@ def ask(question: Callable[[str], Answer], bases: Sequence[str]) -> Answer:
     raise NoAnswer("; ".join(reasons), passing=False)
 
 
-@contextlib.contextmanager
-def _patience() -> Iterator[None]:
-    """allensdk opens addresses without a time-out of its own; the default of new sockets then holds."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE_S)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def json_at(url: str, most_bytes: int | None = None) -> Any:
+    """The JSON at an address, asked within `ask`.
+
+    Parameters
+    ----------
+    most_bytes : what the text may have, as `sessions.ask_text` has it
+
+    Raises
+    ------
+    NoAnswer
+        Another status than 200.
+    """
+    from pipeline.fetch.sessions import ask_text
+
+    answer = ask_text("GET", url, silence_s=SILENCE_S, most_bytes=most_bytes)
+    if answer.status != 200:
+        raise NoAnswer(f"it answers {answer.status} {answer.reason}", passing=answer.status in PASSING_STATUS)
+    return answer.json()
 
 
 @contextlib.contextmanager
 def _readable() -> Iterator[None]:
-    """Turn what urllib, requests, json and readers of rows raise over a bad answer into `NoAnswer`."""
+    """Turn what requests, json and readers of rows raise over a bad answer into `NoAnswer`."""
     import requests
+
+    from pipeline.fetch.sessions import RefusedAnswer
 
     try:
         yield
-    except urllib.error.HTTPError as error:
-        raise NoAnswer(f"it answers {error.code} {error.reason}", passing=error.code in PASSING_STATUS) from error
-    except urllib.error.URLError as error:
-        silent = isinstance(error.reason, TimeoutError)
-        raise NoAnswer(f"it cannot be reached ({error.reason})", passing=silent) from error
+    except RefusedAnswer as error:
+        raise NoAnswer(str(error), passing=False) from error
     except (TimeoutError, requests.exceptions.Timeout) as error:
         raise NoAnswer(f"it was silent for {SILENCE_S:g} s", passing=True) from error
-    except (http.client.IncompleteRead, requests.exceptions.ChunkedEncodingError) as error:
+    except requests.exceptions.ChunkedEncodingError as error:
         raise NoAnswer("its answer broke off", passing=True) from error
     except requests.exceptions.ConnectionError as error:
         reset = "reset" in str(error) or "RemoteDisconnected" in str(error)
@@ -123,7 +122,7 @@ def _readable() -> Iterator[None]:
         page = text.lstrip()[:15].lower().startswith(("<!doctype", "<html"))
         what = "it answers with an HTML page, not JSON" if page else "its JSON is cut short"
         raise NoAnswer(what, passing=True) from error
-    except (ConnectionError, http.client.HTTPException) as error:
+    except ConnectionError as error:
         raise NoAnswer(f"the connection broke off ({error or type(error).__name__})", passing=True) from error
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise _unexpected(error) from error
@@ -136,31 +135,6 @@ def _unexpected(error: Exception) -> NoAnswer:
 
 def _innermost(error: BaseException) -> str:
     return str(error).rpartition(": ")[2].strip("'\")( ")[:120] or type(error).__name__
-
-
-def json_answer(response: requests.Response) -> Any:
-    """What a server answered, which was asked with ``stream=True``: no more of it is taken than a list may have.
-
-    Raises
-    ------
-    NoAnswer
-        It is too long or no JSON; `ask` says so of JSON that is cut short.
-    """
-    text = bytearray()
-    for piece in response.iter_content(1 << 20):
-        text += piece
-        if len(text) > JSON_BYTES:
-            raise NoAnswer(f"its answer has more than {size_in_words(JSON_BYTES)}", passing=False)
-    try:
-        return parse_json(bytes(text), "its answer", error=_NoJson)
-    except _NoJson as error:
-        if isinstance(error.__cause__, json.JSONDecodeError):
-            raise error.__cause__ from None
-        raise NoAnswer(str(error), passing=False) from error
-
-
-class _NoJson(FetchError):
-    """An answer that is no JSON."""
 
 
 def sizes_of(urls: Sequence[str], mirror: str | None) -> dict[str, int | None]:
@@ -200,20 +174,22 @@ def _announced(address: str) -> int | None:
     NoAnswer
         It does not have the file, or does not answer.
     """
-    import requests
+    from pipeline.fetch.answers import BadAnswer, content_length
+    from pipeline.fetch.sessions import AnonymousSession
 
     for attempt in range(TRIES):
         try:
-            with _readable():
-                response = requests.head(
-                    address, allow_redirects=True, timeout=SILENCE_S, headers={"Accept-Encoding": "identity"}
-                )
+            with _readable(), AnonymousSession() as session:
+                response = session.head(address, allow_redirects=True, timeout=SILENCE_S)
                 status = response.status_code
                 if status in GONE_STATUS or status in PASSING_STATUS:
                     raise NoAnswer(f"it answers {status} {response.reason}", passing=status in PASSING_STATUS)
-                length = response.headers.get("Content-Length", "") if response.ok else ""
+                if not response.ok or "Content-Encoding" in response.headers:
+                    return None
                 # some servers answer HEAD with a length of 0
-                return int(length) if length.isdigit() and int(length) else None
+                return content_length(response.headers) or None
+        except BadAnswer:
+            return None
         except NoAnswer as error:
             if not error.passing or attempt == TRIES - 1:
                 raise

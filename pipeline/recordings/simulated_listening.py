@@ -131,10 +131,10 @@ def simulate(raw_folder: Path, options: SimulatedListeningOptions, weights_folde
 def prepare_stimulus(name: str, raw_folder: Path, options: SimulatedListeningOptions) -> xr.Dataset:
     """The sounds as one long clip at 16 kHz."""
     from pipeline.simulation.listening import SOUND_FILE
-    from pipeline.stimuli.audio_files import audio_stimulus, read_wav
+    from pipeline.stimuli.audio_files import audio_stimulus, read_sounds
 
-    samples, sampling_rate_hz = read_wav(raw_folder / "stimuli" / SOUND_FILE)
-    stimulus = audio_stimulus(name, [samples], [name], sampling_rate_hz)
+    sounds, sampling_rate_hz = read_sounds([raw_folder / "stimuli" / SOUND_FILE])
+    stimulus = audio_stimulus(name, sounds, [name], sampling_rate_hz)
     stimulus.attrs["simulated"] = 1
     return stimulus
 

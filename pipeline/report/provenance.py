@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import dataclasses
 import gzip
 import io
@@ -17,9 +16,10 @@ from pipeline.artifacts.map import csv_path
 from pipeline.config import paths
 from pipeline.config.keys import slug
 from pipeline.config.plan import AnalysisPlan, StudyPlan
-from pipeline.errors import BrokenArtifact
+from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.report.views import ALL, MEAN
 from pipeline.spreadsheet import write_csv
+from pipeline.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,9 +139,8 @@ def _stage_time(stage: str, files: list[Path]) -> StageTime:
 def _wall_s(path: Path) -> float | None:
     """Column ``s`` of a Snakemake benchmark; None where it is absent or unreadable, which spoils no page."""
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            return float(next(csv.DictReader(stream, delimiter="\t"))["s"])
-    except (OSError, StopIteration, KeyError, ValueError, TypeError):
+        return read_table(path).numbers("s")[0]
+    except LayermapError:
         return None
 
 

@@ -1,11 +1,13 @@
-"""Sound files as mono float32 in ±1, at their own sampling rate or brought to another."""
+"""The one door for sound files: mono float32 in ±1, at their own sampling rate or brought to another."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
+from pipeline.stimuli.notes import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,14 +16,20 @@ if TYPE_CHECKING:
     import soundfile
     import xarray as xr
 
+    from pipeline.stimuli.sound_levels import SoundLevels
+
 REMEDY = "delete it and run: snakemake fetch"
+FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "AU", "FLAC", "OGG", "MP3", "NIST")
+"""libsndfile reads more, but of these alone it can be seen whether they are whole."""
+_LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
+_SAMPLING_RATES_HZ = (1_000, 1_000_000)
 _BLOCK_SAMPLES = 2**18
-_LENGTH_UNKNOWN = (0, 0x7FFFFFFF, 0xFFFFFFFF)
-"""What programs write as the length of sound that they have not come to the end of yet."""
+_COUNT_UNKNOWN = 2**62
+_MP3_SLACK_SAMPLES = 4 * 1152
 
 
 def read_audio(path: Path, *, sampling_rate_hz: int = 16_000, remedy: str = REMEDY) -> np.ndarray:
-    """Read a sound of any format that libsndfile knows (WAV, FLAC, AIFF, Ogg, MP3 …).
+    """Read one sound at a sampling rate; what is odd about it is said on stderr.
 
     Resampling is `pipeline.stimuli.resampling.resample`: zero phase, reaching 0.6 ms ahead at 16 kHz. The file is read
     and resampled block by block, so that memory holds the result and a block.
@@ -38,117 +46,168 @@ def read_audio(path: Path, *, sampling_rate_hz: int = 16_000, remedy: str = REME
     Raises
     ------
     BrokenArtifact
-        Missing, no sound file (a web page, the pointer of git-annex or LFS), cut short, or without samples.
+        As `read_sound`, or silent from beginning to end.
     """
-    import numpy as np
-    import soundfile
-
-    from pipeline.stimuli.resampling import resample_blocks
-
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; {remedy}")
-    _refuse_what_stands_for_sound(path, remedy)
-    try:
-        with soundfile.SoundFile(path) as sound:
-            if sound.frames == 0:
-                raise BrokenArtifact(f"{path} holds no sound (0 samples); {remedy}")
-            blocks = _mono_blocks(sound, path, remedy)
-            pieces = list(resample_blocks(blocks, sound.samplerate, sampling_rate_hz))
-    except soundfile.SoundFileError as error:
-        said = str(error).removeprefix(f"Error opening {str(path)!r}: ")
-        raise BrokenArtifact(f"{path} cannot be read as sound ({said}); {remedy}") from error
-    return np.concatenate(pieces)
+    notes = Notes()
+    samples, _ = read_sound(path, notes, sampling_rate_hz=sampling_rate_hz, remedy=remedy)
+    _refuse_silence([path], [samples])
+    notes.say()
+    return samples
 
 
-def _mono_blocks(sound: soundfile.SoundFile, path: Path, remedy: str) -> Iterator[np.ndarray]:
-    import numpy as np
-
-    n_read = 0
-    while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-        n_read += len(block)
-        if not np.isfinite(block).all():
-            raise BrokenArtifact(f"{path} holds samples that are no numbers; {remedy}")
-        yield block.mean(axis=1, dtype=np.float32)
-    if n_read < sound.frames and sound.format != "MP3":  # whose header may only estimate its length
-        raise BrokenArtifact(f"{path} is cut short: {n_read} of {sound.frames} samples; {remedy}")
-
-
-def _refuse_what_stands_for_sound(path: Path, remedy: str) -> None:
-    """Name what servers and git leave in a file's place, and sound that ends before its header says.
-
-    libsndfile reads WAV and AIFF files that were cut short without a word.
-    """
-    with open(path, "rb") as stream:
-        start = stream.read(200)
-    text = start.lstrip().lower()
-    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise BrokenArtifact(f"{path} is a web page, no sound; {remedy}")
-    if b"annex/objects" in text or text.startswith(b"version https://git-lfs"):
-        raise BrokenArtifact(f"{path} is the pointer that git keeps in place of the sound; {remedy}")
-    stated, held = _stated_bytes(path)
-    if stated > held:
-        raise BrokenArtifact(f"{path} is cut short: {held:,} of {stated:,} bytes of sound; {remedy}")
-
-
-def _stated_bytes(path: Path) -> tuple[int, int]:
-    """Bytes of sound that a WAV or AIFF file says it has, and that follow; zeros where it does not say."""
-    with open(path, "rb") as stream:
-        kind = stream.read(12)
-        order: Literal["little", "big"] = "little" if kind[:4] == b"RIFF" else "big"
-        if kind[:4] not in (b"RIFF", b"FORM"):
-            return 0, 0
-        while len(header := stream.read(8)) == 8:
-            n_bytes = int.from_bytes(header[4:], order)
-            if header[:4] in (b"data", b"SSND"):
-                held = path.stat().st_size - stream.tell()
-                return (0, held) if n_bytes in _LENGTH_UNKNOWN else (n_bytes, held)
-            stream.seek(n_bytes + n_bytes % 2, 1)
-    return 0, 0
-
-
-def _to_unit_range(samples: np.ndarray) -> np.ndarray:
-    """Integer PCM of any width to float32 in [-1, 1); floats as they are."""
-    import numpy as np
-
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float32)
-    if samples.dtype.kind == "u":  # 8-bit PCM is unsigned, with silence at 128
-        return ((samples.astype(np.float32) - 128) / 128).astype(np.float32)
-    return (samples / float(-np.iinfo(samples.dtype).min)).astype(np.float32)
-
-
-def read_wav(path: Path) -> tuple[np.ndarray, int]:
-    """Read a WAV file (PCM of 8, 16, 24 or 32 bits, or float).
+def read_sounds(paths: Sequence[Path], *, remedy: str = REMEDY) -> tuple[list[np.ndarray], int]:
+    """Read sounds of one sampling rate; what is odd about them is said on stderr, one line per kind.
 
     Returns
     -------
-    samples : (n_samples,) float32 in ±1, channels averaged
-    sampling_rate_hz : as in the file
+    sounds : each (n_samples,) float32 in ±1, channels averaged
+    sampling_rate_hz : of all of them
 
     Raises
     ------
     BrokenArtifact
-        Missing, no WAV, without sound, or cut short; the message names the file.
+        As `read_sound`, sampling rates that differ, or all of them silent.
     """
-    import warnings
+    notes, sounds, rates_hz = Notes(), [], []
+    for path in paths:
+        samples, rate_hz = read_sound(path, notes, remedy=remedy)
+        sounds.append(samples)
+        rates_hz.append(rate_hz)
+        if rate_hz != rates_hz[0]:
+            raise BrokenArtifact(
+                f"{path} has {rate_hz} samples per second and {paths[0].name} {rates_hz[0]}; resample all to one rate"
+            )
+    _refuse_silence(paths, sounds)
+    notes.say()
+    return sounds, rates_hz[0]
 
-    from scipy.io import wavfile
 
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
+def _refuse_silence(paths: Sequence[Path], sounds: Sequence[np.ndarray]) -> None:
+    if not any(sound.max() > sound.min() for sound in sounds):
+        others = f" (as the {len(paths) - 1} others)" if len(paths) > 1 else ""
+        raise BrokenArtifact(f"{paths[0]}{others} is silent: all samples are equal; give the sound that was played")
+
+
+def read_sound(
+    path: Path, notes: Notes, *, sampling_rate_hz: int | None = None, remedy: str = REMEDY
+) -> tuple[np.ndarray, int]:
+    """Read a sound of any of the `FORMATS`, whatever its name ends in.
+
+    Parameters
+    ----------
+    notes : takes what is odd and no fault: a silent channel, a long pause at the end, no stated length
+    sampling_rate_hz : of what is returned; None keeps the file's own
+    remedy : what the user can do about a broken file, for the message
+
+    Returns
+    -------
+    samples : (n_samples,) float32 in ±1, channels averaged
+    sampling_rate_hz : of these samples
+
+    Raises
+    ------
+    BrokenArtifact
+        Missing, no sound file (a web page, the pointer of git-annex or LFS), cut short or otherwise other than its
+        header says, without samples, NaN, beyond ±1, channels that cancel each other, or a senseless sampling rate.
+    """
+    import numpy as np
+
+    from pipeline.stimuli.resampling import resample_blocks
+    from pipeline.stimuli.sound_levels import SoundLevels
+
+    with _opened(path, notes, remedy) as (sound, low_bits_peak, least_samples):
+        levels = SoundLevels(sound.channels)
+        from_hz, to_hz = int(sound.samplerate), sampling_rate_hz or int(sound.samplerate)
+        samples = np.concatenate(list(resample_blocks(_mono_blocks(sound, path, levels, remedy), from_hz, to_hz)))
+        if levels.n_samples < least_samples:
+            raise BrokenArtifact(
+                f"{path} is cut short or damaged: {levels.n_samples:,} of {least_samples:,} samples; {remedy}"
+            )
+        lossy = sound.subtype in _LOSSY
+    levels.judge(path, from_hz, lossy=lossy, low_bits_peak=low_bits_peak, notes=notes)
+    return samples, to_hz
+
+
+def sound_duration_s(path: Path, *, remedy: str = REMEDY) -> float:
+    """Length of a sound in s; an MP3, which only estimates it, is read for it.
+
+    Raises
+    ------
+    BrokenArtifact
+        As `read_sound`, as far as headers tell.
+    """
+    with _opened(path, Notes(), remedy) as (sound, _, _):
+        n_samples = int(sound.frames)
+        if sound.format == "MP3":
+            n_samples = 0
+            while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                n_samples += len(block)
+        return float(n_samples / sound.samplerate)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, notes: Notes, remedy: str) -> Iterator[tuple[soundfile.SoundFile, float, int]]:
+    """A sound file whose header was checked, what `check_header` returns, and how many samples it must give at least.
+
+    What soundfile raises within becomes one line.
+    """
+    import soundfile
+
+    from pipeline.stimuli.placeholders import refuse_placeholder
+    from pipeline.stimuli.sound_headers import check_header
+
+    refuse_placeholder(path, "sound", remedy)
+    low_bits_peak = check_header(path, notes, remedy)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", message=".*EOF prematurely.*")
-            warnings.filterwarnings("ignore", message=".*not understood.*")  # tags and comments
-            sampling_rate_hz, samples = wavfile.read(path)
-    except OSError:
-        raise
-    except Exception as error:  # scipy answers broken bytes with ValueError, struct.error, a warning …
-        raise BrokenArtifact(f"{path} cannot be read as WAV ({error}); {REMEDY}") from error
-    if samples.shape[0] == 0:
-        raise BrokenArtifact(f"{path} holds no sound (0 samples); {REMEDY}")
-    mono = _to_unit_range(samples)
-    return (mono if mono.ndim == 1 else mono.mean(axis=1, dtype="float32")), int(sampling_rate_hz)
+        with soundfile.SoundFile(path) as sound:
+            if sound.format not in FORMATS:
+                raise BrokenArtifact(
+                    f"{path} is {sound.format}, of which it cannot be seen whether it is whole; save it as WAV or FLAC"
+                )
+            least_samples = _least_samples(sound, path, remedy)
+            if sound.frames == 0:
+                raise BrokenArtifact(f"{path} holds no sound (0 samples); {remedy}")
+            if sound.frames > _COUNT_UNKNOWN:
+                raise BrokenArtifact(
+                    f"{path} states no length of its sound, as where it was piped; save it anew as WAV"
+                )
+            lowest_hz, highest_hz = _SAMPLING_RATES_HZ
+            if not lowest_hz <= sound.samplerate <= highest_hz:
+                raise BrokenArtifact(
+                    f"{path} states {sound.samplerate:,} samples per second, expected {lowest_hz:,} to "
+                    f"{highest_hz:,}; correct its header"
+                )
+            yield sound, low_bits_peak, least_samples
+    except soundfile.SoundFileError as error:
+        said = str(error).removeprefix(f"Error opening {str(path)!r}: ").removeprefix("Error : ")
+        raise BrokenArtifact(f"{path} cannot be read as sound ({said}); {remedy}") from error
+
+
+def _mono_blocks(sound: soundfile.SoundFile, path: Path, levels: SoundLevels, remedy: str) -> Iterator[np.ndarray]:
+    import numpy as np
+
+    while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+        if not np.isfinite(block).all():
+            raise BrokenArtifact(f"{path} holds samples that are no numbers (NaN or infinite); {remedy}")
+        levels.add(block)
+        yield block.mean(axis=1, dtype=np.float32)
+
+
+def _least_samples(sound: soundfile.SoundFile, path: Path, remedy: str) -> int:
+    """The least number of samples per channel that a whole file gives."""
+    from pipeline.stimuli.compressed_sounds import mp3_samples, ogg_samples
+
+    if sound.format == "OGG":
+        return max(int(sound.frames), ogg_samples(path, int(sound.samplerate), remedy) or 0)
+    if sound.format != "MP3":
+        return int(sound.frames)
+    least = max(1, (mp3_samples(path, remedy) or 0) - _MP3_SLACK_SAMPLES)
+    if least > sound.frames:
+        raise BrokenArtifact(
+            f"{path} is an MP3 of variable bit rate that does not state its length, of which only {sound.frames:,} of "
+            f"at least {least:,} samples would be read; save it anew as WAV"
+        )
+    return least
 
 
 def audio_stimulus(

@@ -14,7 +14,7 @@ def movie_stimulus(name: str, frames: np.ndarray, frame_rate_hz: float) -> xr.Da
 
     Parameters
     ----------
-    frames : (n_frames, y, x) grey or (n_frames, y, x, colour), uint8
+    frames : (n_frames, y, x) grey or (n_frames, y, x, colour), uint8; `write_stimulus` refuses other numbers
     frame_rate_hz : frames shown per second
     """
     import numpy as np
@@ -22,6 +22,6 @@ def movie_stimulus(name: str, frames: np.ndarray, frame_rate_hz: float) -> xr.Da
 
     pictures = frames[..., None] if frames.ndim == 3 else frames
     return xr.Dataset(
-        {"frames": (("frame", "y", "x", "colour"), np.ascontiguousarray(pictures, np.uint8), {"units": "grey level"})},
+        {"frames": (("frame", "y", "x", "colour"), np.ascontiguousarray(pictures), {"units": "grey level"})},
         attrs={"modality": "movie", "name": name, "frame_rate_hz": float(frame_rate_hz)},
     )

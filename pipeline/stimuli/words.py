@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
+from pipeline.tables import COMMAS, TABS, Dialect, Table, read_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,12 +51,9 @@ def read_word_table(
     BrokenArtifact
         Missing file or column, a time or frequency that is no number, or onsets that go back.
     """
-    columns, rows = _read_rows(path, "\t", REMEDY)
-    for name in (text, onset_s, offset_s, log_frequency):
-        if name is not None and name not in columns:
-            raise BrokenArtifact(f"{path} lacks column '{name}' (it has: {', '.join(columns)}); fetch it again")
-    timed = [(number, row) for number, row in rows if (row[onset_s] or "").strip()]
-    return _table_of(path, timed, (text, onset_s, offset_s, log_frequency), len(rows) - len(timed), "fetch it again")
+    table = _read(path, "fetch it again", dialect=TABS)
+    timed = [bool(cell) for cell in table.text(onset_s, empty=True)]
+    return _words_of(table, timed, (text, onset_s, offset_s, log_frequency))
 
 
 def read_word_csv(
@@ -88,25 +85,22 @@ def read_word_csv(
     BrokenArtifact
         Missing file, column or section, a time or frequency that is no number, or onsets that go back.
     """
-    columns, rows = _read_rows(path, ",", remedy)
-    by_name = {name.strip().lower(): name for name in columns}
+    table = _read(path, remedy)
+    by_name = {name.lower(): name for name in table.columns}
 
     def column(name: str) -> str:
-        if name.lower() not in by_name:
-            raise BrokenArtifact(f"{path} lacks column '{name}' (it has: {', '.join(filter(None, columns))}); {remedy}")
-        return by_name[name.lower()]
+        return name if table.has(name) else by_name.get(name.lower(), name)
 
     if section is not None:
-        key = column(section_column)
-        found = [_number(path, number, key, row[key], remedy) for number, row in rows]
+        found = table.numbers(column(section_column))
         if section not in found:
             known = ", ".join(f"{one:g}" for one in sorted(set(found)))
             raise BrokenArtifact(f"{path} has no {section_column} {section} (it has: {known}); {remedy}")
-        rows = [row for row, of in zip(rows, found, strict=True) if of == section]
+        table = table.only([of == section for of in found])
     word, onset = column(text), column(onset_s)
-    kept = [(number, row) for number, row in rows if (row[word] or "").strip() and (row[onset] or "").strip()]
+    timed = [bool(a and b) for a, b in zip(*(table.text(name, empty=True) for name in (word, onset)), strict=True)]
     names = (word, onset, column(offset_s), None if log_frequency is None else column(log_frequency))
-    return _table_of(path, kept, names, len(rows) - len(kept), remedy)
+    return _words_of(table, timed, names)
 
 
 def read_gentle(path: Path, *, remedy: str = REMEDY) -> WordTable:
@@ -123,74 +117,32 @@ def read_gentle(path: Path, *, remedy: str = REMEDY) -> WordTable:
     ----------
     Nastase et al. 2021, Scientific Data 8:250 (``stimuli/gentle/<story>/align.csv``); github.com/strob/gentle.
     """
-    names = ("word", "aligned word", "onset", "offset")
-    _, rows = _read_rows(path, ",", remedy, names)
-    for number, row in rows:
-        if row["onset"] is None:
-            raise BrokenArtifact(f"{path} line {number} has fewer columns than {', '.join(names)}; {remedy}")
-    timed = [(number, row) for number, row in rows if (row["onset"] or "").strip()]
-    return _table_of(path, timed, ("word", "onset", "offset", None), len(rows) - len(timed), remedy)
+    table = _read(path, remedy, columns=("word", "aligned word", "onset", "offset"))
+    timed = [bool(cell) for cell in table.text("onset", empty=True)]
+    return _words_of(table, timed, ("word", "onset", "offset", None))
 
 
-Row = Mapping[str, str | None]
-
-
-def _read_rows(
-    path: Path, delimiter: str, remedy: str, names: Sequence[str] | None = None
-) -> tuple[list[str], list[tuple[int, Row]]]:
-    """Columns, and (line number, row) of a table; ``names`` are its columns where it has no header."""
-    import csv
-
+def _read(path: Path, remedy: str, *, dialect: Dialect = COMMAS, columns: Sequence[str] | None = None) -> Table:
     if not path.is_file():
         raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, names, delimiter=delimiter)
-            columns = list(reader.fieldnames or [])
-            rows: list[tuple[int, Row]] = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BrokenArtifact(f"{path} is no table ({error}); {remedy}") from error
-    return columns, rows
+    return read_table(path, dialect=dialect, columns=columns, remedy=remedy, may_be_empty=True)
 
 
-def _table_of(
-    path: Path,
-    rows: Sequence[tuple[int, Row]],
-    names: tuple[str, str, str, str | None],
-    n_left_out: int,
-    remedy: str,
-) -> WordTable:
-    """Rows of columns (text, onset, offset, log frequency) as a table of words."""
+def _words_of(table: Table, timed: Sequence[bool], names: tuple[str, str, str, str | None]) -> WordTable:
+    """The rows that have times, as words; names of the columns text, onset, offset, log frequency."""
     import numpy as np
 
     text, onset_s, offset_s, log_frequency = names
-    if not rows:
-        raise BrokenArtifact(f"{path} has no word with a time; {remedy}")
-
-    def numbers(column: str) -> np.ndarray:
-        return np.array([_number(path, number, column, row[column], remedy) for number, row in rows])
-
-    onsets = numbers(onset_s)
+    kept = table.only(timed)
+    onsets, offsets = (np.array(kept.numbers(name)) for name in (onset_s, offset_s))
+    frequencies = None if log_frequency is None else np.array(kept.numbers(log_frequency))
+    words = np.array(kept.text(text, empty=True))
+    if not len(kept):
+        raise BrokenArtifact(f"{table.path} has no word with a time; {table.remedy}")
     if np.any(np.diff(onsets) < 0):
-        number = rows[int(np.flatnonzero(np.diff(onsets) < 0)[0]) + 1][0]
-        raise BrokenArtifact(f"{path} line {number}: the onset lies before that of the word above; {remedy}")
-    return WordTable(
-        text=np.array([(row[text] or "").strip() for _, row in rows]),
-        onset_s=onsets,
-        offset_s=mend_offsets(onsets, numbers(offset_s)),
-        log_frequency=None if log_frequency is None else numbers(log_frequency),
-        n_left_out=n_left_out,
-    )
-
-
-def _number(path: Path, line: int, column: str, value: str | None, remedy: str) -> float:
-    try:
-        number = float(value or "")
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise BrokenArtifact(f"{path} line {line}: {column} is '{value or ''}', expected a number; {remedy}")
-    return number
+        line = kept.lines[int(np.flatnonzero(np.diff(onsets) < 0)[0]) + 1]
+        raise BrokenArtifact(f"{table.path} line {line}: the onset lies before that of the word above; {table.remedy}")
+    return WordTable(words, onsets, mend_offsets(onsets, offsets), frequencies, len(table) - len(kept))
 
 
 def mend_offsets(onset_s: np.ndarray, offset_s: np.ndarray) -> np.ndarray:

@@ -200,6 +200,31 @@ def test_wrong_streams_are_one_line(tmp_path, alice, given, message):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["IFG", "IFG\u200b"], "region_order: name 'IFG' stands twice"),
+        (["IFG", "ifg"], "region_order: names 'IFG' and 'ifg' differ only in case, width or spaces"),
+        (["\u200b"], "has no character that can be seen"),
+        (["IF\x07G"], "holds the control character U+0007"),
+    ],
+)
+def test_names_of_regions_that_mislead_are_one_line(tmp_path, alice, given, message):
+    alice["analyses"]["story"]["region_order"] = given
+    with pytest.raises(BadConfiguration) as caught:
+        load_study(write(tmp_path, alice))
+    assert message in str(caught.value).replace("'region_order'", "region_order") and "\n" not in str(caught.value)
+
+
+def test_names_of_regions_are_cleaned_and_compared_within_streams(tmp_path, alice):
+    alice["analyses"]["story"]["region_order"] = ["IFG\u200b", "cafe\u0301 "]
+    study = load_study(write(tmp_path, alice))
+    assert study.analyses["story"].region_order == ("IFG", "caf\u00e9")
+    alice["analyses"]["story"]["streams"] = [streams(dorsal=["VISal", "visl"])]
+    with pytest.raises(BadConfiguration, match="names 'VISl' and 'visl' differ only in case"):
+        load_study(write(tmp_path, alice))
+
+
 def languages(**changes):
     return {
         "listeners": {"EN": "en", "FR": "fr"},

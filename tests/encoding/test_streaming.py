@@ -15,7 +15,9 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts import activations as activations_module
+from pipeline.artifacts.checksums import checksums_of
 from pipeline.artifacts.contract import Contract, write_netcdf
+from pipeline.artifacts.recording import IN_BLOCKS
 from pipeline.artifacts.store import standard_attrs
 from pipeline.encoding import scratch as scratch_module
 from pipeline.encoding.align import Alignment, Binning, align_items, align_time
@@ -150,6 +152,10 @@ def test_miscounted_responses_are_found_in_blocks(tmp_path: Path) -> None:
     path = Session(driven(5, 2, 20), clock, list("abcde"), stimulus="x").write(tmp_path / "r.nc")
     with h5netcdf.File(path, "r+") as file:
         file["responses"][1, 19, 2:4] = np.nan
+    with xr.open_dataset(path, engine="h5netcdf", cache=False) as changed:
+        stated = checksums_of(changed, IN_BLOCKS)
+    with h5netcdf.File(path, "r+") as file:
+        file.attrs["checksums"] = stated
     with pytest.raises(BrokenArtifact, match=r"r\.nc: target 'c' has NaN .* where n_repeats counts"):
         open_group([(path, layers)], IN_TIME, Scratch(Compute(memory_budget_mb=0.001)))
 

@@ -30,6 +30,12 @@ DENIED = b"<html><head><title>403 Forbidden</title></head><body>Go away.</body><
 
 
 @pytest.fixture
+def settings(settings: FetchSettings) -> FetchSettings:
+    """Requests are counted below: a busy machine must not repeat any."""
+    return settings.model_copy(update={"stall_timeout_s": 20.0})
+
+
+@pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[ListeningServer]:
     """The mirror; the public address leads nowhere, also where there is a network."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -1,5 +1,6 @@
 """Whole maps from synthetic scores of known truth."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -291,6 +292,19 @@ def test_region_of_constant_targets_only_is_undefined_but_there(make_scores, mak
     assert np.isnan(row["best_layer_score"])
     write_map(tables, {**standard_attrs("map", "test", "c", "i"), "study": "s"}, tmp_path / "s.nc")
     assert len(open_map(tmp_path / "s.nc")[0]["row"]) == 8
+
+
+@pytest.mark.parametrize("other", ["a", "A ", "\uff21"])
+def test_regions_that_look_alike_are_one_line_whoever_names_them(make_planted, make_blocks, save, settings, other):
+    fold = make_blocks(n_folds=5)
+    strengths = np.stack([profile(1, 0.6)] * 2, axis=1)
+    recorded = make_planted(np.random.default_rng(4), strengths, fold, regions=["A", other])
+    with pytest.raises(BrokenArtifact, match=r"regions of recordings and study file 'A' and .* differ only in case"):
+        build_map(study="s", analyses=[analysis([save(recorded)], ["net"])], inference=settings())
+    one = make_planted(np.random.default_rng(4), strengths, fold, regions=["A", "B"])
+    named = dataclasses.replace(analysis([save(one)], ["net"]), region_order=["B", other])
+    with pytest.raises(BrokenArtifact, match="differ only in case"):
+        build_map(study="s", analyses=[named], inference=settings())
 
 
 def test_compartments_and_their_mean(make_planted, make_blocks, save, settings):

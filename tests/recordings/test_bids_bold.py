@@ -143,14 +143,21 @@ FAULTS: dict[str, tuple[Callable[[Run], object], str]] = {
     "no events": (lambda run: run.events.unlink(), "events.tsv is missing"),
     "no onset column": (lambda run: run.events.write_text("start\tduration\ttrial_type\n"), "lacks column 'onset'"),
     "no such event": (lambda run: run.events.write_text("onset\tduration\ttrial_type\n0\t1\tmusic\n"), "'story'"),
-    "no number": (lambda run: run.write_events(onset="soon", duration="30"), "holds 'soon'"),
+    "no number": (
+        lambda run: run.write_events(onset="soon", duration="30"),
+        "line 3: onset is 'soon', expected a number",
+    ),
     "event after the scan": (lambda run: run.write_events(onset="500", duration="30"), "none of which lies within"),
     "no TR": (no_tr, "states no TR"),
+    "TR in ms": (lambda run: run.sidecar.write_text('{"RepetitionTime": 1500}'), "expected seconds from 0.05 to 60"),
     "two TRs": (lambda run: run.sidecar.write_text('{"RepetitionTime": 2.0}'), "TR of 2 s"),
     "broken sidecar": (lambda run: run.sidecar.write_text("{"), "is not JSON"),
     "labels of another shape": (other_label_shape, "(4, 5, 4)"),
     "labels elsewhere": (moved_labels, "other affines"),
     "a region without voxels": (lambda run: run.regions.write_text("index\tname\n7\tIFG\n"), "label 7"),
+    "half a label": (lambda run: run.regions.write_text("index\tname\n1.5\tA1\n"), "index is '1.5', expected a whole"),
+    "a label twice": (lambda run: run.regions.write_text("index\tname\n1\tA1\n1\tA2\n"), "label 1 is both 'A1' and"),
+    "regions alike": (lambda run: run.regions.write_text("index\tname\n1\tSTS\n2\tsts\n"), "lines 2 and 3: name 'STS'"),
 }
 
 

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import shutil
+import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +14,9 @@ import pytest
 from pipeline.artifacts.catalogue import open_receipt
 from pipeline.artifacts.recording import open_recording
 from pipeline.config.keys import sha256_of_file
+from pipeline.errors import FetchError
+from pipeline.fetch.stage import run_fetch
+from pipeline.recordings import file_digests
 from pipeline.recordings.file_digests import digests_of_files
 from tests.recordings.conftest import N, plan_of, refusal, run_stages, write_study
 
@@ -76,17 +82,19 @@ def test_prepare_reads_only_what_was_fetched(lab: Path) -> None:
 
 
 def test_a_file_that_changes_after_the_catalogue_is_one_line(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The change that planning cannot see: same size and time."""
+    """Planning sees a change of the same size and time; fetch sees one that comes after planning."""
     path = lab / "my.npy"
     os.utime(path, ns=(10**18, 10**18))
     study = write_study(lab)
-    run_stages(study, "catalogue")
+    dataset = run_stages(study, "catalogue")
+    catalogue, folder, receipt = dataset.open_catalogue(), dataset.raw_folder, dataset.receipt_path
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(10**18, 10**18))
-    line = refusal(study, "fetch", capsys)
-    assert f"{path} changed since the catalogue was made; run again" in line
+    with pytest.raises(FetchError, match=re.escape(f"{path} changed since the catalogue was made; run again")):
+        run_fetch(catalogue, folder, receipt, mirror=None)
+    assert "is missing; make it with: snakemake catalogue" in refusal(study, "fetch", capsys)
 
 
 def test_an_edit_in_place_reaches_the_link_but_never_prepare(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,18 +155,63 @@ def test_how_files_are_read_changes_only_what_is_prepared(lab: Path) -> None:
     assert limited.prep_key != before.prep_key
 
 
-def test_the_memo_of_digests_saves_reading_and_is_ignored_when_broken(lab: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as settled as soon as the file system's clock has moved on."""
+    monkeypatch.setattr(file_digests, "SETTLED_NS", 0)
+
+
+def test_a_file_that_may_still_change_within_a_tick_is_not_noted(lab: Path, tmp_path: Path) -> None:
+    path, memo = lab / "my.npy", tmp_path / "work" / "memo.json"
+    os.utime(path, ns=(10**18, 10**18))
+    assert digests_of_files([path], memo) == {path: sha256_of_file(path)}
+    assert not memo.exists()
+
+
+def test_the_memo_of_digests_saves_reading_and_is_ignored_when_broken(lab: Path, tmp_path: Path, settled: None) -> None:
     path, memo = lab / "my.npy", tmp_path / "work" / "memo.json"
     true = sha256_of_file(path)
+    time.sleep(0.05)
     assert digests_of_files([path], memo) == {path: true}
-    assert not memo.exists(), "a file that was just written may still change within one tick of its clock"
-    os.utime(path, ns=(10**18, 10**18))
-    assert digests_of_files([path], memo) == {path: true}
-    noted = json.loads(memo.read_text())
-    assert noted == {str(path): [path.stat().st_size, 10**18, true]}
-    memo.write_text(json.dumps({str(path): [path.stat().st_size, 10**18, "0" * 64]}))
-    assert digests_of_files([path], memo) == {path: "0" * 64}, "not read again"
-    for broken in ("{", "[]", json.dumps({str(path): 3}), json.dumps({str(path): [1, 2, 3]}), "\x00"):
+    whole = memo.read_text()
+    state = path.stat()
+    assert json.loads(whole)["files"] == {
+        str(path): [state.st_dev, state.st_ino, state.st_size, state.st_ctime_ns, true]
+    }
+    with mock.patch.object(file_digests, "sha256_of_file", side_effect=AssertionError("read again")):
+        assert digests_of_files([path], memo) == {path: true}
+    files = json.dumps({"files": {str(path): 3}, "sha256": "0" * 64})
+    for broken in (whole.replace(true, "0" * 64), whole[:-20], "{", "[]", '"x"', files, "\x00", "[" * 100_000):
         memo.write_text(broken)
         assert digests_of_files([path], memo) == {path: true}
+        assert memo.read_text() == whole, "written anew"
     assert digests_of_files([path], path / "no" / "folder.json") == {path: true}
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_new_contents_of_the_same_size_and_time_have_another_digest(
+    lab: Path, tmp_path: Path, settled: None, replaced: bool
+) -> None:
+    """As by an editor that keeps times, or by ``cp -p`` or rsync of another file."""
+    path, memo = lab / "my.npy", tmp_path / "work" / "memo.json"
+    time.sleep(0.05)
+    before, state = digests_of_files([path], memo)[path], path.stat()
+    time.sleep(0.05)
+    contents = path.read_bytes()
+    written = path.with_name("other.npy") if replaced else path
+    written.write_bytes(contents[:-1] + bytes([contents[-1] ^ 1]))
+    os.utime(written, ns=(state.st_atime_ns, state.st_mtime_ns))
+    written.replace(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    assert digests_of_files([path], memo)[path] == sha256_of_file(path) != before
+
+
+def test_keys_follow_contents_of_the_same_size_and_time(lab: Path, settled: None) -> None:
+    study = write_study(lab)
+    time.sleep(0.05)
+    before, state = plan_of(study).prep_key, (lab / "my.npy").stat()
+    assert (Path("data") / "catalogue" / "digests.json").is_file()
+    time.sleep(0.05)
+    np.save(lab / "my.npy", np.load(lab / "my.npy")[..., ::-1])
+    os.utime(lab / "my.npy", ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (lab / "my.npy").stat().st_size == state.st_size and plan_of(study).prep_key != before

@@ -174,14 +174,14 @@ def test_times_that_are_no_clock_are_one_line(
             "images/picture-05.png",
             lambda path: path.write_bytes(path.read_bytes()[:200]),
             {},
-            ["cannot be read as a picture"],
+            ["is cut short"],
         ),
         ("words.csv", text("text,onset_s\na,0\n"), {}, ["lacks column 'offset_s'"]),
         ("words.csv", text("text,onset_s,offset_s\na,1,2\nb,0,3\n"), {}, ["line 3: the onset lies before"]),
         ("words.csv", text("text,onset_s,offset_s\na,1,1\n"), {}, ["line 2: the word ends at or before"]),
         ("movie.npy", array(np.zeros((4, 5, 5))), {}, ["type float64, expected uint8"]),
         ("movie.npy", array(np.zeros((4, 5, 5, 2), np.uint8)), {}, ["with 1 or 3 colours"]),
-        ("story.wav", text("hello"), {}, ["cannot be read as a sound"]),
+        ("story.wav", text("hello"), {}, ["cannot be read as sound"]),
         ("story.wav", lambda path: soundfile.write(path, np.zeros(0), 8000), {}, ["holds no sound"]),
         ("sounds", None, {}, ["8000", "16000", "one rate"]),
         ("my.npy", array(np.full((N, 3), np.nan)), {}, ["missing in every repeat", "(36 in all)"]),
@@ -214,7 +214,7 @@ def test_a_high_pass_of_broken_repeats_or_times_is_one_line(lab: Path, capsys: p
     values = np.load(lab / "my.npy")
     values[1, 4, 2] = np.nan
     np.save(lab / "my.npy", values)
-    np.save(lab / "movie.npy", np.zeros((4, 5, 5), np.uint8))
+    np.save(lab / "movie.npy", np.full((4, 5, 5), 128, np.uint8))
     study = write_study(lab, stimulus="movie.npy", frame_rate_hz=1, sample_interval_s=1, high_pass_s=6)
     run_stages(study, "catalogue", "fetch")
     assert "repeat 2 of target 'V4-3' lacks samples within" in refusal(study, "prepare", capsys)

@@ -3,9 +3,8 @@
 import json
 
 import pytest
-import requests
 
-from pipeline.recordings.servers import NoAnswer, ask, json_answer
+from pipeline.recordings.servers import NoAnswer, ask, json_at
 from tests.http_server import HOST, HonestServer, running
 
 
@@ -18,7 +17,7 @@ def server(monkeypatch):
 
 def answer(server, body, **behaviour):
     server.serve("list.json", body, **behaviour)
-    return ask(lambda base: json_answer(requests.get(f"{base}/{HOST}/list.json", stream=True)), [server.prefix])
+    return ask(lambda base: json_at(f"{base}/{HOST}/list.json"), [server.prefix])
 
 
 def test_an_answer_is_read(server):
@@ -32,7 +31,7 @@ def test_an_answer_is_read(server):
     [
         (b'{"files": [{"na', "its JSON is cut short"),
         (b"<!DOCTYPE html><html>busy</html>", "an HTML page, not JSON"),
-        (b"[" * 300_000, "its answer is over 50 levels deep"),
+        (b"[" * 300_000, "its JSON is over 50 levels deep"),
         (b'{"id": 1, "id": 2}', "has the key 'id' twice"),
         (b'{"size": NaN}', "holds NaN"),
         (b'{"name": "\\ud800"}', "lone surrogate"),
@@ -45,6 +44,6 @@ def test_what_is_no_answer(server, body, words):
 
 
 def test_an_answer_without_end(server, monkeypatch):
-    monkeypatch.setattr("pipeline.recordings.servers.JSON_BYTES", 3_000_000)
-    with pytest.raises(NoAnswer, match=r"has more than 3\.0 MB"):
+    monkeypatch.setattr("pipeline.fetch.sessions.MOST_TEXT_BYTES", 3_000_000)
+    with pytest.raises(NoAnswer, match="has more than 3000000 bytes"):
         answer(server, b"[" + b" " * 20_000_000)

@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from pipeline.report.stage import build_page
 
 STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies", "cortex"]
 MOST_BYTES = 10_000_000
+ROOT = Path(__file__).parents[2]
 
 
 class Reader(HTMLParser):
@@ -221,6 +223,25 @@ def test_downloads_are_the_files_themselves(simulated, tmp_path):
     assert [one.file_name for one in found] == ["simulated.csv", "simulated-summary.csv", "simulated-contrasts.csv"]
     for one, table in zip(found, TITLES, strict=True):
         assert contents_of(one.uri) == csv_path(path, table).read_bytes()
+
+
+SNIPPET = re.compile(r'pandas\.read_csv\("[^"]+", [^)]*\)')
+
+
+@pytest.mark.parametrize("place", ["docs/contracts.md", "pipeline/report/templates/page.html.j2"])
+def test_the_map_is_read_as_the_docs_say_whatever_regions_are_called(simulated, tmp_path, place):
+    tables = {name: table.copy() for name, table in simulated.tables.items()}
+    summary = tables["summary"]
+    names = dict(zip(summary["region"].unique(), ["NA", "nan", "None", "null"], strict=False))
+    summary["region"] = summary["region"].map(lambda region: names.get(region, region))
+    summary.loc[summary.index[0], "ceiling"] = np.nan
+    path = tmp_path / "simulated.nc"
+    write_map(tables, {**standard_attrs("map", "test", "c", "i"), "study": "simulated"}, path)
+    snippet = SNIPPET.search((ROOT / place).read_text())[0]
+    found = eval(re.sub(r'"[^"]+\.csv"', "file", snippet, count=1), {"pandas": pd, "file": csv_path(path, "summary")})
+    assert found["region"].tolist() == summary["region"].tolist() and set(names.values()) <= set(found["region"])
+    assert np.isnan(found["ceiling"].iloc[0]) and found["best_layer_score"].dtype == float
+    np.testing.assert_allclose(found["best_layer_score"], summary["best_layer_score"])
 
 
 def test_a_missing_table_is_one_line(simulated, tmp_path):

@@ -108,7 +108,7 @@ def test_a_file_that_was_cut_short_is_one_line(suffix: str, share: float, tmp_pa
         (b"../../.git/annex/objects/X3/k9/MD5E-s1--ab.wav/MD5E-s1--ab.wav", "is the pointer that git keeps"),
         (b"/annex/objects/MD5E-s53--d9.wav\n", "is the pointer that git keeps"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is the pointer that git keeps"),
-        (b"", r"cannot be read as sound \(Format not recognised\.?\)"),
+        (b"", r"is empty \(0 bytes\), no sound"),
         (b"nothing of the kind", r"cannot be read as sound \(Format not recognised\.?\)"),
         (b"RIFF\x24\0\0\0WAVEfmt ", "cannot be read as sound"),
     ],

@@ -93,7 +93,7 @@ def test_words_that_gentle_did_not_find_are_left_out_and_counted(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("<html>\n", r"line 1 has fewer columns than word, aligned word, onset, offset"),
+        ("<html>\n", r"line 1 has 1 cells where word, aligned word, onset, offset are expected"),
         ("word,alignedWord,onset,offset\na,a,1,2\n", "line 1: onset is 'onset', expected a number"),
         ("a,a,1,2\nb,b,0,2\n", "line 2: the onset lies before that of the word above"),
         ("a,,,\n", "has no word with a time"),
@@ -103,6 +103,28 @@ def test_words_that_gentle_did_not_find_are_left_out_and_counted(tmp_path: Path)
 def test_a_broken_alignment_is_one_line(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(BrokenArtifact, match=rf"words\.csv {message}"):
         read_gentle(written(tmp_path, content))
+
+
+def test_quotation_marks_lose_no_word(tmp_path: Path) -> None:
+    """Speech marks around three words; gentle writes a mark that belongs to a word twice, as RFC 4180 says."""
+    path = written(tmp_path, 'w\ton\toff\r\n"Oh\t0\t.3\r\ndear\t.4\t.7\r\nme"\t.8\t1\r\n«\t1.1\t1.3\r\n')
+    table = read_word_table(path, text="w", onset_s="on", offset_s="off")
+    assert table.text.tolist() == ['"Oh', "dear", 'me"', "«"] and table.offset_s.tolist() == [0.3, 0.7, 1, 1.3]
+    content = '"""",<unk>,0.1,0.2\n"""Oh",oh,0.3,0.4\nme",me,0.5,0.6\n"“so, well”",so,0.7,0.8\n'
+    found = read_gentle(written(tmp_path, content))
+    assert found.text.tolist() == ['"', '"Oh', 'me"', "“so, well”"] and found.n_left_out == 0
+
+
+@pytest.mark.parametrize("content", ['a,a,0,.1\n",",0.3,0.4\nb,b,.5,.6\n', 'a,a,0,.1\n"Oh,oh,.3,.4\nme",me,.5,.6\n'])
+def test_a_mark_that_would_swallow_rows_of_an_alignment_is_refused_with_its_line(content: str, tmp_path: Path) -> None:
+    with pytest.raises(BrokenArtifact, match=r"words\.csv line 2") as error:
+        read_gentle(written(tmp_path, content))
+    assert "\n" not in str(error.value)
+
+
+def test_a_column_of_that_very_name_comes_before_one_in_another_case(tmp_path: Path) -> None:
+    table = read_word_csv(written(tmp_path, "Word,word,onset,offset\nA,b,0,1\n"))
+    assert table.text.tolist() == ["b"]
 
 
 def test_tab_separated_words_without_times_are_counted(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from pipeline.recordings.allen.presentations import BLANK, DRIFTING, SCENES, STA
 from pipeline.recordings.allen.responses import behaviour_during, join_stimuli, spike_rates
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.verified import FETCH_AGAIN, sha_of_files, verified
+from pipeline.tables import read_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -215,14 +216,16 @@ def _channels(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     with verified(path):
-        try:
-            table = pd.read_csv(path, index_col="id")
-        except (ValueError, UnicodeDecodeError) as error:
-            raise BrokenArtifact(f"{path} cannot be read as a table of channels ({error}); {FETCH_AGAIN}") from error
-    missing = [name for name in CHANNEL_COLUMNS if name not in table]
-    if missing:
-        raise BrokenArtifact(f"{path} lacks column '{missing[0]}'; {FETCH_AGAIN}")
-    return table[list(CHANNEL_COLUMNS)]
+        table = read_table(path, remedy=FETCH_AGAIN)
+    structure, *places = CHANNEL_COLUMNS
+    return pd.DataFrame(
+        {
+            # a channel outside of the brain has no structure, one in a structure called NA has
+            structure: [name or None for name in table.names(structure, empty=True, alike=True)],
+            **{name: table.numbers(name, empty=True) for name in places},
+        },
+        index=pd.Index(table.whole_numbers("id"), name="id"),
+    )
 
 
 def _static_gratings_shown(raw_folder: Path, options: AllenNeuropixelsOptions) -> list[str]:

@@ -18,7 +18,7 @@ from pipeline.recordings.allen.neuropixels_options import KIND, AllenNeuropixels
 from pipeline.recordings.allen.presentations import SCENES
 from pipeline.recordings.allen.queries import API_URL, ask, rows_of
 from pipeline.recordings.allen.specimens import mouse_of
-from pipeline.recordings.servers import PASSING_STATUS, SILENCE_S, NoAnswer, json_answer, sizes_of
+from pipeline.recordings.servers import NoAnswer, json_at, sizes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -255,14 +255,8 @@ def _patient_engine_class() -> Any:
                 yield rows
 
         def _page(self, url: str) -> Row:
-            import requests
-
             if url not in self.pages:
-                with requests.get(url, timeout=SILENCE_S, stream=True) as response:
-                    if not response.ok:
-                        status = response.status_code
-                        raise NoAnswer(f"it answers {status} {response.reason}", passing=status in PASSING_STATUS)
-                    page = json_answer(response)
+                page = json_at(url)
                 if not isinstance(page, dict) or not {"success", "msg"} <= set(page):
                     raise NoAnswer("its answer is no page of rows", passing=False)
                 if not page["success"]:

@@ -13,8 +13,13 @@ import functools
 import importlib
 import warnings
 from typing import Any
+from urllib.parse import quote
 
 from pipeline.errors import LayermapError
+from pipeline.recordings.servers import json_at
+
+MOST_ANSWER_BYTES = 1_000_000_000
+"""The metrics of all 2-photon cells, the longest answer, have some 150 MB."""
 
 
 def nwb_data_set_class() -> Any:
@@ -27,9 +32,21 @@ def observatory_cache_class() -> Any:
     return _import("allensdk.core.brain_observatory_cache", "BrainObservatoryCache")
 
 
+@functools.cache
 def observatory_api_class() -> Any:
-    """allensdk's ``BrainObservatoryApi``: single queries about 2-photon experiments."""
-    return _import("allensdk.api.queries.brain_observatory_api", "BrainObservatoryApi")
+    """allensdk's ``BrainObservatoryApi``, queries about 2-photon experiments, asking as all of layermap asks.
+
+    allensdk's own way waits for ever, and reads answers of any length.
+    """
+    base: Any = _import("allensdk.api.queries.brain_observatory_api", "BrainObservatoryApi")
+
+    class BoundedApi(base):
+        def retrieve_parsed_json_over_http(self, url: str, post: bool = False) -> Any:
+            if post:
+                raise NotImplementedError("no query of layermap's is a POST")
+            return json_at(quote(url, ";/?:@&=+$,"), MOST_ANSWER_BYTES)
+
+    return BoundedApi
 
 
 def monitor_class() -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ, draw_drifting, draw_static
 from pipeline.recordings.allen.presentations import DRIFTING, STATIC, scene_names
 from pipeline.stimuli.movies import movie_stimulus
+from pipeline.stimuli.picture_files import images_stimulus
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,15 +38,7 @@ def drifting_gratings() -> xr.Dataset:
 
 
 def _images(name: str, pictures: np.ndarray, items: Sequence[str]) -> xr.Dataset:
-    import numpy as np
-    import xarray as xr
-
-    stimulus = xr.Dataset(
-        {"images": (("image", "y", "x", "colour"), pictures[..., None], {"units": "grey level"})},
-        coords={"item": ("image", np.asarray(items))},
-        attrs={"modality": "images", "name": name},
-    )
-    return _with_sha(stimulus, pictures)
+    return _with_sha(images_stimulus(name, pictures[..., None], items), pictures)
 
 
 def _with_sha(stimulus: xr.Dataset, pictures: np.ndarray) -> xr.Dataset:

@@ -145,10 +145,8 @@ def take_in_turn(containers: list[Row], options: Allen2pOptions) -> list[Row]:
 
 def _query(options: Allen2pOptions, base: str) -> tuple[list[Row], list[Row]]:
     """Containers and experiments that fit, in allensdk's short form."""
-    from pipeline.recordings.allen.sdk import observatory_cache_class
-
     with tempfile.TemporaryDirectory() as folder:
-        cache = observatory_cache_class()(manifest_file=str(Path(folder) / "manifest.json"), base_uri=base)
+        cache = _cache(Path(folder), base)
         _check_table(cache.api.get_experiment_containers, cache, cache.EXPERIMENT_CONTAINERS_KEY, "failed")
         _check_table(cache.api.get_ophys_experiments, cache, cache.EXPERIMENTS_KEY, "experiment_container_id")
         every = cache.get_experiment_containers(include_failed=True)
@@ -167,6 +165,14 @@ def _query(options: Allen2pOptions, base: str) -> tuple[list[Row], list[Row]]:
             require_eye_tracking=options.require_eye_tracking,
         )
     return containers, experiments
+
+
+def _cache(folder: Path, base: str) -> Any:
+    """A ``BrainObservatoryCache`` that asks this base address and keeps its tables in a folder."""
+    from pipeline.recordings.allen.sdk import observatory_api_class, observatory_cache_class
+
+    api = observatory_api_class()(base_uri=base)
+    return observatory_cache_class()(manifest_file=str(folder / "manifest.json"), api=api)
 
 
 def _check_table(query: Any, cache: Any, key: str, column: str) -> None:
@@ -220,10 +226,8 @@ def _chosen_cells(options: Allen2pOptions, mirror: str | None) -> RawFile:
     """Which cells of all containers pass the filters, as a document that fetch writes."""
 
     def query(base: str) -> list[Row]:
-        from pipeline.recordings.allen.sdk import observatory_cache_class
-
         with tempfile.TemporaryDirectory() as folder:
-            cache = observatory_cache_class()(manifest_file=str(Path(folder) / "manifest.json"), base_uri=base)
+            cache = _cache(Path(folder), base)
             cells = cache.get_cell_specimens(include_failed=True)
             rows_of(cells, "cell_specimen_id", "experiment_container_id")
             for one in options.cell_filters:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
-from pipeline.recordings.bold.tables import read_table, to_number
+from pipeline.recordings.bold.tables import read_table
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from pipeline.tables import Table
 
 MOTION = {
     "new": ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"),
@@ -27,18 +29,7 @@ ACOMPCOR = {
 
 def read_confounds(path: Path, columns: tuple[str, ...], remedy: str) -> np.ndarray:
     """(n_volumes, n_columns) float64; n/a, as in the first row of derivatives, becomes the column's mean."""
-    import numpy as np
-
-    rows = read_table(path, columns, remedy)
-    values = np.array(
-        [[np.nan if row[name] == "n/a" else to_number(row[name], path, name) for name in columns] for row in rows]
-    ).reshape(len(rows), len(columns))
-    missing = ~np.isfinite(values)
-    if missing.all(axis=0).any():
-        raise BrokenArtifact(
-            f"{path}: column '{columns[int(missing.all(axis=0).argmax())]}' holds no number; leave it out"
-        )
-    return _filled(values)
+    return _columns_of(read_table(path, columns, remedy), columns)
 
 
 def read_strategy(path: Path | None, strategy: str | tuple[str, ...], remedy: str, *, image: Path) -> np.ndarray | None:
@@ -60,22 +51,35 @@ def read_strategy(path: Path | None, strategy: str | tuple[str, ...], remedy: st
         raise BrokenArtifact(
             f"{image} comes without a table of confounds, and '{wanted}' asks for one; set confounds: none"
         )
+    table = read_table(path, (), remedy)
     if isinstance(strategy, tuple):
-        return read_confounds(path, strategy, remedy)
-    motion = read_confounds(path, _columns(path, MOTION, remedy), remedy)
+        return _columns_of(table, strategy)
+    motion = _columns_of(table, _spelling(table, MOTION))
     if strategy == "motion24":
         step = np.full_like(motion, np.nan)
         step[1:] = np.diff(motion, axis=0)
         return _filled(np.hstack([motion, step, motion**2, step**2]))
     if strategy == "motion6+acompcor5":
-        return np.hstack([motion, read_confounds(path, _columns(path, ACOMPCOR, remedy), remedy)])
+        return np.hstack([motion, _columns_of(table, _spelling(table, ACOMPCOR))])
     return motion
 
 
-def _columns(path: Path, names: Mapping[str, tuple[str, ...]], remedy: str) -> tuple[str, ...]:
+def _spelling(table: Table, names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The new names, or the old ones where the table has those."""
-    rows = read_table(path, (), remedy)
-    return names["old"] if rows and names["old"][0] in rows[0] and names["new"][0] not in rows[0] else names["new"]
+    return names["old"] if table.has(names["old"][0]) and not table.has(names["new"][0]) else names["new"]
+
+
+def _columns_of(table: Table, columns: tuple[str, ...]) -> np.ndarray:
+    """(n_volumes, n_columns) float64, without what is missing."""
+    import numpy as np
+
+    values = np.array([table.numbers(name, empty=True) for name in columns], np.float64).T
+    missing = np.isnan(values)
+    if missing.all(axis=0).any():
+        raise BrokenArtifact(
+            f"{table.path}: column '{columns[int(missing.all(axis=0).argmax())]}' holds no number; leave it out"
+        )
+    return _filled(values)
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

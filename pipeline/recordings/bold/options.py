@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
 
-from pipeline.config.base import Section, beside_the_study
+from pipeline.config.base import Name, Section, ToldApart, beside_the_study
 from pipeline.recordings.entry import DatasetOptions
 
 Hemisphere = Literal["left", "right"]
-Mapping = dict[str, tuple[str, ...]]
+Mapping = Annotated[dict[Name, tuple[Name, ...]], ToldApart]
 Regions = Literal["auditory", "parcels"] | Mapping
 OwnRegions = Literal["parcels"] | Mapping
 Strategy = Literal["none", "motion6", "motion24", "motion6+acompcor5"]
@@ -91,7 +91,7 @@ class Spheres(Section):
     """Mean over the voxels around coordinates; for volumes."""
 
     kind: Literal["spheres"] = Field(description="spheres around coordinates")
-    coordinates: dict[str, tuple[float, float, float]] = Field(
+    coordinates: Annotated[dict[Name, tuple[float, float, float]], ToldApart] = Field(
         min_length=1, description="name → x, y, z in mm, in the space of the BOLD"
     )
     radius_mm: float = Field(6.0, gt=0, allow_inf_nan=False, description="of each sphere")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, SampleMismatch, UnknownName
-from pipeline.limits import TEXT_BYTES, read_bounded
+from pipeline.names import clean_name, first_repeated, refuse_alike
 from pipeline.recordings.bold.atlases import FOLDER, INITIAL, SIDES, annotation_paths, schaefer_volume_names
 from pipeline.recordings.bold.images import N_VERTICES, open_nifti, voxels
 from pipeline.recordings.bold.options import Labels, Schaefer, Spheres, Vertices
 from pipeline.recordings.bold.projection import middle_of_cortex, projection_matrix, rows_that_average
 from pipeline.recordings.bold.regions import AUDITORY_TO_PREFRONTAL, OUTSIDE
-from pipeline.recordings.bold.tables import read_table, to_number
+from pipeline.recordings.bold.tables import read_labels
+from pipeline.tables import TABS, read_table
 
 if TYPE_CHECKING:
     import nibabel
@@ -232,8 +233,9 @@ def _vertices_of(labels: np.ndarray, region_of: Mapping[str, str], single: bool)
 
 
 def _regions(parcellation: Section, names: list[str]) -> dict[str, str]:
-    """Parcel → region, in the order of the regions; raises `UnknownName` for a parcel that is not there."""
+    """Parcel → region, in their order; raises `UnknownName` for a parcel that is not there, and refuses look-alikes."""
     asked: Any = getattr(parcellation, "regions", "parcels")
+    refuse_alike(names, "the parcellation", "parcel")
     if asked == "parcels":
         return {name: name for name in names}
     grouped: Mapping[str, tuple[str, ...]] = AUDITORY_TO_PREFRONTAL if asked == "auditory" else asked
@@ -270,8 +272,10 @@ def _read_annotation(path: Path, mesh: str, remedy: str) -> np.ndarray:
         raise SampleMismatch(
             f"{path} has {labels.size} vertices and {mesh} {n_vertices}; choose mesh: fsaverage5 or a finer atlas"
         )
-    text = [name.decode("utf-8", errors="replace") for name in names]
-    text = ["" if name.lower() in OUTSIDE else _without_side(name) for name in text]
+    text = [name.decode("utf-8", errors="replace").strip() for name in names]
+    text = [
+        "" if name.lower() in ("", *OUTSIDE) else _without_side(clean_name(name, str(path), "parcel")) for name in text
+    ]
     labels = labels[:n_vertices]
     return np.where(labels >= 0, np.array([*text, ""])[labels], "")
 
@@ -321,22 +325,20 @@ def _label_image(parcellation: Section, raw_folder: Path, remedy: str) -> tuple[
         raise SampleMismatch("this parcellation lies on a surface and has no label image")
     path = Path(parcellation.image)
     if parcellation.names is not None:
-        table = Path(parcellation.names)
-        rows = read_table(table, ("index", "name"), "correct the study file")
-        parcels = [_Parcel(int(to_number(row["index"], table, "index")), row["name"]) for row in rows]
-        return path, [parcel for parcel in parcels if parcel.label != 0]
+        named = read_labels(Path(parcellation.names), "")
+        parcels = [_Parcel(label, name) for label, name in named.items() if label != 0]
+        twice = first_repeated(parcel.unit for parcel in parcels)
+        if twice is not None:
+            raise BrokenArtifact(f"{parcellation.names} calls two labels '{twice}'; give each a name of its own")
+        return path, parcels
     labels = np.unique(np.asarray(voxels(path, open_nifti(path, 3, remedy), remedy)).astype(np.int64))
     return path, [_Parcel(label, f"label-{label}") for label in labels.tolist() if label > 0]
 
 
 def _schaefer_names(path: Path, remedy: str) -> list[_Parcel]:
     """CBIG's table: number, name and a colour, tab-separated, without a header."""
-    contents = read_bounded(path, TEXT_BYTES, "a table of parcels", remedy)
-    try:
-        rows = [line.split("\t") for line in contents.decode("utf-8-sig").splitlines() if line.strip()]
-        return [_Parcel(int(row[0]), row[1]) for row in rows]
-    except (ValueError, IndexError) as error:
-        raise BrokenArtifact(f"{path} is no table of parcels ({error}); {remedy}") from error
+    table = read_table(path, dialect=TABS, columns=("index", "name", "red", "green", "blue", "alpha"), remedy=remedy)
+    return [_Parcel(*row) for row in zip(table.whole_numbers("index"), table.names("name"), strict=True)]
 
 
 def _on_grid(image: nibabel.Nifti1Image, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

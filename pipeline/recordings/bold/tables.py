@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from pathlib import Path
+from typing import Any
 
+from pipeline import tables
 from pipeline.documents import read_object
-from pipeline.errors import BrokenArtifact, LayermapError
+from pipeline.errors import BrokenArtifact
+from pipeline.tables import Table
 
 TR_TOLERANCE = 1e-3  # relative; headers hold TR in single precision
+SHORTEST_TR_S, LONGEST_TR_S = 0.05, 60.0
+"""No volume of a brain takes less or more; what lies outside is in another unit."""
 ENDINGS = (".gz", ".nii", ".gii", ".func", "_bold")
 
 
-def read_table(path: Path, columns: tuple[str, ...], remedy: str) -> list[dict[str, str]]:
-    """Rows of a BIDS table; a byte-order mark is skipped.
+def read_table(path: Path, columns: tuple[str, ...], remedy: str) -> Table:
+    """A BIDS table, which may be without a row.
 
     Parameters
     ----------
@@ -24,31 +27,31 @@ def read_table(path: Path, columns: tuple[str, ...], remedy: str) -> list[dict[s
     Raises
     ------
     BrokenArtifact
-        It is missing, is no such table, lacks a column, or a row ends early.
+        It is missing, is no such table, or lacks a column.
     """
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; {remedy}")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t")
-            rows, names = list(reader), reader.fieldnames or ()
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BrokenArtifact(f"{path} is not a tab-separated table ({error}); {remedy}") from error
+    table = tables.read_table(path, dialect=tables.TABS, remedy=remedy, may_be_empty=True)
     for name in columns:
-        if name not in names:
-            known = ", ".join(names)
-            raise BrokenArtifact(f"{path} lacks column '{name}' (it has: {known}); {remedy}")
-        if any(row[name] is None for row in rows):
-            raise BrokenArtifact(f"{path}: a row ends before column '{name}'; {remedy}")
-    return rows
+        table.cells(name)
+    return table
 
 
-def to_number(text: str, path: Path, column: str) -> float:
-    """A cell as a number; raises `LayermapError` naming file, column and text."""
-    try:
-        return float(text)
-    except ValueError as error:
-        raise LayermapError(f"{path}: column '{column}' holds '{text}', expected a number; correct it") from error
+def read_labels(path: Path, remedy: str) -> dict[int, str]:
+    """Label of a label image → name, from its BIDS table with the columns ``index`` and ``name``.
+
+    Raises
+    ------
+    BrokenArtifact
+        No such table, a label that is no whole number or stands twice, or names that mislead or look alike.
+    """
+    table = read_table(path, ("index", "name"), remedy)
+    labels: dict[int, str] = {}
+    for line, label, name in zip(table.lines, table.whole_numbers("index"), table.names("name"), strict=True):
+        if label in labels:
+            raise BrokenArtifact(
+                f"{path} line {line}: label {label} is both '{labels[label]}' and '{name}'; {remedy or 'remove one'}"
+            )
+        labels[label] = name
+    return labels
 
 
 def beside(image: Path, ending: str) -> Path:
@@ -71,7 +74,7 @@ def read_repetition_time(image: Path, header_s: float, remedy: str) -> float:
     Raises
     ------
     BrokenArtifact
-        Neither says it, or they disagree.
+        Neither says it, they disagree, or it is no number of seconds that a volume takes.
     """
     sidecar = beside(image, "_bold.json")
     if not sidecar.is_file():
@@ -83,7 +86,7 @@ def read_repetition_time(image: Path, header_s: float, remedy: str) -> float:
                 f"{image} states no TR (header: {header_s:g} s) and {sidecar.name} no RepetitionTime; "
                 "add it to the JSON"
             )
-        return header_s
+        return plausible_repetition_time(header_s, f"{image}: the TR in the header")
     if header_s > 0 and abs(header_s - stated) > TR_TOLERANCE * stated:
         raise BrokenArtifact(
             f"{sidecar} states a TR of {stated:g} s, the header of {image.name} {header_s:g} s; correct the wrong one"
@@ -97,12 +100,20 @@ def stated_repetition_time(sidecar: Path, remedy: str) -> float | None:
     Raises
     ------
     BrokenArtifact
-        It is missing, no JSON object, or the time is no number of seconds above 0.
+        The sidecar cannot be read, or its TR is no number of seconds that a scanner needs for a volume.
     """
     # scanners' programs write NaN for what they do not know, in fields that are not read here
     stated = read_object(sidecar, remedy, constants=True).get("RepetitionTime")
-    if stated is None:
-        return None
-    if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 < stated < math.inf:
-        raise BrokenArtifact(f"{sidecar}: RepetitionTime is {stated!r}, expected seconds above 0; correct it")
+    return None if stated is None else plausible_repetition_time(stated, f"{sidecar}: RepetitionTime")
+
+
+def plausible_repetition_time(stated: Any, what: str) -> float:
+    """A TR in s; raises `BrokenArtifact` for what is no number, or no time that a volume takes, such as ms."""
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated > 0:
+        raise BrokenArtifact(f"{what} is {stated!r}, expected seconds above 0; correct it")
+    if not SHORTEST_TR_S <= stated <= LONGEST_TR_S:
+        looks = f" (as ms it would be {stated / 1000:g} s)" if SHORTEST_TR_S <= stated / 1000 <= LONGEST_TR_S else ""
+        raise BrokenArtifact(
+            f"{what} is {stated:g}, expected seconds from {SHORTEST_TR_S:g} to {LONGEST_TR_S:g}{looks}; correct it"
+        )
     return float(stated)

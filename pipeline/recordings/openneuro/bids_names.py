@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from pipeline.names import clean_name, natural_order, printable
+
 ABSENT = ""
 """As a wanted value: the name must not have this entity."""
 _FIELDS = {
@@ -76,8 +78,16 @@ def parse_name(path: str) -> BidsName | None:
     -------
     BidsName or None
         None if the name does not begin with ``sub-``, gives an entity twice, or has something between its entities.
+
+    Raises
+    ------
+    BrokenArtifact
+        The name holds a control character; characters that are not seen do not count (`pipeline.names`).
     """
-    stem, dot, extension = PurePosixPath(path).name.partition(".")
+    name = PurePosixPath(path).name
+    if "sub-" not in name:
+        return None
+    stem, dot, extension = clean_name(name, printable(path), "file").partition(".")
     parts = stem.split("_")
     pairs: list[tuple[str, str]] = []
     for part in parts:
@@ -114,13 +124,13 @@ def select_names(paths: Iterable[str], *, folder: str | None = None, **wanted: W
     Returns
     -------
     dict
-        path → name, sorted by path; files whose names are not of BIDS are left out.
+        path → name, in order of path, numbers by value; files whose names are not of BIDS are left out.
     """
     unknown = set(wanted) - set(BidsName.__dataclass_fields__)
     if unknown:
         raise TypeError(f"BIDS names have no field {sorted(unknown)}")
     chosen = {}
-    for path in sorted(paths):
+    for path in natural_order(paths):
         name = parse_name(path)
         if name is None or (folder is not None and not path.startswith(f"{folder.rstrip('/')}/" if folder else "sub-")):
             continue

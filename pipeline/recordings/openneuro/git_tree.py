@@ -103,7 +103,9 @@ def _contents(repository: Path, sha1s: list[str]) -> dict[str, bytes]:
 def _clone(url: str, tag: str, repository: Path) -> None:
     cloned = _git(
         [
-            *("-c", "credential.helper=", "-c", f"http.lowSpeedLimit={SLOWEST_BYTES_PER_S}"),
+            # a redirect could lead to what only this machine can reach
+            *("-c", "credential.helper=", "-c", "http.followRedirects=false"),
+            *("-c", f"http.lowSpeedLimit={SLOWEST_BYTES_PER_S}"),
             *("-c", f"http.lowSpeedTime={max(1, round(servers.SILENCE_S))}"),
             *("clone", "--quiet", "--bare", "--template=", "--depth", "1", "--branch", tag, "--", url, str(repository)),
         ]
@@ -135,7 +137,9 @@ def _last(said: str) -> str:
 
 
 def _tags(url: str) -> str:
-    listed = _git(["-c", "credential.helper=", "ls-remote", "--tags", "--refs", "--", url])
+    listed = _git(
+        ["-c", "credential.helper=", "-c", "http.followRedirects=false", "ls-remote", "--tags", "--refs", "--", url]
+    )
     tags = re.findall(r"refs/tags/(\S+)", listed.stdout.decode("utf-8", "replace"))
     return f" (it has {', '.join(tags)})" if tags else ""
 

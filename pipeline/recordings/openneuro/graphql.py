@@ -25,19 +25,18 @@ def ask_graphql(dataset: str, tag: str, base: str) -> list[ListedFile]:
     NoAnswer
         No such snapshot, or no list of files came back.
     """
-    import requests
+    from pipeline.fetch.sessions import ask_text
 
     query = (
         f"query{{snapshot(datasetId:{json.dumps(dataset)},tag:{json.dumps(tag)})"
         "{files(recursive:true){filename urls size id directory}}}"
     )
-    response = requests.post(f"{base}/crn/graphql", json={"query": query}, timeout=servers.SILENCE_S, stream=True)
-    status = response.status_code
-    if status in PASSING_STATUS:
-        raise NoAnswer(f"it answers {status} {response.reason}", passing=True)
-    if status != 200 and "json" not in response.headers.get("Content-Type", ""):
-        raise NoAnswer(f"it answers {status} {response.reason}", passing=False)
-    files = _files_in(servers.json_answer(response), dataset, tag)
+    answer = ask_text("POST", f"{base}/crn/graphql", silence_s=servers.SILENCE_S, json={"query": query})
+    if answer.status in PASSING_STATUS:
+        raise NoAnswer(f"it answers {answer.status} {answer.reason}", passing=True)
+    if answer.status != 200 and "json" not in answer.content_type:
+        raise NoAnswer(f"it answers {answer.status} {answer.reason}", passing=False)
+    files = _files_in(answer.json(), dataset, tag)
     return [_listed(dataset, row) for row in files if not row["directory"]]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 from pathlib import Path
 
 from pipeline.errors import BrokenArtifact
+from pipeline.recordings.bold.tables import read_table
 
 MUSIC = "music"
 SAME_S = 0.05
@@ -52,27 +52,17 @@ def read_events(path: Path, remedy: str) -> list[Event]:
     Raises
     ------
     BrokenArtifact
-        The file is missing, or lacks onset or duration, or a time is no number.
+        The file is missing or no such table, lacks onset or duration, or a time is no number.
     """
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; {remedy}")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t")
-            columns, rows = list(reader.fieldnames or []), list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BrokenArtifact(f"{path} is no table of events ({error}); {remedy}") from error
-    for name in ("onset", "duration"):
-        if name not in columns:
-            raise BrokenArtifact(f"{path} lacks column '{name}' (it has: {', '.join(columns)}); {remedy}")
+    table = read_table(path, ("onset", "duration"), remedy)
+    columns = [
+        table.names(name, empty=True, alike=True) if table.has(name) else [""] * len(table)
+        for name in ("trial_type", "stim_file")
+    ]
+    times = [table.numbers(name, empty=True) for name in ("onset", "duration")]
     return [
-        Event(
-            _seconds(row["onset"], path, number, "onset"),
-            _seconds(row["duration"], path, number, "duration"),
-            row.get("trial_type") or "",
-            Path(row.get("stim_file") or "").name,
-        )
-        for number, row in enumerate(rows, start=2)
+        Event(onset_s, duration_s, trial_type, Path(stim_file).name)
+        for onset_s, duration_s, trial_type, stim_file in zip(*times, *columns, strict=True)
     ]
 
 
@@ -107,12 +97,3 @@ def played(events: list[Event], stim_file: str, path: Path) -> Played | None:
     start = rows[0].onset_s
     end = told[-1].onset_s + told[-1].duration_s
     return Played(start, told[0].onset_s - start, math.inf if math.isnan(end) else end - start)
-
-
-def _seconds(text: str | None, path: Path, line: int, column: str) -> float:
-    if (text or "").strip().lower() in ("", "n/a", "nan"):
-        return math.nan
-    try:
-        return float(text or "")
-    except ValueError as error:
-        raise BrokenArtifact(f"{path} line {line}: {column} is '{text}', expected a number of seconds") from error

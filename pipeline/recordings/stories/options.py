@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.config.base import Names
 from pipeline.errors import UnknownName
 from pipeline.recordings.bold.options import BoldOptions
 
@@ -17,10 +18,8 @@ NO_FILES = frozenset({"high_pass_s", "trim_s", "slice_reference", "mesh", "avera
 class StoryOptions(BoldOptions):
     """Who listens, what of the stories networks are shown, and how BOLD is prepared. ``limit`` takes listeners."""
 
-    subjects: tuple[str, ...] = Field((), description="only these listeners, e.g. sub-001; empty takes all")
-    exclude: tuple[str, ...] = Field(
-        (), description="listeners (sub-001) or scans (sub-001_task-pieman_run-1) to leave out"
-    )
+    subjects: Names = Field((), description="only these listeners, e.g. sub-001; empty takes all")
+    exclude: Names = Field((), description="listeners (sub-001) or scans (sub-001_task-pieman_run-1) to leave out")
     heard_as: Literal["audio", "words"] = Field(
         "audio", description="what networks are shown: the sound, or the words with the times at which they were spoken"
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BrokenArtifact, SampleMismatch
+from pipeline.errors import SampleMismatch
 from pipeline.recordings.bold.tables import stated_repetition_time
 from pipeline.recordings.stories.events import Played, played, read_events
 from pipeline.recordings.stories.options import NO_FILES, StoryOptions
@@ -196,13 +196,10 @@ def _told(chosen: list[tuple[ScanFiles, Played | None]], story: StoryFiles, raw_
 
 def _end_of_source(story: StoryFiles, raw_folder: Path, options: StoryOptions, selection: Selection) -> float:
     """Length of the sound that was fetched, or where the last of the words that were ends, in s."""
-    import soundfile
+    from pipeline.stimuli.audio_files import sound_duration_s
 
     source = source_of(story, options)
     with intact(raw_folder, [source], selection):
         if source == story.words:
             return float(_words(story, raw_folder).offset_s[-1])
-        try:
-            return float(soundfile.info(raw_folder / source).duration)
-        except soundfile.SoundFileError as error:
-            raise BrokenArtifact(f"{raw_folder / source} is no sound ({error}); {FETCH_AGAIN}") from error
+        return sound_duration_s(raw_folder / source, remedy=FETCH_AGAIN)

@@ -44,6 +44,23 @@ def test_missing_values_become_the_columns_mean(tmp_path):
     np.testing.assert_array_equal(read_strategy(path, ("a", "b"), REMEDY, image=path), [[3, 1], [2, 2], [4, 1.5]])
 
 
+def test_marks_in_another_column_lose_no_volume(tmp_path):
+    path = tmp_path / "confounds.tsv"
+    path.write_text('a\tnote\n1\t"ok\n2\tok\n3\tok"\n4\t"\n')
+    np.testing.assert_array_equal(read_strategy(path, ("a",), REMEDY, image=path), [[1], [2], [3], [4]])
+
+
+def test_infinite_and_short_rows_are_refused_with_their_line(tmp_path):
+    path = tmp_path / "confounds.tsv"
+    for text, message in (
+        ("a\tb\n1\t2\ninf\t3\n", "line 3: a is 'inf', expected a number"),
+        ("a\tb\n1\t2\n3\n", "line 3 has 1 cells where the header has 2"),
+    ):
+        path.write_text(text)
+        with pytest.raises(BrokenArtifact, match=message):
+            read_strategy(path, ("a",), REMEDY, image=path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from pipeline.errors import BrokenArtifact
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.bold.parcels import surface_units, volume_units, volume_weights
 from pipeline.recordings.bold.regions import AUDITORY_TO_PREFRONTAL
@@ -102,6 +103,62 @@ def test_label_images_are_brought_to_the_grid_of_the_bold(lab, rng):
     np.testing.assert_allclose(recording["x_mm"].values, [4.0, -4.0])
     unnamed = lab.recording([lab.volumes("a", series, 2.0)], parcellation={"kind": "labels", "image": image["image"]})
     assert unnamed["unit"].values.tolist() == ["label-5", "label-7"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('index\tname\n5\t"small\n7\tlarge"\n', None),
+        ("index\tname\r5\tsmall\r7\tlarge\r", None),
+        ("index\tname\n5\tV1\n7\tv 1\n", r"labels\.tsv lines 2 and 3: name 'V1' and 'v 1' differ only in case"),
+        ("index\tname\n5\tV1\n7\tV1\u200b\n", r"labels\.tsv calls two labels 'V1'"),
+        ("index\tname\n5\tV1\n5\tV2\n", r"labels\.tsv line 3: label 5 is both 'V1' and 'V2'"),
+        ("index\tname\n5.5\tV1\n", r"labels\.tsv line 2: index is '5\.5', expected a whole number"),
+        ("index\tname\n5\tV\x011\n", r"labels\.tsv line 2: name .* holds the control character U\+0001"),
+    ],
+)
+def test_tables_of_labels(lab, rng, table, message):
+    labels = np.zeros(SHAPE, np.float32)
+    labels[1, 1, 1], labels[3, 3, 1] = 5, 7
+    write_nifti(lab.folder / "labels.nii.gz", labels, 0)
+    (lab.folder / "labels.tsv").write_bytes(table.encode())
+    parcellation = {
+        "kind": "labels",
+        **{n: str(lab.folder / f"labels.{e}") for n, e in (("image", "nii.gz"), ("names", "tsv"))},
+    }
+    options = Options(parcellation=parcellation)
+    if message is None:
+        units = volume_units(options.parcellation, lab.folder, REMEDY)
+        assert [name.strip('"') for name in units.name.tolist()] == ["small", "large"]
+    else:
+        with pytest.raises(BrokenArtifact, match=message):
+            volume_units(options.parcellation, lab.folder, REMEDY)
+
+
+def test_annotations_whose_names_look_alike_are_refused(lab):
+    for names, message in ((["V1", "v1"], "parcel 'V1' and 'v1' differ only"), (["V1", "V\x071"], r"U\+0007")):
+        colours = np.array([[1, 1, 1, 0], [2, 2, 2, 0]])
+        paths = {side: str(lab.folder / f"{side}.annot") for side in ("left", "right")}
+        for path in paths.values():
+            nibabel.freesurfer.write_annot(path, np.arange(N_VERTICES) % 2, colours, names, fill_ctab=True)
+        options = Options(parcellation={"kind": "labels", **paths})
+        with pytest.raises(BrokenArtifact, match=message):
+            surface_units(options.parcellation, lab.folder, "fsaverage5", REMEDY)
+
+
+def test_spheres_and_regions_of_the_study_are_told_apart():
+    place = (0.0, 0.0, 0.0)
+    spheres = {"kind": "spheres", "coordinates": {"A1\u200b": place, "cafe\u0301": place}}
+    assert list(Options(parcellation=spheres).parcellation.coordinates) == ["A1", "caf\u00e9"]
+    for names, message in (
+        (("A1", "A1\u200b"), "'A1' stands twice"),
+        (("A1", "a1"), "names 'A1' and 'a1' differ only in case"),
+        (("A1", "B\x00"), "holds the control character NUL"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            Options(parcellation={"kind": "spheres", "coordinates": dict.fromkeys(names, place)})
+        with pytest.raises(ValidationError, match=message):
+            Options(parcellation={"kind": "glasser", "regions": dict.fromkeys(names, ("V1",))})
 
 
 def test_schaefer_in_voxels_and_on_surfaces(lab, rng):

@@ -196,6 +196,24 @@ def test_repetition_time_of_surfaces_comes_from_their_sidecar(lab, rng, strips):
 
 
 @pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("2500", r"a_hemi-L_bold\.json: RepetitionTime is 2500, expected seconds from 0\.05 to 60 \(as ms .* 2\.5 s\)"),
+        ("0.002", r"a_hemi-L_bold\.json: RepetitionTime is 0\.002, expected seconds from 0\.05 to 60; correct it"),
+        ("-2", r"RepetitionTime is -2, expected seconds above 0"),
+        ("true", r"RepetitionTime is True, expected seconds above 0"),
+        ("NaN", r"RepetitionTime is nan, expected seconds above 0"),
+        ('"2"', r"RepetitionTime is '2', expected seconds above 0"),
+    ],
+)
+def test_a_repetition_time_in_another_unit_blames_the_sidecar(lab, rng, strips, stated, message):
+    scan = lab.surfaces("a", noise(rng), noise(rng), repetition_time_s=None)
+    (lab.folder / "a_hemi-L_bold.json").write_text(f'{{"RepetitionTime": {stated}}}')
+    with pytest.raises(BrokenArtifact, match=message):
+        lab.parts([scan], parcellation=strips)
+
+
+@pytest.mark.parametrize(
     ("how", "message"),
     [
         ("twice", "a has more than one scan of story; leave all but one out"),

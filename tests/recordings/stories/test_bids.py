@@ -234,6 +234,46 @@ def test_excluding_all_is_not_said_to_be_a_wrong_task() -> None:
         chosen(names_only("sub-01_task-t_run-1"), exclude=("sub-01",))
 
 
+def test_listeners_are_in_order_of_their_numbers() -> None:
+    paths = names_only(*(f"sub-{number}_task-t_run-1" for number in (10, 1, 9, 2)))
+    assert chosen(paths).listeners == ("sub-1", "sub-2", "sub-9", "sub-10")
+    assert chosen(paths, limit=2).listeners == ("sub-1", "sub-2")
+
+
+def test_accents_and_what_is_not_seen_make_no_other_listener() -> None:
+    """An image as a Mac spells it, its events as an editor does; the study file has an invisible character."""
+    raw = "sub-Ze\u0301_task-t_run-1"
+    paths = [f"sub-Ze\u0301/func/{raw}_bold.nii.gz", "sub-Z\u00e9/func/sub-Z\u00e9_task-t_run-1_events.tsv"]
+    (scan,) = chosen([*paths, "stimuli/story.wav"], subjects=["sub-Z\u00e9\u200b"]).scans
+    assert (scan.subject, *scan.images, scan.events) == ("sub-Z\u00e9", *paths)
+
+
+@pytest.mark.parametrize(
+    ("scan", "message"),
+    [
+        ("sub-A_task-t_run-1", "listener 'sub-A' and 'sub-a' differ only in case"),
+        ("sub-\uff41_task-t_run-1", "differ only in case, width or spaces"),
+        ("sub-b\x07_task-t_run-1", r"holds the control character U\+0007"),
+    ],
+)
+def test_listeners_whose_names_mislead_are_refused(scan: str, message: str) -> None:
+    with pytest.raises(BrokenArtifact, match=message) as error:
+        chosen(names_only("sub-a_task-t_run-1", scan))
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("stated", [2000.0, 0.002])
+def test_a_repetition_time_in_another_unit_is_refused_at_the_catalogue(stated: float, tmp_path: Path) -> None:
+    folder = volumes(tmp_path / "data", "sub-01")
+    write_text(folder / "task-t_bold.json", json.dumps({"RepetitionTime": stated}))
+    with pytest.raises(
+        BrokenArtifact, match=r"task-t_bold\.json: RepetitionTime is .*, expected seconds from 0\.05 to 60"
+    ):
+        bids.catalogue(options_of(folder), "key")
+    with pytest.raises(ValidationError, match="repetition_time_s"):
+        options_of(folder, repetition_time_s=stated)
+
+
 def test_a_single_hemisphere_is_refused() -> None:
     paths = ["sub-1/sub-1_task-t_run-1_hemi-L_bold.func.gii", "stimuli/story.wav", "events.tsv"]
     with pytest.raises(BadConfiguration, match="expected one NIfTI of sub-1, or a GIfTI of each hemisphere"):

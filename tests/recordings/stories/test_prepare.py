@@ -15,6 +15,7 @@ from pipeline.config.keys import sha256_of_file
 from pipeline.errors import BrokenArtifact, LayermapError, SampleMismatch
 from pipeline.fetch.recorded_digests import record_digest
 from pipeline.recordings import narratives, petit_prince
+from pipeline.recordings.stories.events import played, read_events
 from pipeline.recordings.stories.prepare import RESYNTHESISED, prepare_recording, prepare_stimulus
 from pipeline.recordings.stories.selection import ScanFiles, StoryFiles
 from pipeline.simulation.haemodynamics import bold_response
@@ -113,6 +114,41 @@ def test_events_that_say_no_clear_time_are_one_line(events: str, message: str, t
     with pytest.raises(LayermapError, match=message) as error:
         prepare_recording("prettymouth", tmp_path, options)
     assert "1_events.tsv" in one_line(error.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_marks_around_three_rows_of_events_lose_none(end: str, tmp_path: Path) -> None:
+    """The story ends at 180 s, not with the first row at 60 s."""
+    kinds = ('"Part one', "part two", 'part three"')
+    rows = [f"{60.0 * n}\t60.0\t{kind}\tprettymouth_audio.wav\n" for n, kind in enumerate(kinds)]
+    events = f"{EVENTS}{''.join(rows)}".replace("\n", end)
+    options = narrative(tmp_path, events=(events,) * 2, high_pass_s=0)
+    assert prepare_recording("prettymouth", tmp_path, options).whole().sizes["sample"] == 120  # of 1.5 s
+
+
+def test_a_sound_is_the_same_however_its_accents_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "events.tsv"
+    write_text(path, f"{EVENTS}3.0\t60.0\tn/a\tstimuli/re\u0301cit.wav\u200b\n")
+    how = played(read_events(path, "correct it"), "r\u00e9cit.wav", path)
+    assert how is not None and (how.audio_start_s, how.story_end_s) == (3.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"RepetitionTime": 1500}', r"0_bold\.json: RepetitionTime is 1500, expected seconds .* \(as ms .* 1\.5 s\)"),
+        ('{"RepetitionTime": false}', r"0_bold\.json: RepetitionTime is False, expected seconds above 0"),
+        ("[1]", r"0_bold\.json holds list, expected a JSON object"),
+    ],
+)
+def test_a_sidecar_in_another_unit_is_blamed(text: str, message: str, tmp_path: Path) -> None:
+    options = narrative(tmp_path, events=(STORY,))
+    scan = ScanFiles(subject="sub-0", images=("0.nii.gz",), events="0_events.tsv", sidecar="0_bold.json")
+    write_text(tmp_path / "0_bold.json", text)
+    story = StoryFiles(name="prettymouth", stim_file="prettymouth_audio.wav", audio="audio.wav", scans=(scan,))
+    finish(tmp_path, options, story)
+    with pytest.raises(BrokenArtifact, match=message):
+        prepare_recording("prettymouth", tmp_path, options)
 
 
 def test_resynthesised_sound_follows_the_words_and_says_so(tmp_path: Path) -> None:
