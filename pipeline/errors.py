@@ -10,7 +10,12 @@ class LayermapError(Exception):
     """Something the user can mend. ``str(error)`` is one line that is shown without a traceback."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__("".join(_shown(character) for character in " ".join(message.split())))
+
+
+def _shown(character: str) -> str:
+    """A character as it can be printed and logged: what controls a terminal, or is no UTF-8, is spelt out."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 class UnknownName(LayermapError):

@@ -12,6 +12,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pipeline.errors import LayermapError
+from pipeline.hdf5_files import check_hdf5
+
 FIRST_FRAME = 38_755
 PERIOD_FRAMES = 904.8
 N_REPEATS = 10
@@ -47,6 +50,10 @@ def main():
     parser.add_argument("--frames-per-bin", type=int, default=1, help="frames averaged into one sample")
     parser.add_argument("--into", type=Path, default=Path(), help="folder to write to (default: here)")
     options = parser.parse_args()
+    try:
+        check_hdf5(options.raster, "use another file")
+    except LayermapError as error:
+        raise SystemExit(str(error)) from error
     with h5py.File(options.raster) as file:
         responses = cut(file["raster"][:], options.sd_frames, options.frames_per_bin)
     np.save(options.into / "responses.npy", responses.astype(np.float32))

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts.contract import Contract, read_netcdf, write_netcdf
 from pipeline.artifacts.store import write_whole
 from pipeline.errors import BrokenArtifact
+from pipeline.spreadsheet import write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,7 +241,7 @@ def write_map(tables: dict[str, pd.DataFrame], attrs: dict[str, Any], path: Path
     )
     for table, columns in TABLES.items():
         with write_whole(csv_path(path, table)) as temporary:
-            tables[table].reindex(columns=list(columns)).to_csv(temporary, index=False)
+            write_csv(tables[table].reindex(columns=list(columns)), temporary, str(csv_path(path, table)))
     write_netcdf(dataset, path, MAP)
     with write_whole(digests_path(path)) as temporary:
         temporary.write_text(_digests(path), encoding="utf-8")

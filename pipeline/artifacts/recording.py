@@ -49,6 +49,7 @@ from pipeline.artifacts.contract import (
 )
 from pipeline.artifacts.store import write_whole
 from pipeline.errors import BrokenArtifact
+from pipeline.spreadsheet import check_cells
 
 if TYPE_CHECKING:
     import h5netcdf
@@ -74,6 +75,8 @@ RECORDING = Contract(
     compressed=False,
     in_blocks=IN_BLOCKS,
 )
+IN_THE_MAP = ("region", "subject", "compartment", "hemisphere", "unit", "surface_unit")
+"""Names that the map's tables hold, which people open in a spreadsheet."""
 HEADER = dataclasses.replace(
     RECORDING, variables={name: dims for name, dims in RECORDING.variables.items() if name not in IN_BLOCKS}
 )
@@ -153,7 +156,13 @@ def _check_clock_and_names(dataset: xr.Dataset, source: Path) -> None:
 
 
 def write_recording(recording: xr.Dataset | RecordingParts, path: Path) -> None:
-    """Write ``…/recordings/<recording>.nc``, whole or not at all."""
+    """Write ``…/recordings/<recording>.nc``, whole or not at all; names that a spreadsheet would run are refused."""
+    import numpy as np
+
+    header = recording.header if isinstance(recording, RecordingParts) else recording
+    for name in IN_THE_MAP:
+        if name in header.variables:
+            check_cells(np.unique(header[name].values).tolist(), name, str(path))
     if isinstance(recording, RecordingParts):
         _write_parts(recording, path)
     else:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Pla
 
 from pipeline.errors import BrokenArtifact
 from pipeline.names import clean_name, first_repeated, refuse_alike
+from pipeline.spreadsheet import is_formula
 
 
 class Section(BaseModel):
@@ -21,6 +22,16 @@ class MetricSection(Section):
     """Options of a metric; its own class adds its fields and narrows ``kind``."""
 
     kind: str
+
+
+def _no_formula(text: str) -> str:
+    if is_formula(text):
+        raise ValueError(f"'{text}' begins as a formula does in a spreadsheet (= + - @ or a tab); call it otherwise")
+    return text
+
+
+CellText = Annotated[str, AfterValidator(_no_formula)]
+"""A name that stands in the map's tables."""
 
 
 def _cleaned(name: str) -> str:

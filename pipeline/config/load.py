@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from pipeline.config.base import Section
 from pipeline.config.code_version import ROOT
 from pipeline.config.study import Study
+from pipeline.documents import read_yaml
 from pipeline.encoding.compute import MEMORY_BUDGET_MB
 from pipeline.errors import BadConfiguration, UnknownName
 
@@ -48,20 +49,31 @@ class WorkflowConfig(Section):
         return (self.study,) if self.study else self.studies
 
 
+MAX_PROBLEMS = 3
+"""How many problems of a study file one line tells; the others are counted."""
+_TELLING = {"extra_forbidden": 0, "missing": 2}
+
+
 def one_line(error: ValidationError, source: str) -> BadConfiguration:
-    """A pydantic error as one line: file, key, value, what was expected."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "(top level)"
-    if first["type"] == "extra_forbidden":
-        message = f"unknown key '{where}'; remove it or correct its spelling"
-    elif first["type"] == "missing":
-        message = f"key '{where}' is missing; add it"
-    else:
-        value = first.get("input")
-        shown = f" (got {value!r:.60})" if not isinstance(value, dict | list) else ""
-        message = f"{where}: {first['msg'].removeprefix('Value error, ')}{shown}"
-    more = len(error.errors()) - 1
-    return BadConfiguration(f"{source}: {message}{f' (and {more} more)' if more else ''}")
+    """A pydantic error as one line: file, key, value, what was expected.
+
+    What is there and wrong comes before what is missing: a key that lacks is often one that was misspelt.
+    """
+    problems = sorted(error.errors(include_url=False), key=lambda one: _TELLING.get(one["type"], 1))
+    told = list(dict.fromkeys(_problem(one) for one in problems))
+    more = len(told) - MAX_PROBLEMS
+    return BadConfiguration(f"{source}: {'; '.join(told[:MAX_PROBLEMS])}{f' (and {more} more)' if more > 0 else ''}")
+
+
+def _problem(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{where}'; remove it or correct its spelling"
+    if error["type"] == "missing":
+        return f"key '{where}' is missing; add it"
+    value = error.get("input")
+    shown = f" (got {value!r:.60})" if not isinstance(value, dict | list) else ""
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}{shown}"
 
 
 def load_workflow_config(given: Mapping[str, Any]) -> WorkflowConfig:
@@ -73,13 +85,11 @@ def load_workflow_config(given: Mapping[str, Any]) -> WorkflowConfig:
         Names the file or key and the value.
     """
     path = ROOT / "workflows" / "config.yaml"
+    defaults = read_yaml(path) or {}
+    if not isinstance(defaults, dict):
+        raise BadConfiguration(f"{path} must hold a mapping such as: studies: [demo]")
     try:
-        defaults = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        if not isinstance(defaults, dict):
-            raise BadConfiguration(f"{path} must hold a mapping such as: studies: [demo]")
         return WorkflowConfig.model_validate({**defaults, **given})
-    except yaml.YAMLError as error:
-        raise BadConfiguration(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
         raise one_line(error, "--config or workflows/config.yaml") from error
 
@@ -123,10 +133,7 @@ def load_study(name: str, *, limit: int | None = None, shuffle: int | None = Non
         One line naming the file, the key and the value.
     """
     path = study_file(name)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadConfiguration(f"{path} is not valid YAML: {error}") from error
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise BadConfiguration(f"{path} must hold a mapping with the keys study, title and analyses")
     if limit is not None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, model_validator
 
-from pipeline.config.base import OwnFunction, Section, beside_the_study
+from pipeline.config.base import CellText, OwnFunction, Section, beside_the_study
 
 SOURCES = ("base", "hub", "checkpoint", "family", "factory")
 CHECKPOINT_FILES = ("config.json", "model.safetensors")
@@ -25,7 +25,7 @@ class LayerSpec(Section):
     """One layer of a network of one's own."""
 
     module: str = Field(description="name of a module, or a pattern: blocks.* is every block; '' is the whole network")
-    name: str = Field(
+    name: CellText = Field(
         "",
         pattern=r"^[A-Za-z0-9_.-]*$",
         description="what the layer is called; by default the module's name, or output",

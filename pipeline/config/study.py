@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
-from pipeline.config.base import MetricSection, Name, Names, Section, ToldApart, told_apart
+from pipeline.config.base import CellText, MetricSection, Name, Names, Section, ToldApart, told_apart
 from pipeline.config.metrics import METRICS
 from pipeline.config.networks import NetworkSection
 from pipeline.inference.twin_names import twin_of
@@ -68,7 +68,7 @@ class ModelChoice(Section):
 class Contrast(Section):
     """Model minus reference, per region, layer chosen on data other than those it is scored on."""
 
-    name: str = Field(description="what the report calls it")
+    name: CellText = Field(description="what the report calls it")
     model: str = Field(description="a model of the analysis")
     reference: str = Field(description="another model, or NAME@random (NAME@shuffled) for the best of its twins")
     layer: str | None = Field(
@@ -88,7 +88,7 @@ class Contrast(Section):
 class StreamAssignment(Section):
     """Which regions count as ventral and which as dorsal; a region may be in neither."""
 
-    name: str = Field(pattern=r"^[^():]+$", description="what the report calls it: no brackets, no colon")
+    name: CellText = Field(pattern=r"^[^():]+$", description="what the report calls it: no brackets, no colon")
     ventral: tuple[Name, ...] = Field(min_length=1, description="regions of the ventral stream")
     dorsal: tuple[Name, ...] = Field(min_length=1, description="regions of the dorsal stream")
 

@@ -5,7 +5,6 @@ No account is used and no code of a repository is ever run: only weights, config
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.artifacts.catalogue import RawFile
+from pipeline.documents import parse_json, read_object
 from pipeline.errors import BadConfiguration, FetchError
 from pipeline.fetch.connections import Connections
 from pipeline.fetch.download import download
@@ -66,6 +66,10 @@ class _Listing(BaseModel):
     gated: bool | str = False
 
 
+class _NoListing(FetchError):
+    """The answer of a hub that is no JSON."""
+
+
 class _Hub:
     """One repository as it is being asked for: the settings and the folder that all requests share."""
 
@@ -81,13 +85,13 @@ class _Hub:
         url = address_of_listing(self.repo, revision)
         text, origin = self._from_mirror(url) or self._get(at_endpoint(url), revision)
         try:
-            return _Listing.model_validate(json.loads(text))
+            return _Listing.model_validate(parse_json(text, origin, error=_NoListing))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the answer"
             reason = f"{where}: {first['msg']}"
-        except ValueError:
-            reason = "it is not JSON"
+        except _NoListing as error:
+            reason = "it is not JSON" if isinstance(error.__cause__, ValueError) else str(error)
         raise FetchError(
             f"{origin} does not answer as the hub does ({reason}); mend HF_ENDPOINT or --mirror, or try again later"
         )
@@ -222,12 +226,8 @@ def _json_of(hub: _Hub, sibling: _Sibling, revision: str) -> dict[str, Any]:
     path = hub.folder / sibling.rfilename
     if not path.is_file():
         hub.download(sibling, revision)
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise FetchError(
-            f"'{hub.repo}' at {revision[:12]}: {sibling.rfilename} is no JSON object ({error}); choose another revision"
-        ) from error
+    source = f"'{hub.repo}' at {revision[:12]}: {sibling.rfilename}"
+    return read_object(path, "choose another revision", source=source, error=FetchError, constants=True)
 
 
 def _pin(hub: _Hub, sibling: _Sibling, revision: str) -> PinnedFile:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
+from pipeline.array_archives import check_npz
 from pipeline.fetch.failures import WrongContents
+from pipeline.hdf5_files import check_hdf5
 
 HDF5 = (".nwb", ".h5", ".hdf5")
 NUMPY_ARCHIVE = (".npz",)
@@ -29,8 +32,12 @@ def check_inside(path: Path, name: str, holds: tuple[str, ...], origin: str) -> 
         return
     suffix = Path(name).suffix.lower()
     try:
+        if suffix in NUMPY_ARCHIVE:
+            check_npz(path, "take it from elsewhere", WrongContents, origin)
+        else:
+            check_hdf5(path, "take it from elsewhere", WrongContents, origin)
         missing = _missing_in_hdf5(path, holds) if suffix in HDF5 else _missing_in_archive(path, holds)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile) as error:
         raise WrongContents(
             f"{origin} does not open as {suffix} ({type(error).__name__}: {error}); it was cut short or altered there"
         ) from error
@@ -52,13 +59,8 @@ def _missing_in_hdf5(path: Path, holds: tuple[str, ...]) -> str | None:
 
 
 def _missing_in_archive(path: Path, holds: tuple[str, ...]) -> str | None:
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if (broken := archive.testzip()) is not None:
-                return broken
-            names = set(archive.namelist())
-    except zipfile.BadZipFile as error:
-        raise ValueError(str(error)) from error
+    with zipfile.ZipFile(path) as archive:
+        if (broken := archive.testzip()) is not None:
+            return broken
+        names = set(archive.namelist())
     return next((name for name in holds if f"{name}.npy" not in names), None)

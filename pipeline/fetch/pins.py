@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.artifacts.store import write_whole
 from pipeline.config.code_version import ROOT
+from pipeline.documents import read_json
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.hub_files import address_of_file, main_weights
 from pipeline.fetch.shards import SAFETENSORS
@@ -74,12 +75,9 @@ def read_pins(path: Path | None = None) -> dict[str, Pin]:
     """
     path = path or lock_path()
     remedy = "mend it, or delete it and pin again with: python -m pipeline pin NAME"
-    try:
-        raw: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except ValueError as error:
-        raise BrokenArtifact(f"{path} is not JSON ({error}); {remedy}") from error
+    raw = read_json(path, remedy, constants=True)
     if not isinstance(raw, dict) or not all(isinstance(entry, dict) for entry in raw.values()):
         raise BrokenArtifact(f"{path} must hold an object per repository; {remedy}")
     pins = {}

@@ -16,7 +16,8 @@ import requests
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import ReadTimeoutError
 
-from pipeline.errors import FetchError
+from pipeline.documents import parse_json
+from pipeline.errors import FetchError, LayermapError
 from pipeline.fetch.addresses import redirected
 
 USER_AGENT = "layermap (fetch; python-requests)"
@@ -89,12 +90,14 @@ class TextAnswer:
         Raises
         ------
         ValueError, RefusedAnswer
-            It is none; it is nested deeper than Python reads.
+            It is none; it has a key twice, NaN, text that cannot be encoded, or is too deep.
         """
         try:
-            return json.loads(self.text)
-        except RecursionError as error:
-            raise RefusedAnswer("its JSON is nested too deeply") from error
+            return parse_json(self.text, "its JSON", "", max_bytes=len(self.text))
+        except LayermapError as error:
+            if isinstance(error.__cause__, json.JSONDecodeError):
+                raise error.__cause__ from None
+            raise RefusedAnswer(str(error)) from error
 
 
 def ask_text(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
+from pipeline.documents import read_object
 from pipeline.errors import BrokenArtifact
 
 SAFETENSORS = "model.safetensors"
@@ -22,9 +22,9 @@ def read_index(path: Path) -> dict[str, str]:
         Not JSON, no such table, or a shard whose name would lead out of the folder.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        table = read_object(path, "delete it and fetch it again", constants=True)["weight_map"]
         shards = {str(tensor): str(shard) for tensor, shard in table.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise BrokenArtifact(
             f"{path} is no index of weights ({type(error).__name__}: {error}); delete it and fetch it again"
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from pipeline.errors import BrokenArtifact, FetchError, LayermapError
 from pipeline.fetch.download import lock_or_wait
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.progress import Progress
+from pipeline.fetch.safetensors_header import NotSafetensors, read_header
 from pipeline.fetch.settings import FetchSettings
 from pipeline.fetch.source import WeightSource
 from pipeline.fetch.weight_files import Wanted, obtain
@@ -181,16 +181,8 @@ def _not_safetensors(path: Path) -> str:
     """Why a file is not a whole safetensors file; empty if it is one."""
     if not path.is_file():
         return "no such file"
-    size = path.stat().st_size
-    with open(path, "rb") as stream:
-        header_bytes = int.from_bytes(stream.read(8), "little")
-        if size < 8 or header_bytes > size - 8:
-            return "its header does not fit into the file"
-        try:
-            header = json.loads(stream.read(header_bytes))
-            tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-            end = max((entry["data_offsets"][1] for entry in tensors), default=0)
-        except (ValueError, AttributeError, KeyError, TypeError, IndexError):
-            return "its header is not that of a safetensors file"
-    expected = 8 + header_bytes + end
-    return "" if size == expected else f"it has {size} bytes, its header says {expected}"
+    try:
+        read_header(path)
+    except NotSafetensors as reason:
+        return str(reason)
+    return ""

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.errors import BrokenArtifact
+from pipeline.fetch.safetensors_header import NotSafetensors, StoredTensor, bits_of, read_header
 from pipeline.fetch.shards import INDEXES, SAFETENSORS, read_index
 from pipeline.fetch.unpickle import load_torch_state
 
 COPY_BYTES = 1 << 20
 METADATA = {"format": "pt"}
 """Older versions of transformers read no safetensors file that does not say so."""
-
-
-class _Stored(NamedTuple):
-    """Where a tensor's bytes are."""
-
-    path: Path
-    start: int
-    n_bytes: int
-    dtype: str
-    shape: list[int]
 
 
 def convert(source_file: Path, folder: Path) -> None:
@@ -77,13 +67,13 @@ def _save_checkpoint(checkpoint: Path, output: Path) -> None:
 def _join(file_of: Mapping[str, Path], index: Path, output: Path) -> None:
     """One safetensors file of tensors in several; equal tensors give equal bytes, however they were split."""
     headers = {path: _read_header(path) for path in sorted(set(file_of.values()))}
-    tensors: dict[str, _Stored] = {}
+    tensors: dict[str, StoredTensor] = {}
     for name, path in file_of.items():
         if name not in headers[path]:
             raise BrokenArtifact(f"{path} holds no tensor '{name}', which {index} says it does; use another revision")
         tensors[name] = headers[path][name]
     # as the safetensors library orders them: wide types first, so that every tensor stays aligned
-    order = sorted(tensors, key=lambda name: (-_bits(tensors[name].dtype), name))
+    order = sorted(tensors, key=lambda name: (-bits_of(tensors[name].dtype), name))
     header: dict[str, Any] = {"__metadata__": METADATA}
     end = 0
     for name in order:
@@ -98,7 +88,7 @@ def _join(file_of: Mapping[str, Path], index: Path, output: Path) -> None:
             _copy(tensors[name], joined.write)
 
 
-def _copy(stored: _Stored, write: Callable[[bytes], object]) -> None:
+def _copy(stored: StoredTensor, write: Callable[[bytes], object]) -> None:
     left = stored.n_bytes
     with open(stored.path, "rb") as stream:
         stream.seek(stored.start)
@@ -110,28 +100,8 @@ def _copy(stored: _Stored, write: Callable[[bytes], object]) -> None:
             left -= len(piece)
 
 
-def _bits(dtype: str) -> int:
-    """``BF16`` → 16, ``F8_E4M3`` → 8, ``BOOL`` → 8."""
-    found = re.search(r"\d+", dtype)
-    return int(found[0]) if found else 8
-
-
-def _read_header(path: Path) -> dict[str, _Stored]:
-    """Tensor → where its bytes are in a safetensors file."""
+def _read_header(path: Path) -> dict[str, StoredTensor]:
     try:
-        with open(path, "rb") as stream:
-            n_header = int.from_bytes(stream.read(8), "little")
-            if n_header > path.stat().st_size - 8:
-                raise ValueError("its header does not fit into the file")
-            header = json.loads(stream.read(n_header))
-        stored = {}
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            start, end = (int(offset) for offset in entry["data_offsets"])
-            if not 0 <= start <= end:
-                raise ValueError(f"'{name}' lies at {start} to {end}")
-            stored[name] = _Stored(path, 8 + n_header + start, end - start, str(entry["dtype"]), list(entry["shape"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BrokenArtifact(f"{path} is no whole safetensors file ({error}); fetch it again") from error
-    return stored
+        return read_header(path)
+    except NotSafetensors as reason:
+        raise BrokenArtifact(f"{path} is no whole safetensors file ({reason}); fetch it again") from reason

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.documents import read_object
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.models.entry import ModelEntry, Twin
 from pipeline.models.families import Family, family_of
@@ -74,12 +74,7 @@ def read_json(path: Path) -> dict[str, Any]:
     BrokenArtifact
         Missing or no JSON.
     """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise BrokenArtifact(
-            f"{path} cannot be read ({type(error).__name__}); delete its folder and run: snakemake fetch"
-        ) from error
+    return read_object(path, "delete its folder and run: snakemake fetch", constants=True)
 
 
 def build_module(family: Family, settings: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:

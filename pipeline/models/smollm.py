@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BrokenArtifact
+from pipeline.documents import read_object
 from pipeline.fetch.source import WeightSource
 from pipeline.models.convert_gguf import CONFIG_FILE, TOKENIZER_FILE
 from pipeline.models.entry import ModelEntry, Twin, transformer_layers
@@ -37,12 +36,7 @@ def build_module(weights_folder: Path) -> torch.nn.Module:
     from transformers.initialization import no_init_weights
 
     path = weights_folder / CONFIG_FILE
-    try:
-        config = LlamaConfig(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise BrokenArtifact(
-            f"{path} cannot be read ({type(error).__name__}); delete its folder and run: snakemake fetch"
-        ) from error
+    config = LlamaConfig(**read_object(path, "delete its folder and run: snakemake fetch", constants=True))
     with no_init_weights():
         module: torch.nn.Module = LlamaModel(config)
     return module.eval()

@@ -71,7 +71,7 @@ def prepare_stimulus(name: str, raw_folder: Path, options: AllenScenesOptions) -
     if not path.is_file():
         raise BrokenArtifact(f"{path} is missing; fetch it with: snakemake fetch --forcerun fetch_recordings")
     try:
-        rolled = np.load(path, allow_pickle=False)
+        rolled = np.load(path, mmap_mode="r", allow_pickle=False)  # a shape that the file cannot hold is refused
     except (ValueError, EOFError) as error:
         raise BrokenArtifact(f"{path} cannot be read as .npy ({error}); {REMEDY}") from error
     if rolled.shape != (N_SCENES, SIDE_PX**2):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,18 +12,17 @@ from pydantic import AfterValidator, Field, PlainSerializer, ValidationInfo
 from pipeline.artifacts.catalogue import Catalogue, RawFile
 from pipeline.errors import BrokenArtifact
 from pipeline.fetch.annex import absent_contents
-from pipeline.names import natural_order
 from pipeline.recordings.bids_choice import BidsOptions, choose_stories
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.bold.tables import stated_repetition_time
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.file_digests import digests_of_files
+from pipeline.recordings.folder_listing import check_within, list_files
 from pipeline.recordings.stories import prepare
 from pipeline.recordings.stories.selection import Selection, StoryFiles, catalogue_of
 
 KIND = "bids"
 GROUP = "listeners"
-NOT_LISTED = (".git", ".datalad", ".snakemake", ".cache")
 
 
 def _folder(value: Path, info: ValidationInfo) -> Path:
@@ -45,22 +44,13 @@ class LocalBidsOptions(BidsOptions):
     ] = Field(description="the dataset's folder, relative to the study file")
 
 
-def list_folder(folder: Path) -> list[str]:
-    """Files of a dataset, relative to it; what tools keep beside them is left out."""
-    found = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if name not in NOT_LISTED)
-        found += [str((Path(parent) / name).relative_to(folder)) for name in files if not name.startswith(".")]
-    return natural_order(found)
-
-
 def _chosen(options: LocalBidsOptions) -> tuple[tuple[StoryFiles, ...], list[str]]:
     """The stories, and the files that they need."""
     stories = choose_stories(
-        list_folder(options.folder),
+        list_files(options.folder),
         options,
         str(options.folder),
-        lambda path: _states_repetition_time(options.folder / path),
+        lambda path: _states_repetition_time(options.folder, path),
     )
     needed = set()
     for story in stories:
@@ -68,24 +58,25 @@ def _chosen(options: LocalBidsOptions) -> tuple[tuple[StoryFiles, ...], list[str
     return stories, sorted(needed)
 
 
-def _states_repetition_time(sidecar: Path) -> bool:
+def _states_repetition_time(folder: Path, path: str) -> bool:
     """Whether a JSON sidecar has a RepetitionTime."""
-    _check_contents([sidecar])
-    return stated_repetition_time(sidecar, "correct it") is not None
+    _check_contents([folder / path], folder)
+    return stated_repetition_time(folder / path, "correct it") is not None
 
 
-def _check_contents(files: Iterable[Path]) -> None:
-    """Refuse links of git-annex whose contents were not brought."""
+def _check_contents(files: Collection[Path], folder: Path) -> None:
+    """Refuse links of git-annex whose contents were not brought, and what does not lie in the dataset."""
     absent = [found for file in files if (found := absent_contents(file)) is not None]
     if absent:
         more = f", and {len(absent) - 1} more that the study needs" if len(absent) > 1 else ""
         raise BrokenArtifact(f"{absent[0]}{more}")
+    check_within(files, folder)
 
 
 def _digests(options: LocalBidsOptions, needed: list[str]) -> dict[str, str]:
     """Path within the dataset → SHA-256."""
     files = {path: options.folder / path for path in needed}
-    _check_contents(files.values())
+    _check_contents(files.values(), options.folder)
     digests = digests_of_files(files.values())
     return {path: digests[file] for path, file in files.items()}
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pipeline.config.keys import sha256_of_file
 from pipeline.config.paths import DATA
+from pipeline.documents import read_json
 from pipeline.errors import BrokenArtifact
 
 MEMO = DATA / "catalogue" / "digests.json"
@@ -64,10 +65,10 @@ Notes = dict[str, list[int | str]]
 
 def _read_memo(memo: Path) -> Notes:
     try:
-        held = json.loads(memo.read_text(encoding="utf-8"))
+        held = read_json(memo)
         known: Notes = held["files"]
         return known if held["sha256"] == _sha_of(known) else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (BrokenArtifact, KeyError, TypeError):
         return {}
 
 

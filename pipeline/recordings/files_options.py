@@ -36,7 +36,8 @@ def _resolved(value: Path, info: ValidationInfo) -> Path:
 def _file_of(*suffixes: str) -> Any:
     def check(path: Path) -> Path:
         if not path.is_file():
-            raise ValueError(f"{path} is a folder, expected a file ({' '.join(suffixes)})")
+            what = "a folder" if path.is_dir() else "no ordinary file"
+            raise ValueError(f"{path} is {what}, expected a file ({' '.join(suffixes)})")
         if path.suffix.lower() not in suffixes:
             raise ValueError(f"{path.name} ends in '{path.suffix}', expected one of: {' '.join(suffixes)}")
         return path

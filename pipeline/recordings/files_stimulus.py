@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BrokenArtifact
 from pipeline.names import clean_name, first_repeated, natural_order, printable, refuse_alike
 from pipeline.recordings.files_tables import read_categories
+from pipeline.recordings.folder_listing import check_within
 from pipeline.stimuli.notes import Notes
 from pipeline.tables import TABLES, read_table
 
@@ -65,6 +66,7 @@ def stimulus_form(path: Path) -> StimulusForm:
             f"({' '.join(SOUNDS)}), a movie (.npy) or words (.csv .tsv)"
         )
     files = stimulus_files(path)
+    check_within(files, path)
     pictures = [file for file in files if file.suffix.lower() in PICTURES]
     if not files:
         raise BrokenArtifact(f"{path} holds neither pictures ({' '.join(PICTURES)}) nor sounds ({' '.join(SOUNDS)})")

@@ -10,7 +10,6 @@ volume began). TR is 1.5 s but for 17 scans of 1.52 s; each scan's is read from 
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
+from pipeline.documents import parse_json
 from pipeline.errors import BadConfiguration, BrokenArtifact, FetchError
 from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
@@ -176,7 +176,7 @@ def usable_scans(
 
 def excluded_scans(mirror: str | None) -> frozenset[str]:
     """Starts of the names of the scans that the authors leave out."""
-    tree = json.loads(_read(EXCLUSIONS, mirror))
+    tree = parse_json(_read(EXCLUSIONS, mirror), EXCLUSIONS.url)
     return frozenset(scan for subjects in tree.values() for scans in subjects.values() for scan in scans)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from pipeline import __version__
 from pipeline.comparison.kendall import MOST_ENTRIES
+from pipeline.documents import read_yaml
 from pipeline.inference.bootstrap import draw_counts, generator
 from pipeline.inference.geometry_batches import MOST_SLOW_DRAWS
 from pipeline.report.dataset_text import recorded_in_words, window_in_words
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NOT_CITED = ("", "—")
 TEMPLATES = resources.files("pipeline.report") / "templates"
-TEXT = resources.files("pipeline.report") / "text"
+TEXT = Path(__file__).with_name("text")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Citations:
     """Remembers which references a text cites."""
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[str, str]] = yaml.safe_load((TEXT / "references.yaml").read_text(encoding="utf-8"))
+        self._known: dict[str, dict[str, str]] = read_yaml(TEXT / "references.yaml")
         self._used: dict[str, None] = {}
 
     def cite(self, key: str) -> str:

@@ -6,9 +6,8 @@ import dataclasses
 import re
 from typing import Any
 
-import yaml
-
 from pipeline import __version__
+from pipeline.documents import read_yaml
 from pipeline.report.behaviour import BehaviourTable
 from pipeline.report.comparisons import PlantedTable, contrast_findings, order_findings, planted_table, rank_findings
 from pipeline.report.cortex import VIEWS
@@ -185,7 +184,7 @@ class Captions:
     """
 
     def __init__(self, study: StudyFacts) -> None:
-        self._texts: dict[str, dict[str, str]] = yaml.safe_load((TEXT / "captions.yaml").read_text(encoding="utf-8"))
+        self._texts: dict[str, dict[str, str]] = read_yaml(TEXT / "captions.yaml")
         self._study = study
         self._number = 0
         self.shared: dict[str, str] = {}

@@ -18,6 +18,7 @@ from pipeline.config.keys import slug
 from pipeline.config.plan import AnalysisPlan, StudyPlan
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.report.views import ALL, MEAN
+from pipeline.spreadsheet import write_csv
 from pipeline.tables import read_table
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _download(path: Path, title: str, table: pd.DataFrame) -> Download:
     packed, note = gzip.compress(contents, mtime=0), "compressed with gzip"
     if len(packed) > COMPRESSED_UP_TO_BYTES and "subject" in table:
         text = io.StringIO()
-        table[table["subject"].isin([ALL, MEAN])].to_csv(text, index=False)
+        write_csv(table[table["subject"].isin([ALL, MEAN])], text, str(path))
         packed = gzip.compress(text.getvalue().encode(), mtime=0)
         note = f"compressed with gzip; averages only, single subjects are in {path}"
     if title in OF_THE_CORTEX.values() and len(packed) > CORTEX_UP_TO_BYTES:

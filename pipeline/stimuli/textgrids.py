@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import BrokenArtifact
+from pipeline.limits import TEXT_BYTES, read_bounded
 from pipeline.stimuli.words import REMEDY, WordTable, mend_offsets
 
 USUAL_TIERS = ("words", "word")
@@ -75,9 +76,9 @@ def read_textgrid(path: Path, tier: str | None = None, *, remedy: str = REMEDY) 
     """
     import numpy as np
 
-    if not path.is_file():
+    if not path.exists():
         raise BrokenArtifact(f"{path} is missing; {remedy}")
-    content = _decoded(path.read_bytes())
+    content = _decoded(read_bounded(path, TEXT_BYTES, "a TextGrid", remedy))
     if '"TextGrid"' not in content[:200]:
         raise BrokenArtifact(f"{path} is no TextGrid; {remedy}")
     try:

@@ -1,5 +1,8 @@
 """Study files and --config values: what is refused, and in which words."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
@@ -272,3 +275,59 @@ def test_wrong_languages_are_one_line(tmp_path, alice, given, message):
     with pytest.raises(BadConfiguration) as caught:
         load_study(write(tmp_path, alice))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_title_hides_nothing_else(tmp_path, alice):
+    del alice["title"]
+    alice["analyses"]["story"]["metrik"] = 1
+    alice["analyses"]["story"]["recording"]["limit"] = 0
+    with pytest.raises(BadConfiguration) as caught:
+        load_study(write(tmp_path, alice))
+    message = str(caught.value)
+    assert message.endswith("key 'title' is missing; add it") and "more)" not in message
+    assert message.index("unknown key 'analyses.story.metrik'") < message.index("limit: ") < message.index("'title'")
+
+
+def test_three_problems_are_told_and_the_others_counted(tmp_path, alice):
+    alice.update({f"key{number}": 1 for number in range(5)})
+    with pytest.raises(BadConfiguration) as caught:
+        load_study(write(tmp_path, alice))
+    message = str(caught.value)
+    assert all(f"unknown key 'key{number}'" in message for number in range(3)) and message.endswith(" (and 2 more)")
+    assert "\n" not in message
+
+
+def test_an_analysis_copied_with_its_name_is_refused(tmp_path):
+    text = (STUDIES / "alice.yaml").read_text()
+    path = tmp_path / "twice.yaml"
+    path.write_text(text + text.split("analyses:\n")[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "catalogue", "--study", "twice.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    said = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert "twice.yaml, line " in said and "the key 'story' stands twice, first in line 6" in said
+    path.write_text(text.replace("n_folds: 6,", "n_folds: 6, n_folds: 20,"))
+    with pytest.raises(BadConfiguration, match="the key 'n_folds' stands twice"):
+        load_study(str(path))
+
+
+def test_text_that_yaml_would_take_for_something_else(tmp_path, alice):
+    """Keys are text; a value that could be a number or a truth value has to say which."""
+    path = tmp_path / "s.yaml"
+    alice["title"] = "TITLE"
+    text = yaml.safe_dump(alice)
+    path.write_text(text.replace("title: TITLE", "title: 2020-01-01"))
+    assert load_study(str(path)).title == "2020-01-01"
+    for value, words in (("no", "'no' means different things"), ("010", "'010' means different things")):
+        path.write_text(text.replace("title: TITLE", f"title: {value}"))
+        with pytest.raises(BadConfiguration, match=words):
+            load_study(str(path))
+        path.write_text(text.replace("title: TITLE", f"title: '{value}'"))
+        assert load_study(str(path)).title == value
+    path.write_text(text.replace("title: TITLE", "title: 12"))
+    with pytest.raises(BadConfiguration, match=r"title: Input should be a valid string \(got 12\)"):
+        load_study(str(path))

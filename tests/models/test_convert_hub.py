@@ -90,8 +90,8 @@ def test_a_checkpoint_of_something_else_is_named(tmp_path: Path, state: object, 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "no index of weights"),
-        ("[]", "no index of weights"),
+        ("{", "is not JSON"),
+        ("[]", "expected a JSON object"),
         ('{"weight_map": {}}', "names no weights"),
         ('{"weight_map": {"mask": "../up.safetensors"}}', "no file beside it"),
         ('{"weight_map": {"mask": "/etc/passwd"}}', "no file beside it"),

@@ -151,7 +151,7 @@ FAULTS: dict[str, tuple[Callable[[Run], object], str]] = {
     "no TR": (no_tr, "states no TR"),
     "TR in ms": (lambda run: run.sidecar.write_text('{"RepetitionTime": 1500}'), "expected seconds from 0.05 to 60"),
     "two TRs": (lambda run: run.sidecar.write_text('{"RepetitionTime": 2.0}'), "TR of 2 s"),
-    "broken sidecar": (lambda run: run.sidecar.write_text("{"), "not a JSON sidecar"),
+    "broken sidecar": (lambda run: run.sidecar.write_text("{"), "is not JSON"),
     "labels of another shape": (other_label_shape, "(4, 5, 4)"),
     "labels elsewhere": (moved_labels, "other affines"),
     "a region without voxels": (lambda run: run.regions.write_text("index\tname\n7\tIFG\n"), "label 7"),

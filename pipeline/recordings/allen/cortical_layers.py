@@ -11,13 +11,15 @@ Wang et al. 2020, Cell 181:936–953.
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.artifacts.catalogue import RawFile
+from pipeline.documents import read_object
 from pipeline.errors import BrokenArtifact
+from pipeline.limits import check_backed, check_room
 from pipeline.recordings.allen.queries import API_URL
 from pipeline.recordings.servers import sizes_of
 from pipeline.recordings.verified import FETCH_AGAIN, verified
@@ -78,7 +80,7 @@ def read_acronyms(path: Path) -> dict[int, str]:
     """Structure number → acronym, from the nested structure graph."""
     with verified(path):
         try:
-            graph: Any = json.loads(path.read_text(encoding="utf-8"))
+            graph = read_object(path, FETCH_AGAIN)
             acronyms, waiting = {}, list(graph["msg"])
             while waiting:
                 structure = waiting.pop()
@@ -89,6 +91,22 @@ def read_acronyms(path: Path) -> dict[int, str]:
                 f"{path} cannot be read as a structure graph ({type(error).__name__}: {error}); {FETCH_AGAIN}"
             ) from error
     return acronyms
+
+
+def _check_nrrd(path: Path) -> None:
+    """Refuse an NRRD file whose values lie in another file, or that states more than it holds."""
+    import SimpleITK
+
+    with open(path, "rb") as stream:
+        header = stream.read(1 << 16).partition(b"\n\n")[0].decode("latin-1").replace(" ", "").lower()
+    if re.search(r"^datafile:", header, re.MULTILINE):
+        raise BrokenArtifact(f"{path} has its values in another file; {FETCH_AGAIN}")
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    stated = math.prod(reader.GetSize()) * 8 * reader.GetNumberOfComponents()
+    check_backed(path, stated // 8, path.stat().st_size, FETCH_AGAIN)
+    check_room(path, stated, FETCH_AGAIN)
 
 
 def _structures_at(ccf_um: np.ndarray, path: Path) -> np.ndarray:
@@ -104,6 +122,7 @@ def _structures_at(ccf_um: np.ndarray, path: Path) -> np.ndarray:
     voxel = np.floor(np.where(known[:, None], ccf_um, -1.0) / VOXEL_UM).astype(np.int64)
     with verified(path):
         try:
+            _check_nrrd(path)
             image = SimpleITK.ReadImage(str(path))
         except RuntimeError as error:
             reason = str(error).strip().rpartition("\n")[2]

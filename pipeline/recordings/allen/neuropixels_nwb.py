@@ -19,7 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import BrokenArtifact, SampleMismatch
+from pipeline.errors import BrokenArtifact, LayermapError, SampleMismatch
+from pipeline.hdf5_files import check_hdf5
 from pipeline.recordings.allen.presentations import (
     MOVIES,
     SCENES,
@@ -90,6 +91,7 @@ class NeuropixelsFile:
         with self._explained():
             import pynwb
 
+            check_hdf5(self.path, self.remedy)
             with contextlib.ExitStack() as opened:
                 reader = opened.enter_context(pynwb.NWBHDF5IO(str(self.path), "r", load_namespaces=True))
                 api = api_class.from_nwbfile(
@@ -251,7 +253,7 @@ class NeuropixelsFile:
                 # pandas and pynwb warn of calls in allensdk that they will drop; allensdk prints what is missing
                 warnings.simplefilter("ignore")
                 yield
-        except MemoryError:
+        except (MemoryError, LayermapError):
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {str(error).strip()[:200]}"

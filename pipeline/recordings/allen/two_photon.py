@@ -8,11 +8,12 @@ is a member of the group of all animals, its cells matched over sessions by ``ce
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.array_archives import check_npz
+from pipeline.documents import read_object
 from pipeline.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.recorded_digests import read_digest
 from pipeline.recordings.allen import stimuli
@@ -115,6 +116,7 @@ def _events(name: str, raw_folder: Path, file: TwoPhotonFile) -> tuple[np.ndarra
     session, times_s = file.session(), file.times_s()
     with verified(path), tempfile.TemporaryDirectory() as folder:  # allensdk insists on writing a manifest somewhere
         cache = observatory_cache_class()(manifest_file=str(Path(folder) / "manifest.json"))
+        check_npz(path, FETCH_AGAIN)
         try:
             events: np.ndarray = cache.get_ophys_experiment_events(session.experiment_id, file_name=str(path))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -182,7 +184,7 @@ def _usable(recording: xr.Dataset, session: Session, raw_folder: Path, options: 
 
 def _chosen_cells(path: Path) -> dict[str, list[int]]:
     with verified(path):
-        found: dict[str, list[int]] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, list[int]] = read_object(path, FETCH_AGAIN)
     return found
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
+from pipeline.hdf5_files import check_hdf5
 from pipeline.recordings.allen.presentations import (
     MOVIES,
     SCENES,
@@ -88,6 +89,7 @@ class TwoPhotonFile:
         self.path = path
         self.remedy = remedy
         with self._explained():
+            check_hdf5(path, remedy)
             self._data_set: Any = nwb_data_set_class()(str(path))
 
     def session(self) -> Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import zlib
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 from xml.parsers.expat import ExpatError
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
+from pipeline.limits import NIFTI_EXTENSION_BYTES, check_backed, check_plain_file, check_room, size_in_words
+from pipeline.recordings.bold.gifti_parser import load_gifti
 
 if TYPE_CHECKING:
     import nibabel
@@ -92,15 +95,48 @@ def open_nifti(path: Path, n_dimensions: int, remedy: str) -> nibabel.Nifti1Imag
 
     _check_there(path, remedy)
     try:
+        _check_extensions(path, remedy)
         # Kept open, so that chunks in their order need not decompress the file from its start.
         image = nibabel.load(path, keep_file_open=True)
     except (ImageFileError, HeaderDataError, TypeError, *_DAMAGE) as error:
         raise BrokenArtifact(f"{path} is no NIfTI image ({_reason(error)}); {remedy}") from error
     if not isinstance(image, nibabel.Nifti1Image):
         raise BrokenArtifact(f"{path} is a {type(image).__name__}, expected NIfTI; {remedy}")
+    _check_header(path, image, remedy)
     if len(image.shape) != n_dimensions:
         raise BrokenArtifact(f"{path} has shape {image.shape}, expected {n_dimensions} dimensions; {remedy}")
     return image
+
+
+def _check_header(path: Path, image: nibabel.Nifti1Image, remedy: str) -> None:
+    """Compare what a header states with the file's bytes, and the part that is read at once with what may be read."""
+    if not image.shape or min(image.shape) < 1:
+        raise BrokenArtifact(f"{path} has shape {image.shape}: it holds no voxel; {remedy}")
+    stated, size = math.prod(image.shape) * image.get_data_dtype().itemsize, path.stat().st_size
+    if path.suffix == ".nii" and stated > size:
+        raise BrokenArtifact(
+            f"{path} is truncated: its header states voxels of {size_in_words(stated)}, it has {size_in_words(size)}; "
+            f"{remedy}"
+        )
+    if path.suffix == ".gz":
+        check_backed(path, stated, size, remedy)
+    check_room(path, math.prod(image.shape[:3]) * 8, remedy)
+
+
+def _check_extensions(path: Path, remedy: str) -> None:
+    """nibabel reads all that stands before the voxels; refuse a header that says they begin far behind."""
+    import struct
+
+    from nibabel.openers import ImageOpener
+
+    with ImageOpener(str(path)) as stream:
+        head = stream.read(176)
+    for order in "<>":
+        for size, place, kind in ((348, 108, "f"), (540, 168, "q")):
+            if head[:4] == struct.pack(f"{order}i", size) and len(head) == 176:
+                (offset,) = struct.unpack_from(f"{order}{kind}", head, place)
+                if not 0 <= offset <= NIFTI_EXTENSION_BYTES:
+                    raise BrokenArtifact(f"{path}: its header puts the voxels at byte {offset:g}; {remedy}")
 
 
 def voxels(path: Path, image: nibabel.Nifti1Image, remedy: str) -> np.ndarray:
@@ -158,17 +194,14 @@ def read_gifti(
         It is missing, damaged, no GIfTI of data, its vertices are not those of a mesh that is fine enough, or it has
         another number of volumes than ``out``.
     """
-    import nibabel
     import numpy as np
     from nibabel.filebasedimages import ImageFileError
 
     _check_there(path, remedy)
     try:
-        image = nibabel.load(path)
+        image = load_gifti(path, remedy)
     except (ImageFileError, KeyError, IndexError, TypeError, AttributeError, *_DAMAGE) as error:
         raise BrokenArtifact(f"{path} is no whole GIfTI file ({_reason(error)}); {remedy}") from error
-    if not isinstance(image, nibabel.GiftiImage):
-        raise BrokenArtifact(f"{path} is a {type(image).__name__}, expected GIfTI; {remedy}")
     arrays = image.darrays
     sizes = {array.data.shape[0] for array in arrays if array.data is not None and array.data.ndim}
     if len(sizes) != 1 or any(array.intent in (1008, 1009) for array in arrays):
@@ -208,8 +241,9 @@ def _gifti_volumes(path: Path, remedy: str) -> int:
 
 
 def _check_there(path: Path, remedy: str) -> None:
-    if not path.is_file():
+    if not path.exists():
         raise BrokenArtifact(f"{path} is missing; {remedy}")
+    check_plain_file(path, remedy)
 
 
 def _reason(error: Exception) -> str:

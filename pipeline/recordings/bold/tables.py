@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pipeline import tables
+from pipeline.documents import read_object
 from pipeline.errors import BrokenArtifact
 from pipeline.tables import Table
 
@@ -102,10 +102,8 @@ def stated_repetition_time(sidecar: Path, remedy: str) -> float | None:
     BrokenArtifact
         The sidecar cannot be read, or its TR is no number of seconds that a scanner needs for a volume.
     """
-    try:
-        stated: Any = json.loads(sidecar.read_text(encoding="utf-8-sig")).get("RepetitionTime")
-    except (OSError, ValueError, AttributeError) as error:
-        raise BrokenArtifact(f"{sidecar} is not a JSON sidecar ({error}); {remedy}") from error
+    # scanners' programs write NaN for what they do not know, in fields that are not read here
+    stated = read_object(sidecar, remedy, constants=True).get("RepetitionTime")
     return None if stated is None else plausible_repetition_time(stated, f"{sidecar}: RepetitionTime")
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, StimulusEntry
 from pipeline.config.keys import key_of
+from pipeline.documents import read_json
 from pipeline.errors import BadConfiguration, BrokenArtifact, UnknownName
 from pipeline.recordings.openneuro.snapshot import ListedFile
 from pipeline.recordings.stories.options import NO_FILES, StoryOptions
@@ -112,8 +113,8 @@ def open_selection(raw_folder: Path, options: StoryOptions) -> Selection:
     path = raw_folder / selection_path(options)
     with verified(path):
         try:
-            return Selection.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, ValidationError) as error:
+            return Selection.model_validate(read_json(path, FETCH_AGAIN))
+        except ValidationError as error:
             raise BrokenArtifact(f"{path} is no selection of stories; {FETCH_AGAIN}") from error
 
 

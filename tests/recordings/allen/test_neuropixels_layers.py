@@ -149,3 +149,20 @@ def test_units_carry_their_layers_and_those_in_none_are_left_out(tmp_path: Path)
     assert recording["compartment"].values.tolist() == ["L4", "L4", "L2/3", "L2/3", "L1"]
     assert recording["region"].values.tolist() == ["VISp"] * 4 + ["VISl"]
     assert "1 units outside the layers of visual cortex" in recording.attrs["left_out"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sizes: 90000 90000 90000", "states an array of"),
+        ("data file: ../secret.raw", "has its values in another file"),
+        ("DataFile: LIST", "has its values in another file"),
+    ],
+)
+def test_an_annotation_that_overstates_or_leads_elsewhere(folder: Path, line: str, words: str) -> None:
+    header = HEADER.format(sizes="2 2 2", step=25)
+    header = header.replace("sizes: 2 2 2", line) if "sizes" in line else header.replace("endian", f"{line}\nendian")
+    recorded(folder / ANNOTATION, header.encode() + gzip.compress(bytes(32)))
+    with pytest.raises(BrokenArtifact, match=rf"{Path(ANNOTATION).name} {words}") as caught:
+        layers_at(np.zeros((1, 3)), folder)
+    assert "\n" not in str(caught.value)

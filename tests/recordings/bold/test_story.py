@@ -9,6 +9,7 @@ import xarray as xr
 from pipeline.artifacts.recording import open_recording, write_recording
 from pipeline.artifacts.store import standard_attrs
 from pipeline.errors import BrokenArtifact, LayermapError, SampleMismatch
+from pipeline.recordings.bold.tables import read_repetition_time
 from pipeline.recordings.clean_bold import clean_responses
 from tests.recordings.bold.conftest import MNI_AFFINE, MNI_SHAPE, N_VERTICES, SPHERE, write_nifti, write_strips
 
@@ -261,3 +262,28 @@ def test_what_cannot_be_is_refused_in_one_line(lab, rng, strips, how, message):
     with pytest.raises(LayermapError, match=message) as caught:
         lab.recording(scans, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"RepetitionTime": NaN}', "RepetitionTime is nan"),
+        ('{"RepetitionTime": Infinity}', "RepetitionTime is inf"),
+        ('{"RepetitionTime": true}', "RepetitionTime is True"),
+        ('{"RepetitionTime": "2"}', "RepetitionTime is '2'"),
+        ('{"RepetitionTime": 2.0,\n "RepetitionTime": 3.0}', "line 2, has the key 'RepetitionTime' twice"),
+        ("[2.0]", "expected a JSON object"),
+        ("[" * 5000, "levels deep"),
+    ],
+)
+def test_a_sidecar_that_states_no_time(tmp_path, text, message):
+    sidecar = tmp_path / "a_bold.json"
+    sidecar.write_text(text)
+    with pytest.raises(BrokenArtifact, match=message) as caught:
+        read_repetition_time(tmp_path / "a_bold.nii.gz", 0.0, "mend it")
+    assert "a_bold.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_nan_elsewhere_in_a_sidecar_is_not_asked_for(tmp_path):
+    (tmp_path / "a_bold.json").write_text('{"RepetitionTime": 2.5, "EchoTime": NaN}')
+    assert read_repetition_time(tmp_path / "a_bold.nii.gz", 0.0, "mend it") == 2.5

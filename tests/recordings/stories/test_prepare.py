@@ -138,7 +138,7 @@ def test_a_sound_is_the_same_however_its_accents_are_written(tmp_path: Path) -> 
     [
         ('{"RepetitionTime": 1500}', r"0_bold\.json: RepetitionTime is 1500, expected seconds .* \(as ms .* 1\.5 s\)"),
         ('{"RepetitionTime": false}', r"0_bold\.json: RepetitionTime is False, expected seconds above 0"),
-        ("[1]", r"0_bold\.json is not a JSON sidecar"),
+        ("[1]", r"0_bold\.json holds list, expected a JSON object"),
     ],
 )
 def test_a_sidecar_in_another_unit_is_blamed(text: str, message: str, tmp_path: Path) -> None:
