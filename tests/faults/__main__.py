@@ -44,7 +44,7 @@ def _campaign(scratch: Path, seed: int, arguments: argparse.Namespace) -> int:
 
     campaign = Campaign(scratch, write_studies(scratch / "user"), seed)
     campaign.warm_up()
-    campaign.run_untouched()
+    campaign.run_untouched(arguments.workers)
     numbers = arguments.only or list(range(arguments.n))
     began, n_done = time.monotonic(), 0
 

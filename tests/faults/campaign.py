@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import json
-import os
 import shutil
-import signal
-import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +14,12 @@ import numpy as np
 
 from tests.faults.case import HEALED, REFUSED, SILENT, UNNAMED, Case, Verdict, digests, run_stages
 from tests.faults.kinds import KINDS
-from tests.faults.runs import in_child
+from tests.faults.runs import Ran, in_children
 from tests.faults.studies import Study, study_file
 
 OUTCOMES = (REFUSED, HEALED, SILENT, UNNAMED)
-LONGEST_S = 180.0
+LONGEST_S = 300.0
+PLACES_APART = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Campaign:
         self.seed = seed
         self.user, self.finished = scratch / "user", scratch / "finished"
 
-    def run_untouched(self) -> None:
+    def run_untouched(self, workers: int) -> None:
         """Run every study twice from the start.
 
         Raises
@@ -56,75 +53,59 @@ class Campaign:
         RuntimeError
             A stage fails, or the second run gives other bytes: no fault could be judged.
         """
-        for name, study in self.studies.items():
-            again = self.scratch / "again" / name
-            for folder in (self.finished / name, again):
-                folder.mkdir(parents=True)
-                ran = in_child(
-                    lambda folder=folder, study=study: run_stages(folder, self.user, study, study.stages), 300
-                )
-                if ran.status:
-                    raise RuntimeError(f"study {name} does not run: status {ran.status}\n{ran.said[-3000:]}")
-            if digests(self.finished / name) != digests(again):
+        again = self.scratch / "again"
+        folders = [(name, folder / name) for name in self.studies for folder in (self.finished, again)]
+        for _, folder in folders:
+            folder.mkdir(parents=True)
+        jobs = [(one, functools.partial(self._whole, *one)) for one in folders]
+        for (name, _), ran in in_children(jobs, workers, LONGEST_S):
+            if ran.status:
+                raise RuntimeError(f"study {name} does not run: status {ran.status}\n{ran.said[-3000:]}")
+        for name in self.studies:
+            if digests(self.finished / name) != digests(again / name):
                 raise RuntimeError(f"study {name} gives other bytes when it runs again")
-        shutil.rmtree(self.scratch / "again")
+        shutil.rmtree(again)
+
+    def _whole(self, name: str, folder: Path) -> int:
+        return run_stages(folder, self.user, self.studies[name], self.studies[name].stages)
 
     def judged(self, number: int) -> Result:
         """Do one fault, in this process."""
-        kind = list(KINDS)[number % len(KINDS)]
-        work = self.scratch / f"fault-{number}" / "work"
+        kind = self._kind(number)
         rng = np.random.default_rng([self.seed, number])
-        case = Case(number // len(KINDS) + self.seed, rng, self.studies, self.user, self.finished, work)
-        return Result(number, kind, KINDS[kind](case))
+        # kinds begin at different doors, so that a short campaign strikes them all
+        place = number // len(KINDS) + PLACES_APART * (number % len(KINDS)) + self.seed
+        work = self._folder(number) / "work"
+        return Result(number, kind, KINDS[kind](Case(place, rng, self.studies, self.user, self.finished, work)))
 
     def run(self, numbers: Sequence[int], workers: int, told: Callable[[Result], None]) -> list[Result]:
-        """Do faults, each in a forked process; whatever that process dies of is its verdict."""
-        waiting, running, results = list(numbers), {}, []
-        while waiting or running:
-            while waiting and len(running) < workers:
-                number = waiting.pop(0)
-                running[self._start(number)] = (number, time.monotonic() + LONGEST_S)
-            for child, (number, deadline) in list(running.items()):
-                done, status = os.waitpid(child, os.WNOHANG)
-                if not done and time.monotonic() > deadline:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(child, signal.SIGKILL)
-                    _, status = os.waitpid(child, 0)
-                    done = child
-                if done:
-                    del running[child]
-                    results.append(self._read(number, os.waitstatus_to_exitcode(status)))
-                    told(results[-1])
-            time.sleep(0.01)
+        """Do faults, each in a process of its own; whatever that process dies of is its verdict."""
+        results = []
+        jobs = [(number, functools.partial(self._do, number)) for number in numbers]
+        for number, ran in in_children(jobs, workers, LONGEST_S):
+            results.append(self._read(number, ran))
+            told(results[-1])
         return sorted(results, key=lambda result: result.number)
 
-    def _start(self, number: int) -> int:
-        folder = self.scratch / f"fault-{number}"
+    def _do(self, number: int) -> int:
+        folder = self._folder(number)
         folder.mkdir()
-        child = os.fork()
-        if child:
-            return child
-        try:
-            os.setpgid(0, 0)
-            result = self.judged(number)
-            (folder / "result.json").write_text(json.dumps([result.kind, dataclasses.asdict(result.verdict)]))
-        except BaseException:
-            (folder / "failed").write_text(traceback.format_exc())
-        finally:
-            os._exit(0)
+        (folder / "verdict.json").write_text(json.dumps(dataclasses.asdict(self.judged(number).verdict)))
+        return 0
 
-    def _read(self, number: int, status: int) -> Result:
-        folder = self.scratch / f"fault-{number}"
+    def _read(self, number: int, ran: Ran) -> Result:
         try:
-            kind, verdict = json.loads((folder / "result.json").read_text())
-            return Result(number, kind, Verdict(**verdict))
-        except (OSError, ValueError):
-            failed = folder / "failed"
-            why = failed.read_text() if failed.is_file() else f"status {status}"
-            kind = list(KINDS)[number % len(KINDS)]
-            return Result(number, kind, Verdict(UNNAMED, "campaign", f"the fault could not be done: {why}"))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            verdict = Verdict(**json.loads((self._folder(number) / "verdict.json").read_text()))
+        except OSError:
+            verdict = Verdict(UNNAMED, "campaign", f"could not be done: status {ran.status} {ran.said}")
+        shutil.rmtree(self._folder(number), ignore_errors=True)
+        return Result(number, self._kind(number), verdict)
+
+    def _kind(self, number: int) -> str:
+        return list(KINDS)[number % len(KINDS)]
+
+    def _folder(self, number: int) -> Path:
+        return self.scratch / f"fault-{number}"
 
     def warm_up(self) -> None:
         """Let this process know the code's versions, which every child would otherwise work out anew."""

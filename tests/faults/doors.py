@@ -38,8 +38,8 @@ DOORS = (
         ("fetch", "prepare"),
     ),
     Door("digest beside a raw file", {"likeness": "data/raw/likeness/*.npy.sha256"}, ("fetch", "prepare")),
-    Door("weights", {"pictures": "data/raw/weights/net/model.safetensors"}, ("fetch", "activate")),
-    Door("receipt of weights", {"pictures": "data/raw/weights/net/receipt.json"}, ("fetch", "activate")),
+    Door("weights", {"pictures": "data/raw/weights/net-*/model.safetensors"}, ("fetch", "activate")),
+    Door("receipt of weights", {"pictures": "data/raw/weights/net-*/receipt.json"}, ("fetch", "activate")),
     Door("receipt", dict.fromkeys(("pictures", "likeness"), "data/raw/*/receipt-*.json"), ("prepare", "report")),
     Door(
         "catalogue",

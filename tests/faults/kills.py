@@ -76,14 +76,21 @@ MOMENTS = (
     ),
     Moment("before the catalogue has its name", "movie", "catalogue", (("os.rename", r" -> .*files-\w+\.json$"),)),
     Moment(
-        "while weights are converted", "pictures", "fetch", (("open", r"\.net\.part/model\.safetensors$"),), 0, False
+        "while weights are converted",
+        "pictures",
+        "fetch",
+        (("open", r"\.net-\w+\.part/model\.safetensors$"),),
+        0,
+        False,
     ),
-    Moment("before weights have their name", "pictures", "fetch", (("os.rename", r" -> .*weights/net$"),), 0, False),
+    Moment(
+        "before weights have their name", "pictures", "fetch", (("os.rename", r" -> .*weights/net-\w+$"),), 0, False
+    ),
     Moment(
         "after weights have their name, before what they were made from is removed",
         "pictures",
         "fetch",
-        (("os.rename", r" -> .*weights/net$"), ("shutil.rmtree", r"\.net\.source$")),
+        (("os.rename", r" -> .*weights/net-\w+$"), ("shutil.rmtree", r"\.net-\w+\.source$")),
         over_older=False,
     ),
     Moment("while a stimulus is written", "movie", "prepare", (("written", r"\.zarr\.part/.*/c/"),)),

@@ -57,6 +57,14 @@ def damaged(how: damage.Damage, doors: tuple[Door, ...], case: Case) -> Verdict:
     return go_on(case, door, how(path, case.rng))
 
 
+def metadata_edited(case: Case) -> Verdict:
+    """What Zarr keeps of a store or an array says something else."""
+    door, artifacts = _artifacts(case, STORES)
+    path = Path(str(case.draw(sorted(Path(str(case.draw(artifacts))).rglob("zarr.json")))))
+    case.touch(path)
+    return go_on(case, door, damage.edit_json(path, case.rng))
+
+
 def deleted(case: Case) -> Verdict:
     """A file, a store or a file within a store is gone."""
     door, artifacts = _artifacts(case, DOORS)
@@ -146,6 +154,7 @@ KINDS: dict[str, Kind] = {
     "bytes appended": functools.partial(damaged, damage.append, DOORS),
     "byte put in": functools.partial(damaged, damage.insert, DOORS),
     "JSON edited": functools.partial(damaged, damage.edit_json, DOCUMENTS),
+    "metadata edited": metadata_edited,
     "deleted": deleted,
     "swapped": swapped,
     "chunk deleted": chunk_deleted,

@@ -99,7 +99,8 @@ def hostile_list(case: Case) -> Verdict:
         body = json.dumps({"data": {"snapshot": {"files": lists[name](rows)}}}).encode()
     else:
         body = bodies[name]
-    shutil.rmtree(case.work / "data")
+    shutil.rmtree(case.work / "data" / "catalogue")
+    shutil.rmtree(case.work / "data" / "raw")
     # the list itself is what is told otherwise; whatever is made from it is compared
     case.touched |= {"data/catalogue", "data/raw"}
     case.names |= {"ds999999", "sub-03", "sub-01", "words.tsv", "openneuro.org"}

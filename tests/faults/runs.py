@@ -10,8 +10,9 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 HUNG = 124
 
@@ -23,7 +24,7 @@ class Ran:
     Parameters
     ----------
     status : exit status; −N where signal N ended it, `HUNG` where it did not end in time
-    said : what it wrote on stderr, and how often that was a line of HDF5's own
+    said : what it wrote on stderr
     """
 
     status: int
@@ -35,25 +36,49 @@ class Ran:
         return lines[-1] if lines else ""
 
 
-def in_child(job: Callable[[], int], limit_s: float = 60.0) -> Ran:
+Job = Callable[[], int]
+Key = TypeVar("Key")
+
+
+def in_child(job: Job, limit_s: float = 60.0) -> Ran:
     """Run a function in a forked process of its own; this process must have no threads."""
-    with tempfile.TemporaryFile() as errors:
-        child = os.fork()
-        if child == 0:
-            _become(job, errors.fileno())
-        status = _wait(child, limit_s)
-        errors.seek(0)
-        return Ran(status, errors.read().decode("utf-8", "replace"))
+    ((_, ran),) = in_children([("", job)], 1, limit_s)
+    return ran
 
 
-def _become(job: Callable[[], int], errors: int) -> None:
-    """The child: never returns."""
+def in_children(jobs: Iterable[tuple[Key, Job]], workers: int, limit_s: float) -> Iterator[tuple[Key, Ran]]:
+    """Run functions in forked processes, so many at a time; (key, how it ended) as they end."""
+    waiting, running = iter(jobs), {}
+    more = True
+    while more or running:
+        while more and len(running) < workers:
+            following = next(waiting, None)
+            more = following is not None
+            if following is not None:
+                errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the child has ended)
+                running[_fork(following[1], errors.fileno())] = (following[0], errors, time.monotonic() + limit_s)
+        for child, (key, errors, deadline) in list(running.items()):
+            status = _ended(child, deadline)
+            if status is not None:
+                del running[child]
+                with errors:
+                    errors.seek(0)
+                    yield key, Ran(status, errors.read().decode("utf-8", "replace"))
+        time.sleep(0.003)
+
+
+def _fork(job: Job, errors: int) -> int:
+    """The child's process id; the child itself never returns."""
+    child = os.fork()
+    if child:
+        return child
     status = 99
     try:
         os.setpgid(0, 0)
         os.dup2(errors, 2)
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 1)
+        sys.stdout, sys.stderr = (open(one, "w", buffering=1, closefd=False) for one in (1, 2))  # noqa: SIM115
         status = job()
     except BaseException:
         traceback.print_exc()
@@ -63,13 +88,13 @@ def _become(job: Callable[[], int], errors: int) -> None:
         os._exit(status)
 
 
-def _wait(child: int, limit_s: float) -> int:
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
+def _ended(child: int, deadline: float) -> int | None:
+    """How a child ended; None while it runs. What runs too long is killed."""
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        return os.waitstatus_to_exitcode(status)
+    if time.monotonic() < deadline:
+        return None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
