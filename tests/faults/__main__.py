@@ -23,8 +23,9 @@ def main() -> int:
     """The exit status: 0 where nothing was silent or unnamed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, help="default: a fresh one, which is printed")
-    parser.add_argument("--n", type=int, default=510, help="number of faults (default: %(default)s)")
+    parser.add_argument("--n", type=int, default=540, help="number of faults (default: %(default)s)")
     parser.add_argument("--only", type=int, nargs="+", metavar="NUMBER", help="only these faults, and all about them")
+    parser.add_argument("--quick", action="store_true", help="leave out the study that runs a pretrained network")
     parser.add_argument("--workers", type=int, default=2, help="faults at a time (default: %(default)s)")
     arguments = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
@@ -42,7 +43,7 @@ def _campaign(scratch: Path, seed: int, arguments: argparse.Namespace) -> int:
     from tests.faults.campaign import HEALED, REFUSED, Campaign, Result, table
     from tests.faults.studies import write_studies
 
-    campaign = Campaign(scratch, write_studies(scratch / "user"), seed)
+    campaign = Campaign(scratch, write_studies(scratch / "user", arguments.quick), seed)
     campaign.warm_up()
     campaign.run_untouched(arguments.workers)
     numbers = arguments.only or list(range(arguments.n))
@@ -65,7 +66,8 @@ def _campaign(scratch: Path, seed: int, arguments: argparse.Namespace) -> int:
     print(table(results, lambda result: result.verdict.door, "what was struck"))
     bad = [result for result in results if result.verdict.outcome not in (REFUSED, HEALED)]
     if bad:
-        print(f"\n{len(bad)} of {len(results)} faults were silent or unnamed; again, with --seed {seed} --only:")
+        quick = " --quick" if arguments.quick else ""
+        print(f"\n{len(bad)} of {len(results)} faults were silent or unnamed; again, with --seed {seed}{quick} --only:")
         print(" ".join(str(result.number) for result in bad))
     return 1 if bad else 0
 

@@ -93,6 +93,10 @@ MOMENTS = (
         (("os.rename", r" -> .*weights/net-\w+$"), ("shutil.rmtree", r"\.net-\w+\.source$")),
         over_older=False,
     ),
+    Moment("while a dataset is simulated", "mice", "fetch", (("os.mkdir", r"\.part/mouse-2$"),), 0, False),
+    Moment(
+        "before a simulated dataset has its name", "mice", "fetch", (("os.rename", r"\.part -> .*/simulated_mouse/"),)
+    ),
     Moment("while a stimulus is written", "movie", "prepare", (("written", r"\.zarr\.part/.*/c/"),)),
     Moment("while blocks of a recording are written", "listeners", "prepare", (("pwrite", r"recordings/"),), 20),
     Moment("before a recording has its name", "listeners", "prepare", (("os.rename", r" -> .*recordings/[^/]*\.nc$"),)),
@@ -121,7 +125,8 @@ MOMENTS = (
 
 def killed(case: Case) -> Verdict:
     """Killed at a moment, then run again to the end: the bytes of an uninterrupted run, and nothing beside them."""
-    moment = MOMENTS[case.place % len(MOMENTS)]
+    moments = [moment for moment in MOMENTS if moment.study in case.studies]
+    moment = moments[case.place % len(moments)]
     case.take(moment.study)
     older = bool(case.rng.random() < 0.5) if moment.over_older is None else moment.over_older
     if not older:
@@ -171,7 +176,7 @@ def _die_at(moment: Moment) -> None:
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "os.rename":
             seen(event, f"{_text(arguments[0])} -> {_text(arguments[1])}")
-        elif event in ("os.remove", "shutil.rmtree"):
+        elif event in ("os.mkdir", "os.remove", "shutil.rmtree"):
             seen(event, _text(arguments[0]))
         elif event == "open":
             path, mode, flags = arguments

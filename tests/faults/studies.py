@@ -53,8 +53,9 @@ class Study:
 
     Parameters
     ----------
-    scored_by : ``encode`` or ``compare``
+    scored_by : ``encode`` or ``compare``; empty where nothing beyond the raw files is of interest
     served : address without scheme → contents, where the files come from a server
+    listed : rows of the list that the server gives
     """
 
     name: str
@@ -65,15 +66,18 @@ class Study:
     @property
     def stages(self) -> tuple[str, ...]:
         """All that it needs, in order."""
+        if not self.scored_by:
+            return STAGES[: STAGES.index("prepare")]
         return tuple(stage for stage in STAGES if stage not in ("encode", "compare") or stage == self.scored_by)
 
     def stages_from(self, first: str) -> tuple[str, ...]:
         return self.stages[self.stages.index(first) :]
 
 
-def write_studies(user: Path) -> dict[str, Study]:
-    """Write every study's files; the same bytes each time."""
-    made = [make(user / make.__name__.strip("_")) for make in (_pictures, _movie, _likeness, _listeners)]
+def write_studies(user: Path, quick: bool) -> dict[str, Study]:
+    """Write every study's files, the same bytes each time; ``quick`` leaves out the simulated mice: a network runs."""
+    makers = (_pictures, _movie, _likeness, _listeners, _mice)
+    made = [make(user / make.__name__.strip("_")) for make in (makers[:-1] if quick else makers)]
     for path in user.rglob("*"):
         os.utime(path, (WRITTEN_AT_S, WRITTEN_AT_S))
     return {study.name: study for study in made}
@@ -197,3 +201,14 @@ def _listeners(folder: Path) -> Study:
         for path, contents in files.items()
     )
     return Study("listeners", "encode", {f"{S3}/{path}": contents for path, contents in files.items()}, listed)
+
+
+def _mice(folder: Path) -> Study:
+    """Two simulated mice."""
+    planted = {"planted": {"VISp": "stem", "VISam": "noise"}, "reliability": {"VISp": 0.6}}
+    size = {"n_mice": 2, "n_cells": 2, "n_frames": 60, "n_repeats": 2, "identifiable_folds": 3}
+    splits = {"n_folds": 3, "n_inner_folds": 2, "gap_s": 1, "block_s": 4}
+    recording = {"kind": "simulated_mouse", **size, **planted}
+    metric = {"kind": "ridge", "splits": splits}
+    _write(folder, {"analyses": {"mice": {"recording": recording, "models": ["pixels"], "metric": metric}}})
+    return Study("mice", "")

@@ -15,7 +15,7 @@ SEED, N = 7, 3 * len(KINDS)
 
 
 def test_no_fault_is_silent_and_none_unnamed() -> None:
-    command = [sys.executable, "-m", "tests.faults", "--seed", str(SEED), "--n", str(N)]
+    command = [sys.executable, "-m", "tests.faults", "--seed", str(SEED), "--n", str(N), "--quick"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
