@@ -23,7 +23,7 @@ def main() -> int:
     """The exit status: 0 where nothing was silent or unnamed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, help="default: a fresh one, which is printed")
-    parser.add_argument("--n", type=int, default=540, help="number of faults (default: %(default)s)")
+    parser.add_argument("--n", type=int, default=560, help="number of faults (default: %(default)s)")
     parser.add_argument("--only", type=int, nargs="+", metavar="NUMBER", help="only these faults, and all about them")
     parser.add_argument("--quick", action="store_true", help="leave out the study that runs a pretrained network")
     parser.add_argument("--workers", type=int, default=2, help="faults at a time (default: %(default)s)")

@@ -22,7 +22,7 @@ REFUSED, HEALED, SILENT, UNNAMED = "refused by name", "healed", "silent", "unnam
 MEMO = "data/catalogue/digests.json"
 REMEDY = re.compile(
     r"\b(run|delete|give|put it back|make it with|mend|correct|fetch|remove|choose|free|change|connect|install"
-    r"|report it|add|open|leave|rename|pin)\b"
+    r"|report it|add|open|leave|rename|pin|use)\b"
 )
 ON_THE_WAY = re.compile(r"\.part(\.json)?$|/\.[^/]*\.(part|old|lock|source)(/|$)|\.sha256$")
 

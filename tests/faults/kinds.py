@@ -17,6 +17,7 @@ from tests.faults import damage
 from tests.faults.case import Case, Verdict
 from tests.faults.disk import full_disk
 from tests.faults.doors import DOCUMENTS, DOORS, STORES, Door
+from tests.faults.hubs import hostile_hub
 from tests.faults.kills import killed
 from tests.faults.lists import hostile_list
 from tests.faults.transfers import damaged_part, wrong_answer
@@ -163,6 +164,7 @@ KINDS: dict[str, Kind] = {
     "part of a download": damaged_part,
     "wrong answer": wrong_answer,
     "hostile list": hostile_list,
+    "hostile hub": hostile_hub,
     "killed": killed,
     "full disk": full_disk,
 }
