@@ -24,7 +24,7 @@ REMEDY = re.compile(
     r"\b(run|delete|give|put it back|make it with|mend|correct|fetch|remove|choose|free|change|connect|install"
     r"|report it|add|open|leave|rename|pin|use)\b"
 )
-ON_THE_WAY = re.compile(r"\.part(\.json)?$|/\.[^/]*\.(part|old|lock|source)(/|$)|\.sha256$")
+ON_THE_WAY = re.compile(r"\.part(\.json)?$|/\.[^/]*\.(part|old|lock|source)(/|$)|\.sha256$|/\.digests\.json\.")
 
 
 @dataclasses.dataclass

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tests.faults import damage
 from tests.faults.case import HEALED, SILENT, UNNAMED, Case, Verdict
 from tests.faults.servers import Server, kill_after
 from tests.faults.transfers import FIRST_BYTES
@@ -36,6 +37,7 @@ class Moment:
     steps : (event, pattern) in the order in which they must come; the process dies as the last is about to happen.
         Events are those of Python's audit hooks, ``written`` (open for writing) and ``pwrite`` among them
     times : how often the last step is seen before
+    altered : pattern of a file that is altered before, so that the stage makes it anew
     over_older : whether the outputs of a finished run are there (True), not there (False), or either (None)
     """
 
@@ -45,6 +47,7 @@ class Moment:
     steps: tuple[tuple[str, str], ...]
     times: int = 0
     over_older: bool | None = None
+    altered: str = ""
 
 
 MOMENTS = (
@@ -87,11 +90,12 @@ MOMENTS = (
         "before weights have their name", "pictures", "fetch", (("os.rename", r" -> .*weights/net-\w+$"),), 0, False
     ),
     Moment(
-        "after weights have their name, before what they were made from is removed",
+        "after weights replaced altered ones, before those are removed",
         "pictures",
         "fetch",
-        (("os.rename", r" -> .*weights/net-\w+$"), ("shutil.rmtree", r"\.net-\w+\.source$")),
-        over_older=False,
+        (("os.rename", r"\.part -> .*weights/net-\w+$"), ("shutil.rmtree", r"\.net-\w+\.old$")),
+        over_older=True,
+        altered="data/raw/weights/net-*/model.safetensors",
     ),
     Moment("while a dataset is simulated", "mice", "fetch", (("os.mkdir", r"\.part/mouse-2$"),), 0, False),
     Moment(
@@ -131,6 +135,8 @@ def killed(case: Case) -> Verdict:
     older = bool(case.rng.random() < 0.5) if moment.over_older is None else moment.over_older
     if not older:
         clear_outputs(case, moment.stage)
+    for path in case.find(moment.altered) if moment.altered else ():
+        damage.append(path, case.rng)
     if moment.steps:
         ran = case.run((moment.stage,), before=lambda: _die_at(moment))
     else:
