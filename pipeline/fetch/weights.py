@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from pipeline.artifacts.catalogue import FetchedFile, Receipt, open_receipt, write_json
-from pipeline.artifacts.store import discard_leftovers, remove, write_whole
+from pipeline.artifacts.store import discard_leftovers, locked, remove, write_whole
 from pipeline.config.code_version import code_version
 from pipeline.config.keys import key_of, sha256_of_file
 from pipeline.errors import BrokenArtifact, FetchError, LayermapError
@@ -77,7 +77,8 @@ def fetch_weights(
         cached = _cached(folder, key, progress)
         if cached is not None:
             # a run killed right after the weights had their name leaves these behind
-            discard_leftovers(folder)
+            with locked(folder):
+                discard_leftovers(folder)
             remove(workspace)
             return cached
         with write_whole(folder) as temporary:

@@ -18,7 +18,7 @@ from tests.faults.runs import Ran, in_children
 from tests.faults.studies import Study, study_file
 
 OUTCOMES = (REFUSED, HEALED, SILENT, UNNAMED)
-LONGEST_S = 300.0
+LONGEST_S = 600.0
 PLACES_APART = 3
 
 

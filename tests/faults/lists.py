@@ -19,7 +19,7 @@ NAMES = (
     f"/tmp/{OUTSIDE}/sub-03/func/sub-03_task-t_bold.nii.gz",
     "sub-03/func/sub-03_task-t_bold.nii.gz\0",
     "sub-03/func/sub-03_task-t_\nbold.nii.gz",
-    "sub-$(touch escaped)/func/sub-03_task-t_bold.nii.gz",
+    "sub-$(touch x)/func/sub-03_task-t_bold.nii.gz",
     "sub-{wildcard}/func/sub-03_task-t_bold.nii.gz",
     "-rf/func/sub-03_task-t_bold.nii.gz",
     "sub-03/func/" + "x" * 5000 + "_task-t_bold.nii.gz",

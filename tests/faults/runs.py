@@ -40,7 +40,7 @@ Job = Callable[[], int]
 Key = TypeVar("Key")
 
 
-def in_child(job: Job, limit_s: float = 60.0) -> Ran:
+def in_child(job: Job, limit_s: float = 200.0) -> Ran:
     """Run a function in a forked process of its own; this process must have no threads."""
     ((_, ran),) = in_children([("", job)], 1, limit_s)
     return ran
