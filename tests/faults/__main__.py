@@ -36,7 +36,12 @@ def main() -> int:
         import_everything()
         (scratch / "here").mkdir()
         os.chdir(scratch / "here")
-        return _campaign(scratch, seed, arguments)
+        from tests.faults.disk import unmount_below  # imports NumPy, which reads the environment
+
+        try:
+            return _campaign(scratch, seed, arguments)
+        finally:
+            unmount_below(scratch)
 
 
 def _campaign(scratch: Path, seed: int, arguments: argparse.Namespace) -> int:

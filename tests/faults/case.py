@@ -74,7 +74,7 @@ class Case:
     def touch(self, path: Path) -> None:
         """Say that a file is no longer what the stages left: it is not compared, and its name explains a refusal."""
         self.touched.add(str(path.relative_to(self.work)))
-        if path.suffix == ".sha256":
+        if path.suffix == ".sha256" and "." in path.stem:
             self.names.add(path.stem)  # the file that it is the digest of
         self.names |= {path.name, *(part for part in path.parts if part.endswith((".zarr", ".nc")))} - {"zarr.json"}
         if path.name == "receipt.json":

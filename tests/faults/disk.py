@@ -57,6 +57,15 @@ def _small_disk(folder: Path) -> Iterator[bool]:
         _program(["umount", "-l", str(folder)])
 
 
+def unmount_below(folder: Path) -> None:
+    """What a fault that was stopped left mounted."""
+    mounts = Path("/proc/self/mounts")
+    for line in mounts.read_text().splitlines() if mounts.is_file() else ():
+        place = line.split(" ")[1]
+        if place.startswith(f"{folder}/"):
+            _program(["umount", "-l", place])
+
+
 def _program(command: list[str]) -> bool:
     program = shutil.which(command[0], path=PROGRAMS)
     return program is not None and subprocess.run([program, *command[1:]], capture_output=True).returncode == 0

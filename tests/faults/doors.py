@@ -64,6 +64,7 @@ DOORS = (
     Door("geometry scores", {"likeness": "data/scores/*/*/*/*.nc"}, ("map", "report")),
     Door("map", dict.fromkeys(("pictures", "likeness"), "data/maps/*.nc"), ("report",)),
     Door("table of the map", dict.fromkeys(("pictures", "likeness"), "data/maps/*.csv"), ("report",)),
+    Door("digests of the map", dict.fromkeys(("pictures", "likeness"), "data/maps/*.sha256"), ("report",)),
 )
 STORES = tuple(door for door in DOORS if door.is_store)
 DOCUMENTS = tuple(door for door in DOORS if door.is_json)

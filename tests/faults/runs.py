@@ -50,21 +50,25 @@ def in_children(jobs: Iterable[tuple[Key, Job]], workers: int, limit_s: float) -
     """Run functions in forked processes, so many at a time; (key, how it ended) as they end."""
     waiting, running = iter(jobs), {}
     more = True
-    while more or running:
-        while more and len(running) < workers:
-            following = next(waiting, None)
-            more = following is not None
-            if following is not None:
-                errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the child has ended)
-                running[_fork(following[1], errors.fileno())] = (following[0], errors, time.monotonic() + limit_s)
-        for child, (key, errors, deadline) in list(running.items()):
-            status = _ended(child, deadline)
-            if status is not None:
-                del running[child]
-                with errors:
-                    errors.seek(0)
-                    yield key, Ran(status, errors.read().decode("utf-8", "replace"))
-        time.sleep(0.003)
+    try:
+        while more or running:
+            while more and len(running) < workers:
+                following = next(waiting, None)
+                more = following is not None
+                if following is not None:
+                    errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the child has ended)
+                    running[_fork(following[1], errors.fileno())] = (following[0], errors, time.monotonic() + limit_s)
+            for child, (key, errors, deadline) in list(running.items()):
+                status = _ended(child, deadline)
+                if status is not None:
+                    del running[child]
+                    with errors:
+                        errors.seek(0)
+                        yield key, Ran(status, errors.read().decode("utf-8", "replace"))
+            time.sleep(0.003)
+    finally:
+        for child in running:  # there are some only where this process is being stopped
+            _ended(child, deadline=0)
 
 
 def _fork(job: Job, errors: int) -> int:
