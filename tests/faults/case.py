@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from tests.faults.servers import Server, serving
 from tests.faults.studies import Study, study_file
 
 REFUSED, HEALED, SILENT, UNNAMED = "refused by name", "healed", "silent", "unnamed"
+Thing = TypeVar("Thing")
 MEMO = "data/catalogue/digests.json"
 REMEDY = re.compile(
     r"\b(run|delete|give|put it back|make it with|mend|correct|fetch|remove|choose|free|change|connect|install"
@@ -63,9 +65,10 @@ class Case:
         shutil.copytree(self.finished / study, self.work, symlinks=True, dirs_exist_ok=True)
         return self.study
 
-    def draw(self, things: Iterable[object]) -> object:
-        things = list(things)
-        return things[int(self.rng.integers(len(things)))]
+    def draw(self, things: Iterable[Thing]) -> Thing:
+        """One of these."""
+        among = list(things)
+        return among[int(self.rng.integers(len(among)))]
 
     def find(self, pattern: str) -> list[Path]:
         """Paths of the copy that fit, in order."""
@@ -76,7 +79,8 @@ class Case:
         self.touched.add(str(path.relative_to(self.work)))
         if path.suffix == ".sha256" and "." in path.stem:
             self.names.add(path.stem)  # the file that it is the digest of
-        self.names |= {path.name, *(part for part in path.parts if part.endswith((".zarr", ".nc")))} - {"zarr.json"}
+        stores = {part for part in path.parts if part.endswith(".zarr")}
+        self.names |= stores or {path.name}  # a chunk is called 0
         if path.name == "receipt.json":
             self.names.add("model.safetensors")
         if path.name.startswith("receipt-"):

@@ -28,22 +28,22 @@ Kind = Callable[[Case], Verdict]
 def _artifacts(case: Case, doors: tuple[Door, ...]) -> tuple[Door, list[Path]]:
     """The door whose turn it is, and all its artifacts in one of its studies."""
     door = doors[case.place % len(doors)]
-    case.take(str(case.draw(sorted(door.where))))
+    case.take(case.draw(sorted(door.where)))
     return door, [path for path in case.find(door.where[case.study.name]) if path.is_file() or door.is_store]
 
 
 def _one_file(case: Case, door: Door, artifacts: list[Path]) -> Path:
     """An artifact, or a file within the store."""
-    path = Path(str(case.draw(artifacts)))
+    path = case.draw(artifacts)
     if door.is_store:
-        path = Path(str(case.draw(sorted(one for one in path.rglob("*") if one.is_file()))))
+        path = case.draw(sorted(one for one in path.rglob("*") if one.is_file()))
     case.touch(path)
     return path
 
 
 def go_on(case: Case, door: Door, what: str, **more: Any) -> Verdict:
     """Run what a user runs next: a stage that reads the artifact, and those that follow."""
-    first = str(case.draw(door.readers)).replace("scored", case.study.scored_by)
+    first = case.draw(door.readers).replace("scored", case.study.scored_by)
     stages = case.study.stages_from(first)
     what = f"{case.study.name}: {', '.join(sorted(case.touched))}: {what}, then {first}"
     if "map" not in door.readers and "report" not in door.readers:
@@ -61,7 +61,7 @@ def damaged(how: damage.Damage, doors: tuple[Door, ...], case: Case) -> Verdict:
 def metadata_edited(case: Case) -> Verdict:
     """What Zarr keeps of a store or an array says something else."""
     door, artifacts = _artifacts(case, STORES)
-    path = Path(str(case.draw(sorted(Path(str(case.draw(artifacts))).rglob("zarr.json")))))
+    path = case.draw(sorted(case.draw(artifacts).rglob("zarr.json")))
     case.touch(path)
     return go_on(case, door, damage.edit_json(path, case.rng))
 
@@ -70,7 +70,7 @@ def deleted(case: Case) -> Verdict:
     """A file, a store or a file within a store is gone."""
     door, artifacts = _artifacts(case, DOORS)
     if door.is_store and case.rng.random() < 0.3:
-        path = Path(str(case.draw(artifacts)))
+        path = case.draw(artifacts)
         case.touch(path)
         shutil.rmtree(path)
     else:
@@ -82,11 +82,11 @@ def deleted(case: Case) -> Verdict:
 def swapped(case: Case) -> Verdict:
     """Two artifacts of one kind have each other's name; where there is but one, another study's file has it."""
     door, artifacts = _artifacts(case, DOORS)
-    one = Path(str(case.draw(artifacts)))
+    one = case.draw(artifacts)
     others = [path for path in artifacts if path.suffix == one.suffix and path != one]
     case.touch(one)
     if others:
-        other = Path(str(case.draw(others)))
+        other = case.draw(others)
         case.touch(other)
         damage.swap(one, other)
         return go_on(case, door, "swapped")
@@ -105,7 +105,7 @@ def _chunks(store: Path) -> list[Path]:
 def chunk_deleted(case: Case) -> Verdict:
     """One chunk of a store is gone: Zarr reads zeros there."""
     door, artifacts = _artifacts(case, STORES)
-    path = Path(str(case.draw(_chunks(Path(str(case.draw(artifacts)))))))
+    path = case.draw(_chunks(case.draw(artifacts)))
     case.touch(path)
     path.unlink()
     return go_on(case, door, "deleted")
@@ -126,8 +126,8 @@ def chunks_swapped(case: Case) -> Verdict:
 def chunk_vanishes(case: Case) -> Verdict:
     """A chunk goes while its store is read: when the first of the others is opened, or the metadata."""
     door, artifacts = _artifacts(case, STORES)
-    store = Path(str(case.draw(artifacts)))
-    chunk = Path(str(case.draw(_chunks(store))))
+    store = case.draw(artifacts)
+    chunk = case.draw(_chunks(store))
     case.touch(chunk)
     after = int(case.rng.integers(1, 6))
     inside = str(store.relative_to(case.work))

@@ -32,7 +32,7 @@ def damaged_part(case: Case) -> Verdict:
     """A fetch is killed amid a file; its ``.part`` or the note beside it is damaged; fetch runs again."""
     case.take(sorted(FIRST_BYTES)[case.place % 2])
     n_bytes = FIRST_BYTES[case.study.name]
-    address = str(case.draw(sorted(one for one, body in case.study.served.items() if len(body) > n_bytes)))
+    address = case.draw(sorted(one for one, body in case.study.served.items() if len(body) > n_bytes))
     path, port = _raw_path(case, address), free_port()
     _forget(case, path, digest_too=bool(case.rng.random() < 0.5))
 
@@ -52,7 +52,7 @@ def damaged_part(case: Case) -> Verdict:
 def wrong_answer(case: Case) -> Verdict:
     """A file that was lost is fetched again, and the server answers wrongly: each time, or the first time."""
     case.take(sorted(FIRST_BYTES)[case.place % 2])
-    address = str(case.draw(sorted(case.study.served)))
+    address = case.draw(sorted(case.study.served))
     _forget(case, _raw_path(case, address), digest_too=False)
     body = case.study.served[address]
     name = list(wrong_answers(body))[case.place // 2 % len(wrong_answers(body))]
