@@ -13,7 +13,7 @@ inside := PATH="$(bin):$$PATH"
 pytest := $(inside) OMP_NUM_THREADS=1 pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup offline slurm zoo demo test test-fast lint format clean clean-all
+.PHONY: help setup offline slurm zoo demo test test-fast faults lint format clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ test: offline ## setup, and every test
 
 test-fast: setup ## the tests of the inner loop: no whole studies, no browser
 	@$(pytest) -m "not study and not browser"
+
+faults: setup ## hundreds of faults on tiny studies, none of which may pass silently (SEED=7 draws the same again)
+	@$(inside) python -m tests.faults $(if $(SEED),--seed $(SEED)) --workers $(WORKERS)
 
 lint: setup ## ruff, mypy, snakemake --lint
 	@$(inside) ruff check

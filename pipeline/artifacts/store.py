@@ -85,7 +85,7 @@ def write_whole(output: Path, wait_s: float = 0.0) -> Iterator[Path]:
     output : the artifact's final path; an older one there is replaced
     wait_s : how long to wait for another run that writes the same output, in s
     """
-    temporary = output.parent / f".{output.name}.part"
+    temporary = _temporary(output)
     with locked(output, wait_s):
         remove(temporary)
         try:
@@ -100,9 +100,23 @@ def write_whole(output: Path, wait_s: float = 0.0) -> Iterator[Path]:
             raise
 
 
+def discard_leftovers(output: Path) -> None:
+    """Remove what a killed run left beside an output; whoever holds its lock may call this."""
+    remove(_temporary(output))
+    remove(_older(output))
+
+
+def _temporary(output: Path) -> Path:
+    return output.parent / f".{output.name}.part"
+
+
+def _older(output: Path) -> Path:
+    return output.parent / f".{output.name}.old"
+
+
 def _replace(temporary: Path, output: Path) -> None:
     """Rename; an older folder moves out of the way first, so that a kill never leaves half of it under its name."""
-    older = output.parent / f".{output.name}.old"
+    older = _older(output)
     remove(older)
     if output.is_dir() and not output.is_symlink():
         os.replace(output, older)

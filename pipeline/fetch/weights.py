@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from pipeline.artifacts.catalogue import FetchedFile, Receipt, open_receipt, write_json
-from pipeline.artifacts.store import remove, write_whole
+from pipeline.artifacts.store import discard_leftovers, locked, remove, write_whole
 from pipeline.config.code_version import code_version
 from pipeline.config.keys import key_of, sha256_of_file
 from pipeline.errors import BrokenArtifact, FetchError, LayermapError
@@ -76,6 +76,10 @@ def fetch_weights(
     with lock_or_wait(workspace, settings, progress):
         cached = _cached(folder, key, progress)
         if cached is not None:
+            # a run killed right after the weights had their name leaves these behind
+            with locked(folder):
+                discard_leftovers(folder)
+            remove(workspace)
             return cached
         with write_whole(folder) as temporary:
             temporary.mkdir(parents=True)
