@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.artifacts.store import SCHEMA_VERSION, write_whole
+from pipeline.documents import read_json
 from pipeline.errors import BrokenArtifact
 
 
@@ -119,10 +120,7 @@ def _digest_of(contents: dict[str, Any]) -> str:
 def _read(path: Path, model: type[Document], stage: str) -> Document:
     if not path.is_file():
         raise BrokenArtifact(f"{path} is missing; make it with: snakemake {stage}")
-    try:
-        raw: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BrokenArtifact(f"{path} is not JSON ({error}); delete it and run: snakemake {stage}") from error
+    raw = read_json(path, f"delete it and run: snakemake {stage}")
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION:
         raise BrokenArtifact(

@@ -11,16 +11,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.artifacts.store import write_whole
 from pipeline.config.keys import sha256_of_file
 from pipeline.config.paths import DATA
 from pipeline.documents import read_json
-from pipeline.errors import BrokenArtifact
+from pipeline.errors import BrokenArtifact, LayermapError
 
 MEMO = DATA / "catalogue" / "digests.json"
 SETTLED_NS = 2_000_000_000
@@ -78,13 +77,6 @@ def _sha_of(known: Notes) -> str:
 
 def _write_memo(known: Notes, memo: Path) -> None:
     """Whole or not at all; of two runs that write at the same time, one wins and the other loses only time."""
-    with contextlib.suppress(OSError):
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=memo.parent, prefix=f".{memo.name}.")
-        try:
-            with open(descriptor, "w", encoding="utf-8") as stream:
-                json.dump({"files": known, "sha256": _sha_of(known)}, stream, indent=0, sort_keys=True)
-            os.replace(name, memo)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+    with contextlib.suppress(OSError, LayermapError), write_whole(memo) as temporary:
+        held = {"files": known, "sha256": _sha_of(known)}
+        temporary.write_text(json.dumps(held, indent=0, sort_keys=True), encoding="utf-8")
