@@ -10,7 +10,12 @@ class LayermapError(Exception):
     """Something the user can mend. ``str(error)`` is one line that is shown without a traceback."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__("".join(_visible(character) for character in " ".join(message.split())))
+
+
+def _visible(character: str) -> str:
+    """What a server or a file's name puts into a message neither moves the terminal's cursor nor fails to print."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 class UnknownName(LayermapError):
@@ -25,6 +30,10 @@ class UnknownName(LayermapError):
 
 class BadConfiguration(LayermapError):
     """A study file or ``--config`` value that does not validate."""
+
+
+class UnsafeName(LayermapError):
+    """A name or path from a server, a folder or a table that must not become a file's name or an argument."""
 
 
 class BrokenArtifact(LayermapError):

@@ -3,7 +3,6 @@
 import atexit
 import fcntl
 import os
-import shlex
 from pathlib import Path
 
 from pipeline.config import paths
@@ -17,7 +16,7 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 
 
 def plan_studies():
-    """The plans of all studies asked for, and the flags that repeat `--config` for each stage's command."""
+    """The plans of all studies asked for, and the arguments that repeat `--config` for each stage's command."""
     settings = load_workflow_config(config)
     plans, flags = [], {}
     for name in settings.names:
@@ -32,7 +31,7 @@ def plan_studies():
         if plan.name in flags:
             raise BadConfiguration(f"two of the studies are called '{plan.name}'; rename one in its file")
         plans.append(plan)
-        flags[plan.name] = " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in given.items() if value is not None)
+        flags[plan.name] = [f"--{key}={value}" for key, value in given.items() if value is not None]
     return plans, flags
 
 
@@ -97,10 +96,11 @@ wildcard_constraints:
     weights=one_of(MODELS_BY_SLUG),
 
 
-# Flags hold where files come from and where networks run, which must not rerun anything. Snakemake leaves parameters
+# Flags are lists of arguments, which shell lines quote one by one (`:q`).
+# They hold where files come from and where networks run, which must not rerun anything. Snakemake leaves parameters
 # out of its comparison that are functions of `output`; what must rerun a rule is in its path or its parameter `key`.
 def flags_of(analysis):
-    return f"{FLAGS[analysis.study]} --analysis {analysis.name}"
+    return [*FLAGS[analysis.study], f"--analysis={analysis.name}"]
 
 
 def catalogue_is_forced():
@@ -204,4 +204,4 @@ def activation_inputs(wildcards):
 
 def activation_flags(wildcards):
     analysis, model, stimulus = asked(wildcards)
-    return f"{flags_of(analysis)} --stimulus '{stimulus}' --model '{model.name}'"
+    return [*flags_of(analysis), f"--stimulus={stimulus}", f"--model={model.name}"]
