@@ -1,10 +1,9 @@
 # The plan of the studies asked for, and what rules look up in it.
 
-import atexit
-import fcntl
 import os
 from pathlib import Path
 
+from pipeline.artifacts.one_run import claim_folders
 from pipeline.config import paths
 from pipeline.config.load import load_study, load_workflow_config
 from pipeline.config.keys import slug
@@ -36,26 +35,15 @@ def plan_studies():
 
 
 def one_run_at_a_time():
-    """Two runs in one folder would delete each other's outputs; the lock dies with its process."""
+    """The locks of data/ and of what is linked elsewhere: two runs would delete each other's outputs."""
     if workflow.exec_mode.name != "DEFAULT" or workflow.dryrun:
-        return
-    Path(".snakemake").mkdir(exist_ok=True)
-    stream = open(".snakemake/layermap.lock", "a+")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.seek(0)
-        other = stream.read().strip() or "unknown"
-        sys.exit(f"layermap: another run (process {other}) works in {Path.cwd()}; wait for it to end, or stop it first")
-    stream.truncate(0)
-    stream.write(str(os.getpid()))
-    stream.flush()
-    atexit.register(stream.close)
+        return []
+    return claim_folders(paths.DATA, [paths.REPORTS, paths.LOGS])
 
 
 try:
     PLANS, FLAGS = plan_studies()
-    one_run_at_a_time()
+    LOCKS = one_run_at_a_time()  # held until this process ends
 except LayermapError as error:
     sys.exit(f"layermap: {error}")
 except OSError as error:
