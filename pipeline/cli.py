@@ -140,6 +140,20 @@ def _run(arguments: argparse.Namespace) -> None:
     getattr(run_stage, f"run_{arguments.command}")(arguments)
 
 
+def _printable_streams() -> None:
+    """Terminals and pipes that are not UTF-8 get a substitute for what they cannot show; closed ones take everything.
+
+    A closed stream is opened anew for the system as well: the next file opened would get its number, and what
+    libraries print.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
 def _pin_threads(n_threads: int | None) -> None:
     """Numerical libraries read these when they are imported, which happens inside the stages."""
     # torch's threads would spin while they wait, and take the cores from NumPy's: encode was half as fast
@@ -155,8 +169,8 @@ def _fail(command: str, message: str, status: int, log: Path | None) -> int:
     if log is not None:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text(f"layermap {command}: {message}\n", encoding="utf-8")
-            log.with_suffix(".traceback").write_text(trace, encoding="utf-8")
+            log.write_text(f"layermap {command}: {message}\n", encoding="utf-8", errors="replace")
+            log.with_suffix(".traceback").write_text(trace, encoding="utf-8", errors="replace")
             where = f" [traceback: {log.with_suffix('.traceback')}]"
         except OSError:
             where = ""  # the disk that failed the stage fails its log too; the line on screen has to do
@@ -168,6 +182,7 @@ def _fail(command: str, message: str, status: int, log: Path | None) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
+    _printable_streams()
     argv = list(sys.argv[1:] if argv is None else argv)
     known = {**STAGES, **LISTS, **ONCE}
     if argv and not argv[0].startswith("-") and argv[0] not in known:
