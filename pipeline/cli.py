@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
         if name == "layers":
             command.add_argument("model", help="a model's name; see: layermap models")
             command.add_argument("--study", help="the study file under whose networks: it is")
+            command.add_argument(
+                "--build",
+                action="store_true",
+                help="run the code that the study names, to list layers of its own network one by one, and all modules",
+            )
     _add_pin(commands.add_parser("pin", help=ONCE["pin"], description=ONCE["pin"]))
     return parser
 
@@ -135,7 +140,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
     if arguments.command in LISTS:
         listing: Callable[..., str] = getattr(run_stage, f"list_{arguments.command}")
-        print(listing(arguments.model, arguments.study) if arguments.command == "layers" else listing())
+        of = (arguments.model, arguments.study, arguments.build) if arguments.command == "layers" else ()
+        print(listing(*of))
         return
     getattr(run_stage, f"run_{arguments.command}")(arguments)
 
@@ -149,7 +155,8 @@ def _printable_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  (as long as we run)
         elif name != "stdin" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 

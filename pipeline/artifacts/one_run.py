@@ -1,8 +1,8 @@
 """One Snakemake run at a time over the folders that it deletes from and writes to, wherever links lead.
 
-Snakemake removes what a job is about to make, and what a failed job left. Two runs over one ``data/`` would remove each
-other's results, also where they were started in two folders of which one's ``data/`` is a link. Stages as plain commands
-are not concerned: they hold the lock of each output (`pipeline.artifacts.store.locked`).
+Snakemake removes what a job is about to make, and what a failed job left. Two runs over one ``data/`` would remove
+each other's results, also where they were started in two folders of which one's ``data/`` is a link. Stages as plain
+commands are not concerned: they hold the lock of each output (`pipeline.artifacts.store.locked`).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _there(folder: Path) -> Path:
 def _hold(folder: Path) -> TextIO:
     path = folder / LOCK_NAME
     try:
-        stream = open(path, "a+", encoding="utf-8", errors="replace")
+        stream = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115  (held on to)
     except OSError as error:
         raise explain_os_error(error, path) or error from error
     try:

@@ -34,7 +34,7 @@ def check_name(value: str, what: str) -> None:
     """
     if not _NAME.fullmatch(value) or len(value) > LONGEST_NAME:
         raise UnsafeName(
-            f"{what} {ascii(value)} is no safe name: up to {LONGEST_NAME} letters a to z, digits and . _ @ + -, "
+            f"{what} {value!a} is no safe name: up to {LONGEST_NAME} letters a to z, digits and . _ @ + -, "
             f"beginning with neither . nor -; {WHENCE}"
         )
 
@@ -48,7 +48,7 @@ def check_shown(value: str, what: str) -> None:
         Names what it is and the value.
     """
     if holds_control_characters(value):
-        raise UnsafeName(f"{what} {ascii(value)} holds control characters; {WHENCE}")
+        raise UnsafeName(f"{what} {value!a} holds control characters; {WHENCE}")
 
 
 def check_path(path: str, whence: str) -> None:
@@ -68,7 +68,7 @@ def check_path(path: str, whence: str) -> None:
         raise UnsafeName(f"'{path}' ({whence}) would be written outside its folder; {WHENCE}")
     if holds_control_characters(path) or any(len(part.encode()) > LONGEST_PART_BYTES for part in parts):
         raise UnsafeName(
-            f"{ascii(path)} ({whence}) is no path for a file: it holds control characters, or a part of more than "
+            f"{path!a} ({whence}) is no path for a file: it holds control characters, or a part of more than "
             f"{LONGEST_PART_BYTES} bytes; {WHENCE}"
         )
 

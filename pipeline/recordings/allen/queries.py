@@ -67,7 +67,7 @@ def rows_of(answer: object, *columns: str) -> list[dict[str, object]]:
             raise NoAnswer(f"a row of its answer lacks '{missing[0]}'", passing=False)
         for name in set(columns).intersection(_NUMBERS):
             if type(row[name]) is not int:
-                raise NoAnswer(f"a row of its answer has {name} {ascii(row[name])}, which is no number", passing=False)
+                raise NoAnswer(f"a row of its answer has {name} {row[name]!a}, which is no number", passing=False)
     return answer
 
 
@@ -81,7 +81,7 @@ def address_of(link: str) -> str:
     """
     if not link.startswith("/") or not link.isascii() or not link.isprintable() or " " in link:
         raise FetchError(
-            f"the Allen Institute's server gave the download link {ascii(link)}, which is no path on {API_URL}; take "
+            f"the Allen Institute's server gave the download link {link!a}, which is no path on {API_URL}; take "
             "another mirror, or leave the experiment out (leave_out)"
         )
     return API_URL + link
