@@ -36,7 +36,9 @@ def test_no_value_stands_in_a_shell_line_unquoted():
     assert {name: unquoted(lines) for name, lines in found.items() if unquoted(lines)} == {}
     texts = "".join(path.read_text(encoding="utf-8") for path in RULES)
     assert len(re.findall(r"^\s*shell:", texts, re.MULTILINE)) == 11
-    assert not re.findall(r"^\s*(run|script|notebook|wrapper):|\bshell\(|shlex|os\.system|subprocess", texts, re.MULTILINE)
+    assert not re.findall(
+        r"^\s*(run|script|notebook|wrapper):|\bshell\(|shlex|os\.system|subprocess", texts, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize(
