@@ -7,6 +7,7 @@ commands are not concerned: they hold the lock of each output (`pipeline.artifac
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -41,8 +42,10 @@ def claim_folders(data: Path, others: Sequence[Path]) -> list[TextIO]:
         A link leads nowhere, a folder cannot be written to, or its file system has no locks.
     """
     places = [_there(data)]
-    places += [_there(path) for path in (*sorted(data.iterdir()), *others) if path.is_symlink()]
-    return [_hold(place) for place in dict.fromkeys(places) if place.is_dir()]
+    linked = [_there(path) for path in (*sorted(data.iterdir()), *others) if path.is_symlink()]
+    # a shared folder that may only be read is safe from us, and cannot hold a lock
+    places += [place for place in linked if place.is_dir() and os.access(place, os.W_OK)]
+    return [_hold(place) for place in dict.fromkeys(places)]
 
 
 def _there(folder: Path) -> Path:
@@ -75,6 +78,9 @@ def _hold(folder: Path) -> TextIO:
     except OSError as error:
         stream.close()
         raise explain_lock_error(error, path) or error from error
+    with contextlib.suppress(PermissionError):  # made by somebody else, who let us write
+        # whoever may run in the folder may hold its lock, also after somebody else did
+        os.fchmod(stream.fileno(), 0o644 | folder.stat().st_mode & 0o022)
     stream.truncate(0)
     stream.write(f"{os.getpid()}\n{Path.cwd()}\n{socket.gethostname()}\n")
     stream.flush()

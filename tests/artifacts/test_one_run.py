@@ -91,6 +91,44 @@ def test_locks_die_with_a_killed_process_and_two_folders_of_their_own_do_not_mee
     lock.close()
 
 
+def test_everybody_who_may_write_in_the_folder_may_hold_it(here):
+    (here / "data").mkdir()
+    (here / "data").chmod(0o775)
+    before = os.umask(0o077)
+    try:
+        (lock,) = claim_folders(DATA, [REPORTS])
+    finally:
+        os.umask(before)
+    assert (here / "data" / LOCK_NAME).stat().st_mode & 0o777 == 0o664
+    lock.close()
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from pipeline.artifacts.one_run import claim_folders
+os.setgid(65534), os.setuid(65534)
+print(len(claim_folders(Path("data"), [])))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become an unprivileged user")
+def test_a_shared_folder_that_may_only_be_read_is_not_held(here):
+    for folder in [here, *here.parents]:
+        if str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    (here / "data").mkdir()
+    (here / "data").chmod(0o777)
+    (here / "data" / "raw").symlink_to(here.parent / "elsewhere")
+    (here.parent / "elsewhere").chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY.format(path=sys.path)], cwd=here, capture_output=True, text=True
+    )
+    assert done.stdout == "1\n", done.stderr
+    assert not (here.parent / "elsewhere" / LOCK_NAME).exists()
+
+
 def test_a_link_that_leads_nowhere_is_named(here):
     (here / "data").symlink_to(here.parent / "unmounted")
     with pytest.raises(LayermapError, match=r"data is a link to .*/unmounted, which is not there; mount or make that"):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.cli import main
 from pipeline.config import code_version
@@ -20,6 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 TELLS = "import pathlib\n\npathlib.Path({mark!r}).touch()\n\n"
 
 
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """With pictures enough to be encoded, the stages running in a folder beside it."""
+    made = Lab(tmp_path, n_pictures=24)
+    monkeypatch.chdir(made.work)
+    return made
+
+
 def told(folder: Path, text: str) -> str:
     """Code that leaves a mark when it is imported."""
     return TELLS.format(mark=str(folder / "PWNED")) + text
@@ -28,8 +37,6 @@ def told(folder: Path, text: str) -> str:
 def refusal(lab: Lab, networks: dict, models=("pixels",), metric=None) -> str:
     path = Path(lab.write(networks, *models))
     if metric is not None:
-        import yaml
-
         study = yaml.safe_load(path.read_text())
         study["analyses"]["cells"]["metric"] = metric
         path.write_text(yaml.safe_dump(study))
