@@ -86,9 +86,9 @@ def _in_the_folder(path: str, info: ValidationInfo) -> Path:
     """A file in the folder of the study: no other file's code is run because a study names it."""
     file = beside_the_study(path, info)
     folder = (info.context or {}).get("folder")
-    if folder is not None and not Path(os.path.normpath(file)).is_relative_to(Path(folder).absolute()):
+    if folder is not None and not Path(os.path.normpath(file)).is_relative_to(os.path.abspath(folder)):
         raise ValueError(
-            f"{file} does not lie in the folder of the study; copy or link it to {Path(folder).absolute()}"
+            f"{file} does not lie in the folder of the study; copy or link it to {os.path.abspath(folder)}"
         )
     return file
 

@@ -70,7 +70,9 @@ def test_files_outside_the_folder_of_the_study_are_refused(lab, place):
     (lab.folder / "nets" / "inside.py").write_text(NETWORK)
     (lab.folder / "linked.py").symlink_to(lab.folder.parent / "their_net.py")
     for inside in ("nets/inside.py:build", str(lab.folder / "nets" / "inside.py:build"), "linked.py:build"):
-        plan_study(load_study(lab.write({"x": {**OWN, "factory": inside}})))
+        lab.write({"x": {**OWN, "factory": inside}})
+        for study in (lab.folder / "mine.yaml", Path("../lab/mine.yaml"), Path("../work/../lab/./mine.yaml")):
+            plan_study(load_study(str(study)))
     assert not (lab.work / "PWNED").exists()
 
 
