@@ -31,7 +31,7 @@ def wait_for(condition, process, limit_s=120):
 
 @pytest.mark.study
 def test_two_runs_over_one_data_folder(tmp_path):
-    lab = Lab(tmp_path, network=NETWORK + WAITS)
+    lab = Lab(tmp_path, n_pictures=24, network=NETWORK + WAITS)
     study = lab.write({"own": {**OWN, "factory": "my_net.py:build_when_told"}})
     one, other = Folder(tmp_path / "one"), Folder(tmp_path / "other")
     (one.path / "data").mkdir()
