@@ -6,7 +6,6 @@ a dataset consists of. ``data/raw/<dataset>/receipt-<key>.json`` and
 
 Key ``sha256`` of such a document is the digest of all others, so that altered ones are found when they are read.
 Servers and folders give names and paths: they are checked when made and when read (`pipeline.artifacts.safe_names`).
-Servers and folders give names and paths: they are checked when made and when read (`pipeline.artifacts.safe_names`).
 """
 
 from __future__ import annotations
