@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
         if name == "layers":
             command.add_argument("model", help="a model's name; see: layermap models")
             command.add_argument("--study", help="the study file under whose networks: it is")
+            command.add_argument(
+                "--build",
+                action="store_true",
+                help="run the code that the study names, to list layers of its own network one by one, and all modules",
+            )
     _add_pin(commands.add_parser("pin", help=ONCE["pin"], description=ONCE["pin"]))
     return parser
 
@@ -135,9 +140,25 @@ def _run(arguments: argparse.Namespace) -> None:
 
     if arguments.command in LISTS:
         listing: Callable[..., str] = getattr(run_stage, f"list_{arguments.command}")
-        print(listing(arguments.model, arguments.study) if arguments.command == "layers" else listing())
+        of = (arguments.model, arguments.study, arguments.build) if arguments.command == "layers" else ()
+        print(listing(*of))
         return
     getattr(run_stage, f"run_{arguments.command}")(arguments)
+
+
+def _printable_streams() -> None:
+    """Terminals and pipes that are not UTF-8 get a substitute for what they cannot show; closed ones take everything.
+
+    A closed stream is opened anew for the system as well: the next file opened would get its number, and what
+    libraries print.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  (as long as we run)
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def _pin_threads(n_threads: int | None) -> None:
@@ -155,8 +176,8 @@ def _fail(command: str, message: str, status: int, log: Path | None) -> int:
     if log is not None:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text(f"layermap {command}: {message}\n", encoding="utf-8")
-            log.with_suffix(".traceback").write_text(trace, encoding="utf-8")
+            log.write_text(f"layermap {command}: {message}\n", encoding="utf-8", errors="replace")
+            log.with_suffix(".traceback").write_text(trace, encoding="utf-8", errors="replace")
             where = f" [traceback: {log.with_suffix('.traceback')}]"
         except OSError:
             where = ""  # the disk that failed the stage fails its log too; the line on screen has to do
@@ -168,6 +189,7 @@ def _fail(command: str, message: str, status: int, log: Path | None) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
+    _printable_streams()
     argv = list(sys.argv[1:] if argv is None else argv)
     known = {**STAGES, **LISTS, **ONCE}
     if argv and not argv[0].startswith("-") and argv[0] not in known:

@@ -32,6 +32,10 @@ class BadConfiguration(LayermapError):
     """A study file or ``--config`` value that does not validate."""
 
 
+class UnsafeName(LayermapError):
+    """A name or path from a server, a folder or a table that must not become a file's name or an argument."""
+
+
 class BrokenArtifact(LayermapError):
     """An artifact that is missing, truncated, of another schema or not what it claims to be."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.config.load import known_studies, load_study
 from pipeline.config.network_entries import entries_of
 from pipeline.config.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan, check_modalities, plan_study
 from pipeline.errors import LayermapError, UnknownName
+from pipeline.models.entry import ModelEntry
 from pipeline.models.registry import MODELS, resolve_model
 
 
@@ -371,16 +373,43 @@ def list_models() -> str:
     return "\n".join(lines)
 
 
-def list_layers(name: str, study: str | None) -> str:
-    """A model's layers; of a network of the user's own, which has to be built for it, all modules that can be named."""
+def list_layers(name: str, study: str | None, build: bool = False) -> str:
+    """A model's layers; of a network of the study's own, as the study names them.
+
+    Parameters
+    ----------
+    build : also run the code of such a network, to list its layers one by one and all modules that can be named
+    """
     networks = entries_of(load_study(study)) if study else {}
     entry = resolve_model(name, networks).entry
     layers, modules = entry.layers, ""
     if not layers:
+        if "factory" not in entry.arguments:
+            raise LayermapError(f"the layers of '{name}' are known once it has run; see its activations, or its map")
+        if not build:
+            return _layers_as_named(entry, study or "STUDY")
         from pipeline.models.own_network import layers_and_modules
 
+        print(f"layermap layers: running code that the study names: {entry.arguments['factory']}", file=sys.stderr)
         layers, names = layers_and_modules(entry)
         modules = "\nmodules: " + " ".join(names)
     lines = [f"{'index':>5s}  {'relative depth':>14s}  {'pathway':8s}  layer"]
     rows = (f"{one.index:5d}  {one.relative_depth:14.3f}  {one.pathway:8s}  {one.name}" for one in layers)
     return "\n".join([*lines, *rows]) + modules
+
+
+def _layers_as_named(entry: ModelEntry, study: str) -> str:
+    """What a study says of its own network's layers; nothing of the network's code is imported or run."""
+    from pipeline.models.own_network import WHOLE
+
+    rows = [
+        f"{one['module'] or WHOLE:24s}  {one['name'] or one['module'] or WHOLE}" for one in entry.arguments["layers"]
+    ]
+    return "\n".join(
+        [
+            f"{'module (* for several)':24s}  layer",
+            *rows,
+            f"{entry.arguments['factory']} was not run. To run it, and list layers one by one and all modules:",
+            f"python -m pipeline layers {entry.name} --study {shlex.quote(study)} --build",
+        ]
+    )

@@ -5,6 +5,7 @@ a dataset consists of. ``data/raw/<dataset>/receipt-<key>.json`` and
 ``data/raw/weights/<model_id>/receipt.json`` say what was fetched: address, bytes and SHA-256 of every file.
 
 Key ``sha256`` of such a document is the digest of all others, so that altered ones are found when they are read.
+Servers and folders give names and paths: they are checked when made and when read (`pipeline.artifacts.safe_names`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline.artifacts.safe_names import check_name, check_path, check_shown
 from pipeline.artifacts.store import SCHEMA_VERSION, write_whole
 from pipeline.documents import read_json
-from pipeline.errors import BrokenArtifact
+from pipeline.errors import BrokenArtifact, UnsafeName
 
 
 class _Strict(BaseModel):
@@ -42,6 +44,11 @@ class RawFile(_Strict):
         None,
         description="number, from 1, of the experiment that needs it, in the order in which `limit` takes them",
     )
+
+    @model_validator(mode="after")
+    def _stays_in_its_folder(self) -> RawFile:
+        check_path(self.path, self.url)
+        return self
 
 
 class Run(_Strict):
@@ -76,12 +83,33 @@ class Catalogue(_Strict):
     stimuli: tuple[StimulusEntry, ...]
     files: tuple[RawFile, ...]
 
+    @model_validator(mode="after")
+    def _names_are_safe(self) -> Catalogue:
+        """Not a ValueError: what is refused here is told as it stands, also where a catalogue is made."""
+        check_name(self.dataset, "dataset")
+        check_name(self.key, f"dataset {self.dataset}: key")
+        for group in self.groups:
+            check_name(group.name, f"dataset {self.dataset}: group")
+            for subject in group.subjects:
+                check_shown(subject, f"dataset {self.dataset}: subject")
+        runs = [run for group in self.groups for run in group.runs]
+        for recording in dict.fromkeys([*self.recordings, *(run.recording for run in runs)]):
+            check_name(recording, f"dataset {self.dataset}: recording")
+        for stimulus in dict.fromkeys([*(one.name for one in self.stimuli), *(run.stimulus for run in runs)]):
+            check_name(stimulus, f"dataset {self.dataset}: stimulus")
+        return self
+
 
 class FetchedFile(_Strict):
     path: str
     url: str
     bytes: int
     sha256: str
+
+    @model_validator(mode="after")
+    def _stays_in_its_folder(self) -> FetchedFile:
+        check_path(self.path, self.url)
+        return self
 
 
 class Receipt(_Strict):
@@ -141,8 +169,15 @@ def _read(path: Path, model: type[Document], stage: str) -> Document:
 
 
 def open_catalogue(path: Path) -> Catalogue:
-    return _read(path, Catalogue, "catalogue")
+    return _open(path, Catalogue, "catalogue")
 
 
 def open_receipt(path: Path) -> Receipt:
-    return _read(path, Receipt, "fetch")
+    return _open(path, Receipt, "fetch")
+
+
+def _open(path: Path, model: type[Document], stage: str) -> Document:
+    try:
+        return _read(path, model, stage)
+    except UnsafeName as error:
+        raise BrokenArtifact(f"{path}: {error}; then delete it and run: snakemake {stage}") from error

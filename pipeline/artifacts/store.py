@@ -41,6 +41,17 @@ def explain_os_error(error: OSError, path: Path | str, doing: str = "write") -> 
     return None if remedy is None else LayermapError(f"cannot {doing} {path}: {remedy}")
 
 
+def explain_lock_error(error: OSError, path: Path | str) -> LayermapError | None:
+    """As `explain_os_error`, of a lock that could not be taken: some network file systems have none."""
+    if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        return explain_os_error(error, path)
+    return LayermapError(
+        f"cannot lock {path}: its file system has no locks (flock: {os.strerror(error.errno)}), without which two runs "
+        "would write over each other; mount it with locks (Lustre: -o flock, NFS: a running lockd), or run in another "
+        "folder with --directory"
+    )
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder; nothing happens if it is not there."""
     if path.is_dir() and not path.is_symlink():
@@ -68,7 +79,7 @@ def locked(output: Path, wait_s: float = 0.0) -> Iterator[None]:
             f"{output} is being written by another run; wait for it to end, or stop it and start again"
         ) from error
     except OSError as error:
-        raise explain_os_error(error, output) or error from error
+        raise explain_lock_error(error, output) or error from error
     try:
         yield
     finally:

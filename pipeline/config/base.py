@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,10 +79,29 @@ def beside_the_study(path: str, info: ValidationInfo) -> Path:
 
 
 def _own_function(value: str, info: ValidationInfo) -> str:
-    file, colon, function = value.rpartition(":")
-    if not colon or not file or not function.isidentifier():
+    module, colon, function = value.rpartition(":")
+    if not colon or not module or not function.isidentifier():
         raise ValueError(f"'{value}' is neither FILE.py:function nor package.module:function")
-    return f"{beside_the_study(file, info)}:{function}" if file.endswith(".py") else value
+    if module.endswith(".py"):
+        return f"{_in_the_folder(module, info)}:{function}"
+    parts = module.split(".")
+    if parts[0] in sys.stdlib_module_names or parts[0] == "pipeline":
+        whose = "layermap" if parts[0] == "pipeline" else "Python itself"
+        raise ValueError(f"'{value}' is a part of {whose}, which a study cannot call; take FILE.py:function")
+    if any(not part.isidentifier() or part.startswith("_") for part in (*parts, function)):
+        raise ValueError(f"'{value}' names what is not public; take FILE.py:function")
+    return value
+
+
+def _in_the_folder(path: str, info: ValidationInfo) -> Path:
+    """A file in the folder of the study: no other file's code is run because a study names it."""
+    file = beside_the_study(path, info)
+    folder = (info.context or {}).get("folder")
+    if folder is not None and not Path(os.path.normpath(file)).is_relative_to(os.path.abspath(folder)):
+        raise ValueError(
+            f"{file} does not lie in the folder of the study; copy or link it to {os.path.abspath(folder)}"
+        )
+    return file
 
 
 def _without_its_place(function: str) -> str:
@@ -92,7 +113,11 @@ def _without_its_place(function: str) -> str:
 OwnFunction = Annotated[
     str, AfterValidator(_own_function), PlainSerializer(_without_its_place, return_type=str, when_used="json")
 ]
-"""A function of the user's own: ``FILE.py:function``, the file made absolute, or ``package.module:function``."""
+"""A function of the user's own, which is neither imported nor called before it is needed.
+
+``FILE.py:function``, the file in the study's folder and made absolute, or ``package.module:function`` of an installed
+package other than Python's library and layermap.
+"""
 
 
 def file_of(function: str) -> Path | None:

@@ -10,9 +10,9 @@ import ast
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+from pipeline.config.module_files import find_module
 from pipeline.errors import BadConfiguration
 
 PACKAGE = "pipeline"
@@ -75,7 +75,7 @@ def modules_behind(modules: Iterable[str]) -> list[str]:
 def code_version(*modules: str) -> str:
     """SHA-256 (hex) over the code behind the named modules, e.g. ``pipeline.encoding.stage``.
 
-    Modules outside this package (a user's plug-in) are found by import and hashed whole.
+    Modules outside this package (a user's plug-in) are found without importing anything, and hashed whole.
     """
     digest = hashlib.sha256()
     for module in modules_behind(modules):
@@ -95,12 +95,12 @@ def _foreign_source(module: str) -> bytes:
     waiting, found = [module], set[str]()
     while waiting:
         name = waiting.pop()
-        spec = _spec_of(name)
-        if name in found or spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        module_file = find_module(name)  # None: `from package import function` names no module
+        if name in found or module_file is None or module_file.path is None:
             continue
         found.add(name)
-        tree = _tree_of(Path(spec.origin))
-        inside = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+        tree = _tree_of(module_file.path)
+        inside = name if module_file.folders else name.rpartition(".")[0]
         waiting += sorted(one for one in _imported(tree, inside) if one.split(".")[0] == package)
         digest.update(name.encode() + b"\0" + _dumped(tree))
     return digest.hexdigest().encode()
@@ -114,15 +114,6 @@ def _version_of(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _spec_of(module: str) -> ModuleSpec | None:
-    import importlib.util
-
-    try:
-        return importlib.util.find_spec(module)
-    except (ModuleNotFoundError, AttributeError, ValueError):  # `from package import function` names no module
-        return None
 
 
 def code_of_file(path: Path) -> str:

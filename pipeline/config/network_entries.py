@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.base import file_of
+from pipeline.config.module_files import find_module
 from pipeline.config.networks import NetworkSection
 from pipeline.config.study import Study
 from pipeline.errors import BadConfiguration, LayermapError, UnknownName
@@ -18,6 +18,7 @@ from pipeline.models.entry import ModelEntry
 from pipeline.models.families import FAMILIES, STABLE, family_of
 from pipeline.models.hub_models import hub_entry
 from pipeline.models.hub_network import CONFIG_FILE, PREPROCESSOR_FILE, read_json
+from pipeline.models.own_factory import check_arguments
 from pipeline.models.present_pictures import IMAGENET_MEAN, IMAGENET_SD, Optics
 from pipeline.models.registry import MODELS, resolve_model
 from pipeline.models.whisper import SHORTEST_S
@@ -219,6 +220,7 @@ def _of_factory(name: str, section: NetworkSection) -> ModelEntry:
     file, function = file_of(factory), factory.rpartition(":")[2]
     if file is None:
         _check_installed(factory.rpartition(":")[0])
+        check_arguments(factory, section.arguments)
     weights = _local_weights(section.weights)
     return ModelEntry(
         name=name,
@@ -245,11 +247,7 @@ def _of_factory(name: str, section: NetworkSection) -> ModelEntry:
 
 
 def _check_installed(module: str) -> None:
-    try:
-        found = importlib.util.find_spec(module)
-    except ImportError:  # of the package around it
-        found = None
-    if found is None:
+    if find_module(module) is None:
         raise BadConfiguration(f"factory: module '{module}' is not installed; install it, or take FILE.py:function")
 
 

@@ -120,7 +120,7 @@ class Languages(Section):
     @classmethod
     def _codes_are_lower_case(cls, value: dict[str, str]) -> dict[str, str]:
         for name, code in value.items():
-            if not LANGUAGE_CODE.match(code):
+            if not LANGUAGE_CODE.fullmatch(code):
                 raise ValueError(f"language '{code}' of {name} must be a lower-case code such as en, fr or zh")
         return value
 
@@ -257,7 +257,7 @@ class Study(Section):
     @field_validator("study")
     @classmethod
     def _plain_name(cls, value: str) -> str:
-        if not NAME.match(value):
+        if not NAME.fullmatch(value):
             raise ValueError(f"'{value}' must be lower case letters, digits, - and _")
         return value
 
@@ -265,7 +265,7 @@ class Study(Section):
     @classmethod
     def _plain_networks(cls, value: dict[str, NetworkSection]) -> dict[str, NetworkSection]:
         for name in value:
-            if not NETWORK_NAME.match(name):
+            if not NETWORK_NAME.fullmatch(name):
                 raise ValueError(f"network name '{name}' must be letters, digits, '.', - and _")
         return value
 
@@ -273,6 +273,6 @@ class Study(Section):
     @classmethod
     def _plain_names(cls, value: dict[str, Analysis]) -> dict[str, Analysis]:
         for name in value:
-            if not NAME.match(name):
+            if not NAME.fullmatch(name):
                 raise ValueError(f"analysis name '{name}' must be lower case letters, digits, - and _")
         return value

@@ -80,12 +80,10 @@ def fetch_files(
 
 
 def _distinct(files: Sequence[RawFile]) -> list[RawFile]:
-    """Sorted by path, each once, none outside the folder."""
+    """Sorted by path, each once."""
     by_path: dict[str, RawFile] = {}
     for file in files:
         path = PurePosixPath(file.path)
-        if path.is_absolute() or ".." in path.parts or not path.parts:
-            raise FetchError(f"'{file.path}' ({file.url}) would be written outside its folder; mend the catalogue")
         if by_path.setdefault(str(path), file) != file:
             raise FetchError(f"{path} stands in the catalogue twice, as {by_path[str(path)].url} and {file.url}")
     return [by_path[path] for path in sorted(by_path)]

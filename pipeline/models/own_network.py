@@ -1,4 +1,8 @@
-"""A network of the user's own: any function that makes a torch module, in a package or in a file."""
+"""A network of the user's own: any function that makes a torch module in a file, or what a package makes networks with.
+
+Only `load` and `layers_and_modules` import and call what the study names (`pipeline.models.own_factory`); studies are
+listed and planned without either.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,9 @@ from pipeline.errors import LayermapError
 from pipeline.models.entry import ModelEntry, Network, Twin, evenly_deep
 from pipeline.models.hooked_network import Presenter
 from pipeline.models.hooks import Tap, match_modules
+from pipeline.models.own_factory import import_factory
 from pipeline.models.present_audio import Waveforms, Windows
 from pipeline.models.present_pictures import Clips, Optics, Pictures
-from pipeline.registry import import_function
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +81,7 @@ def layers_and_modules(entry: ModelEntry) -> tuple[tuple[LayerInfo, ...], list[s
 def _make(entry: ModelEntry) -> Any:
     address = str(entry.arguments["factory"])
     name = address.rpartition(":")[2]
-    function = import_function(f"{entry.code[0]}:{name}" if entry.code else address, "network")
+    function = import_factory(f"{entry.code[0]}:{name}" if entry.code else address)
     import torch
 
     try:

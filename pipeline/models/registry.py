@@ -49,7 +49,7 @@ MODELS: Registry[ModelEntry] = Registry(
     },
     group="layermap.models",
 )
-_TWIN = re.compile(r"^(?P<base>.+)@(?P<kind>random|shuffled)(?:-(?P<seed>\d+))?$")
+_TWIN = re.compile(r"^(?P<base>.+)@(?P<kind>random|shuffled)(?:-(?P<seed>[0-9]+))?\Z")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """The section networks of a study file: every mistake is one line that names the key, before any job starts."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import ValidationError
 
 from pipeline.config.load import load_study
 from pipeline.config.network_entries import entries_of
 from pipeline.config.plan import plan_study
+from pipeline.config.study import Study
 from pipeline.errors import LayermapError
 from tests.activations.own_study import OWN, SIDE
 
@@ -114,6 +118,15 @@ def test_settings_of_sound_and_pictures_exclude_each_other(lab):
 def test_names_that_would_be_read_as_something_else(lab, name):
     message = refusal(lab, {name: OWN})
     assert f"network name '{name}' must be letters" in message and "networks" in message
+
+
+def test_a_name_that_ends_in_a_line_break_is_refused(lab):
+    assert "must be letters" in refusal(lab, {"own\n": OWN})
+    assert "unknown model" in refusal(lab, {"own": OWN}, "efficientnet-lite0@random-1\n")
+    study = yaml.safe_load(Path(lab.write({}, "pixels")).read_text())
+    for changed in ({"study": "mine\n"}, {"analyses": {"cells\n": study["analyses"]["cells"]}}):
+        with pytest.raises(ValidationError, match="must be lower case"):
+            Study.model_validate({**study, **changed}, context={"folder": lab.folder})
 
 
 def test_a_name_that_the_registry_has(lab):

@@ -57,13 +57,13 @@ def fetch(listed: Catalogue, server: ObservatoryServer, folder: Path) -> None:
 def check_bytes(listed: Catalogue, observatory: Observatory, folder: Path) -> None:
     """Every file is exactly what the server has, and nothing unfinished is left."""
     for file in listed.files:
-        assert (folder / file.path).read_bytes() == observatory.files[file.url.removeprefix(f"http://{API}")]
+        assert (folder / file.path).read_bytes() == observatory.files[file.url.removeprefix(f"https://{API}")]
     assert not list(folder.rglob("*.part*"))
     assert (folder / "receipt-key.json").is_file()
 
 
 def served(server: ObservatoryServer, listed: Catalogue, number: int = 0) -> Served:
-    return server.files[listed.files[number].url.removeprefix("http://")]
+    return server.files[listed.files[number].url.removeprefix("https://")]
 
 
 def test_a_connection_that_is_cut_ten_times_goes_on_where_it_was(server, listed, observatory, tmp_path):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from pipeline.artifacts.one_run import LOCK_NAME
 from tests.workflow.conftest import SMALL_MOUSE, Folder
 
 pytestmark = pytest.mark.study
@@ -77,7 +78,7 @@ def test_a_second_run_in_the_same_folder_is_refused_in_one_line(finished, tmp_pa
     folder.write_study(SMALL_MOUSE)
     first = folder.start("all", *CONFIG)
     try:
-        lock = folder.path / ".snakemake" / "layermap.lock"
+        lock = folder.path / "data" / LOCK_NAME
         deadline = time.monotonic() + 60
         while not (lock.is_file() and lock.read_text()) and time.monotonic() < deadline:
             time.sleep(0.2)

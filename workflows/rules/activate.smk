@@ -23,4 +23,4 @@ rule activate_model:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline activate {params.flags} --threads 1 --log {log}"
+        "python -m pipeline activate {params.flags:q} --threads 1 --log {log:q}"

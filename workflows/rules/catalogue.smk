@@ -20,4 +20,4 @@ checkpoint catalogue_dataset:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline catalogue {params.flags} --log {log}"
+        "python -m pipeline catalogue {params.flags:q} --log {log:q}"

@@ -25,4 +25,4 @@ rule compare_group:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline compare {params.flags} --group '{wildcards.group}' --model '{wildcards.model}' --threads 1 --log {log}"
+        "python -m pipeline compare {params.flags:q} --group {wildcards.group:q} --model {wildcards.model:q} --threads 1 --log {log:q}"

@@ -15,7 +15,7 @@ rule encode_group:
     wildcard_constraints:
         analysis=one_of(name for (_, name), a in ANALYSES.items() if a.stage == "encode"),
     params:
-        flags=lambda w, output: f"{flags_of(ANALYSES[w.study, w.analysis])} --memory-budget-mb {BUDGET_MB}",
+        flags=lambda w, output: [*flags_of(ANALYSES[w.study, w.analysis]), f"--memory-budget-mb={BUDGET_MB}"],
         key=lambda w: ANALYSES[w.study, w.analysis].score_key(SHUFFLE_SEEDS[w.study]),
     log:
         "logs/encode/{study}.{analysis}.{group}.{model}.log",
@@ -30,4 +30,4 @@ rule encode_group:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline encode {params.flags} --group '{wildcards.group}' --model '{wildcards.model}' --threads {threads} --log {log}"
+        "python -m pipeline encode {params.flags:q} --group {wildcards.group:q} --model {wildcards.model:q} --threads {threads:q} --log {log:q}"

@@ -10,7 +10,7 @@ rule fetch_weights:
         "data/raw/weights/{weights}/receipt.json",
     params:
         flags=lambda w, output: flags_of(BY_MODEL[MODELS_BY_SLUG[w.weights]]),
-        model=lambda w, output: f"'{MODELS_BY_SLUG[w.weights]}'",
+        model=lambda w, output: MODELS_BY_SLUG[w.weights],
         key=lambda w: weights_key_of(BY_MODEL[MODELS_BY_SLUG[w.weights]].weights[MODELS_BY_SLUG[w.weights]]),
     log:
         "logs/fetch/weights-{weights}.log",
@@ -23,7 +23,7 @@ rule fetch_weights:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline fetch {params.flags} --what weights --model {params.model} --log {log}"
+        "python -m pipeline fetch {params.flags:q} --what weights --model {params.model:q} --log {log:q}"
 
 
 rule fetch_recordings:
@@ -46,7 +46,7 @@ rule fetch_recordings:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline fetch {params.flags} --what recordings --log {log}"
+        "python -m pipeline fetch {params.flags:q} --what recordings --log {log:q}"
 
 
 # A simulated dataset is made where others are fetched; it reads the weights of the networks it plants.
@@ -71,4 +71,4 @@ rule fetch_simulated:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline fetch {params.flags} --what recordings --threads 1 --log {log}"
+        "python -m pipeline fetch {params.flags:q} --what recordings --threads 1 --log {log:q}"

@@ -33,4 +33,4 @@ rule map_study:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline map {params.flags} --threads 1 --log {log}"
+        "python -m pipeline map {params.flags:q} --threads 1 --log {log:q}"

@@ -1,11 +1,9 @@
 # The plan of the studies asked for, and what rules look up in it.
 
-import atexit
-import fcntl
 import os
-import shlex
 from pathlib import Path
 
+from pipeline.artifacts.one_run import claim_folders
 from pipeline.config import paths
 from pipeline.config.load import load_study, load_workflow_config
 from pipeline.config.keys import slug
@@ -17,7 +15,7 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 
 
 def plan_studies():
-    """The plans of all studies asked for, and the flags that repeat `--config` for each stage's command."""
+    """The plans of all studies asked for, and the arguments that repeat `--config` for each stage's command."""
     settings = load_workflow_config(config)
     plans, flags = [], {}
     for name in settings.names:
@@ -32,31 +30,20 @@ def plan_studies():
         if plan.name in flags:
             raise BadConfiguration(f"two of the studies are called '{plan.name}'; rename one in its file")
         plans.append(plan)
-        flags[plan.name] = " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in given.items() if value is not None)
+        flags[plan.name] = [f"--{key}={value}" for key, value in given.items() if value is not None]
     return plans, flags
 
 
 def one_run_at_a_time():
-    """Two runs in one folder would delete each other's outputs; the lock dies with its process."""
+    """The locks of data/ and of what is linked elsewhere: two runs would delete each other's outputs."""
     if workflow.exec_mode.name != "DEFAULT" or workflow.dryrun:
-        return
-    Path(".snakemake").mkdir(exist_ok=True)
-    stream = open(".snakemake/layermap.lock", "a+")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.seek(0)
-        other = stream.read().strip() or "unknown"
-        sys.exit(f"layermap: another run (process {other}) works in {Path.cwd()}; wait for it to end, or stop it first")
-    stream.truncate(0)
-    stream.write(str(os.getpid()))
-    stream.flush()
-    atexit.register(stream.close)
+        return []
+    return claim_folders(paths.DATA, [paths.REPORTS, paths.LOGS])
 
 
 try:
     PLANS, FLAGS = plan_studies()
-    one_run_at_a_time()
+    LOCKS = one_run_at_a_time()  # held until this process ends
 except LayermapError as error:
     sys.exit(f"layermap: {error}")
 except OSError as error:
@@ -97,10 +84,11 @@ wildcard_constraints:
     weights=one_of(MODELS_BY_SLUG),
 
 
-# Flags hold where files come from and where networks run, which must not rerun anything. Snakemake leaves parameters
+# Flags are lists of arguments, which shell lines quote one by one (`:q`).
+# They hold where files come from and where networks run, which must not rerun anything. Snakemake leaves parameters
 # out of its comparison that are functions of `output`; what must rerun a rule is in its path or its parameter `key`.
 def flags_of(analysis):
-    return f"{FLAGS[analysis.study]} --analysis {analysis.name}"
+    return [*FLAGS[analysis.study], f"--analysis={analysis.name}"]
 
 
 def catalogue_is_forced():
@@ -204,4 +192,4 @@ def activation_inputs(wildcards):
 
 def activation_flags(wildcards):
     analysis, model, stimulus = asked(wildcards)
-    return f"{flags_of(analysis)} --stimulus '{stimulus}' --model '{model.name}'"
+    return [*flags_of(analysis), f"--stimulus={stimulus}", f"--model={model.name}"]

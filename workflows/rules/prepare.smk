@@ -22,7 +22,7 @@ rule prepare_stimulus:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline prepare {params.flags} --stimulus '{wildcards.stimulus}' --threads 1 --log {log}"
+        "python -m pipeline prepare {params.flags:q} --stimulus {wildcards.stimulus:q} --threads 1 --log {log:q}"
 
 
 rule prepare_recording:
@@ -43,4 +43,4 @@ rule prepare_recording:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline prepare {params.flags} --recording '{wildcards.recording}' --threads 1 --log {log}"
+        "python -m pipeline prepare {params.flags:q} --recording {wildcards.recording:q} --threads 1 --log {log:q}"

@@ -31,4 +31,4 @@ rule report_study:
     conda:
         "../../environment.yml"
     shell:
-        "python -m pipeline report {params.flags} --log {log}"
+        "python -m pipeline report {params.flags:q} --log {log:q}"

@@ -31,7 +31,7 @@ VOXEL_UM = 25
 ANNOTATION = f"annotation/ccf_2017/annotation_{VOXEL_UM}.nrrd"
 STRUCTURES = "structure_graph_1.json"
 ADDRESSES = {
-    ANNOTATION: f"http://download.alleninstitute.org/informatics-archive/current-release/mouse_ccf/{ANNOTATION}",
+    ANNOTATION: f"https://download.alleninstitute.org/informatics-archive/current-release/mouse_ccf/{ANNOTATION}",
     STRUCTURES: f"{API_URL}/api/v2/structure_graph_download/1.json",
 }
 _LAYERED = re.compile(r"^VIS[a-z]*(?P<layer>1|2/3|4|5|6)[ab]?$")

@@ -16,7 +16,7 @@ from pipeline.recordings.allen.cortical_layers import annotation_files
 from pipeline.recordings.allen.neuropixels_nwb import CHANNEL_COLUMNS, HOLDS, structures_of
 from pipeline.recordings.allen.neuropixels_options import KIND, AllenNeuropixelsOptions
 from pipeline.recordings.allen.presentations import SCENES
-from pipeline.recordings.allen.queries import API_URL, ask, rows_of
+from pipeline.recordings.allen.queries import API_URL, address_of, ask, rows_of
 from pipeline.recordings.allen.specimens import mouse_of
 from pipeline.recordings.servers import NoAnswer, json_at, sizes_of
 
@@ -79,16 +79,17 @@ def catalogue(options: AllenNeuropixelsOptions, key: str, mirror: str | None = N
         )
         taken = take_in_turn(sessions, units, options)
         links = ask("download links", lambda base: tables(base, functools.partial(_links, taken, options)), mirror)
-    sizes = sizes_of([API_URL + link for link in links.values()], mirror)
+    addresses = {path: address_of(link) for path, link in links.items()}
+    sizes = sizes_of(list(addresses.values()), mirror)
     files = [
         RawFile(
             path=path,
-            url=API_URL + link,
-            bytes=sizes[API_URL + link],
+            url=address,
+            bytes=sizes[address],
             holds=HOLDS if path.endswith(".nwb") else (),
             part=next((number for number, one in enumerate(taken, start=1) if path == nwb_path(one)), None),
         )
-        for path, link in links.items()
+        for path, address in addresses.items()
     ]
     files += [_channels_of(one, channels, number) for number, one in enumerate(taken, start=1)]
     if options.cortical_layers:

@@ -12,7 +12,8 @@ from pipeline.errors import FetchError
 from pipeline.recordings import servers
 from pipeline.recordings.servers import NoAnswer, addresses_of
 
-API_URL = "http://api.brain-map.org"
+API_URL = "https://api.brain-map.org"
+_NUMBERS = ("id", "experiment_container_id")
 
 Answer = TypeVar("Answer")
 
@@ -55,7 +56,8 @@ def rows_of(answer: object, *columns: str) -> list[dict[str, object]]:
     Raises
     ------
     NoAnswer
-        It is no list of rows with these columns: a refused query, for example, has a sentence in their place.
+        It is no list of rows with these columns (a refused query, for example, has a sentence in their place), or an
+        id is no number.
     """
     if not isinstance(answer, list):
         raise NoAnswer(f"it refuses the query: {str(answer)[:120]}", passing=False)
@@ -63,4 +65,23 @@ def rows_of(answer: object, *columns: str) -> list[dict[str, object]]:
         missing = [name for name in columns if not isinstance(row, dict) or name not in row]
         if missing:
             raise NoAnswer(f"a row of its answer lacks '{missing[0]}'", passing=False)
+        for name in set(columns).intersection(_NUMBERS):
+            if type(row[name]) is not int:
+                raise NoAnswer(f"a row of its answer has {name} {row[name]!a}, which is no number", passing=False)
     return answer
+
+
+def address_of(link: str) -> str:
+    """The public address behind a download link, which stays on the Institute's host whatever the server says.
+
+    Raises
+    ------
+    FetchError
+        The link is none of the server's own.
+    """
+    if not link.startswith("/") or not link.isascii() or not link.isprintable() or " " in link:
+        raise FetchError(
+            f"the Allen Institute's server gave the download link {link!a}, which is no path on {API_URL}; take "
+            "another mirror, or leave the experiment out (leave_out)"
+        )
+    return API_URL + link

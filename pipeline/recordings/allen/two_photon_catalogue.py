@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, StimulusEntry
 from pipeline.config.keys import key_of
 from pipeline.errors import BadConfiguration, FetchError, UnknownName
-from pipeline.recordings.allen.queries import API_URL, ask, rows_of
+from pipeline.recordings.allen.queries import API_URL, address_of, ask, rows_of
 from pipeline.recordings.allen.two_photon_nwb import HOLDS
 from pipeline.recordings.allen.two_photon_options import KIND, Allen2pOptions
 from pipeline.recordings.servers import sizes_of
@@ -55,12 +55,13 @@ def catalogue(options: Allen2pOptions, key: str, mirror: str | None = None) -> C
     kinds = ("nwb", "events") if options.signal == "events" else ("nwb",)
     known: dict[tuple[int, str], str] = {}  # what came stays for the next try
     links = ask("download links", lambda base: _links(sessions, kinds, base, known), mirror)
-    sizes = sizes_of([API_URL + link for link in links.values()], mirror)
+    addresses = {which: address_of(link) for which, link in links.items()}
+    sizes = sizes_of(list(addresses.values()), mirror)
     files = [
         RawFile(
             path=nwb_path(session["id"]) if kind == "nwb" else events_path(session["id"]),
-            url=API_URL + links[session["id"], kind],
-            bytes=sizes[API_URL + links[session["id"], kind]],
+            url=addresses[session["id"], kind],
+            bytes=sizes[addresses[session["id"], kind]],
             holds=HOLDS if kind == "nwb" else ("ev",),
             part=number,
         )
@@ -99,7 +100,7 @@ def find_experiments(options: Allen2pOptions, mirror: str | None) -> list[Row]:
     BadConfiguration
         A container that the options name does not fit them; the message says which.
     """
-    containers, experiments = ask("experiments", lambda base: _query(options, base), mirror)
+    containers, experiments = ask(f"experiments for {KIND}", lambda base: _query(options, base), mirror)
     low, high = options.depth_um
     wanted = {_session(name) for name in options.sessions}
     found = []

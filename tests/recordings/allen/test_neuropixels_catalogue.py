@@ -118,10 +118,10 @@ def test_what_is_listed(serve: Serve, rows: dict[str, list[Row]]) -> None:
     assert found.groups[0].name == "animals" and found.groups[0].subjects[0] == f"mouse-{SECOND % 1_000_000}"
     by_path = {file.path: file for file in found.files}
     nwb = by_path[f"session_{FIRST}/session_{FIRST}.nwb"]
-    assert (nwb.url, nwb.bytes, nwb.part) == (f"http://api.brain-map.org{nwb_link(FIRST)}", (FIRST + 1) % 100, 3)
+    assert (nwb.url, nwb.bytes, nwb.part) == (f"https://api.brain-map.org{nwb_link(FIRST)}", (FIRST + 1) % 100, 3)
     assert "units/spike_times" in nwb.holds
     movie = by_path["natural_movie_templates/natural_movie_3.h5"]
-    assert movie.part is None and movie.url == f"http://api.brain-map.org{link(900_000_003)}"
+    assert movie.part is None and movie.url == f"https://api.brain-map.org{link(900_000_003)}"
     channels = pd.read_csv(io.StringIO(by_path[f"session_{SECOND}/session_{SECOND}_channels.csv"].contents or ""))
     assert channels["left_right_ccf_coordinate"].dropna().eq(8607).all() and len(channels) == 6
     assert len(found.files) == 3 * 2 + 2
@@ -142,7 +142,7 @@ def test_the_annotation_comes_with_the_layers(serve: Serve, rows: dict[str, list
     server.files["api.brain-map.org" + ADDRESSES[STRUCTURES].partition("org")[2]] = Served(b"{}")
     files = {file.path: file for file in listed(server, areas=("VISp",), cortical_layers=True).files}
     assert files["annotation/ccf_2017/annotation_25.nrrd"].bytes == 4
-    assert files["structure_graph_1.json"].url == "http://api.brain-map.org/api/v2/structure_graph_download/1.json"
+    assert files["structure_graph_1.json"].url == "https://api.brain-map.org/api/v2/structure_graph_download/1.json"
 
 
 @pytest.mark.parametrize(

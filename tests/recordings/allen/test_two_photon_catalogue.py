@@ -129,7 +129,7 @@ def test_the_catalogue_lists_files_with_links_sizes_and_parts(warehouse):
         (f"ophys_experiment_events/{experiments[0]}_events.npz", 1000, 1),
         (f"ophys_experiment_data/{experiments[1]}.nwb", 1001, 2),
     ]
-    assert found.files[0].url == f"http://api.brain-map.org{link}" and found.files[0].holds
+    assert found.files[0].url == f"https://api.brain-map.org{link}" and found.files[0].holds
     assert {stimulus.modality for stimulus in found.stimuli} == {"movie"}
 
 
@@ -176,7 +176,7 @@ def test_what_may_pass_is_asked_again(real_rows, fault):
 def test_a_server_that_does_not_answer_is_one_line(real_rows, nowhere, faults, reason):
     with (
         running(ObservatoryServer(real_rows, {}, faults=faults)) as server,
-        pytest.raises(FetchError, match=r"gave no list of experiments .*--config mirror=http") as error,
+        pytest.raises(FetchError, match=r"gave no list of experiments for allen_2p .*--config mirror=http") as error,
     ):
         find_experiments(Allen2pOptions(), server.prefix)
     assert "\n" not in str(error.value)
