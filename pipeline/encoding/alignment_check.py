@@ -1,0 +1,170 @@
+"""Are responses in the order of what was presented? Whether a layer predicts them better in another order.
+
+The layer and the responses are reduced to a few components, and a ridge with one penalty predicts them in the study's
+outer folds: in the order given, and in each other order that a usual mistake would have left (see
+`pipeline.encoding.candidate_orders`). The best of several orders predicts better by chance as well, so its lead must
+exceed that in every one of many surrogates, in which either no order is right or the given one is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pipeline.encoding.candidate_orders import CandidateOrder, rows_of_items, runs_of
+from pipeline.encoding.high_pass import HighPass
+from pipeline.encoding.reduced_problem import ReducedFit
+from pipeline.encoding.splits import Fold, Samples
+
+N_SURROGATES = 200
+"""Of either kind. Exceeding them all happens once in two hundred times where the given order is right."""
+SHARE_LOST = 0.2
+"""Of what the better order predicts, the least that the given one must lose: less is a matter of delays."""
+AT_ONCE = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignmentCheck:
+    """How well responses are predicted in the order given, and in the other order that fits best.
+
+    Parameters
+    ----------
+    given_r : held-out r of the reduced problem in the order given
+    best_r : in the other order that fits best; NaN where there is none
+    best : that order, in words
+    margin : the largest lead of any other order in a surrogate; NaN unless all surrogates were needed
+    warns : whether the best order predicts reliably, and better by more than the margin
+    """
+
+    given_r: float
+    best_r: float
+    best: str
+    margin: float
+    warns: bool
+
+    def sentence(self) -> str:
+        """The finding in words."""
+        if not self.best:
+            return "no other order of the responses could be compared with the one given"
+        told = f"predicted at r = {self.given_r:.2f} in the order given, and at {self.best_r:.2f} with {self.best}"
+        return f"{told} (margin {self.margin:.2f})" if self.warns else told
+
+    def to_json(self) -> str:
+        """What scores keep; numbers to three digits."""
+        numbers = {name: getattr(self, name) for name in ("given_r", "best_r", "margin")}
+        told = {name: round(value, 3) if np.isfinite(value) else None for name, value in numbers.items()}
+        return json.dumps({**told, "best": self.best, "warns": self.warns}, sort_keys=True)
+
+
+def check_alignment(
+    design: np.ndarray,
+    responses: np.ndarray,
+    samples: Samples,
+    orders: Sequence[CandidateOrder],
+    *,
+    folds: Sequence[Fold],
+    high_pass: HighPass | None,
+    seed: int,
+) -> AlignmentCheck:
+    """Compare the given order of the responses with others.
+
+    Parameters
+    ----------
+    design : (n_samples, n_columns), see `pipeline.encoding.reduced_problem.delayed_components`
+    responses : (n_samples, n_components), in the order given
+    samples : what was presented in each row
+    orders : that the rows might really have
+    folds : the study's outer folds
+    high_pass : the filter that responses went through, which goes over reordered ones again
+    seed : of the surrogates
+
+    References
+    ----------
+    Surrogates of time courses with their own spectra: Prichard and Theiler 1994, Phys. Rev. Lett. 73:951.
+    """
+    fit = ReducedFit(design, folds)
+
+    def scores(of: Sequence[np.ndarray]) -> np.ndarray:
+        """(n_responses, 1 + n_orders) of responses in the order given and in the others."""
+        every = [one[rows] for one in of for rows in (np.arange(samples.n), *(order.rows for order in orders))]
+        flat = np.stack(every, axis=1).reshape(samples.n, -1)
+        if high_pass is not None:
+            flat = high_pass.apply(flat)
+        return fit.score(flat.reshape(samples.n, len(every), -1)).reshape(len(of), -1)
+
+    found = scores([responses])[0]
+    if not orders:
+        return AlignmentCheck(float(found[0]), float("nan"), "", float("nan"), False)
+    best = 1 + int(found[1:].argmax())
+    given_r, best_r, what = float(found[0]), float(found[best]), orders[best - 1].what
+    margin = float("nan")
+    if best_r > 0 and given_r < (1 - SHARE_LOST) * best_r:
+        margin = _margin(responses, fit.predict(responses), samples, scores, best_r, best_r - given_r, seed)
+    return AlignmentCheck(given_r, best_r, what, margin, bool(np.isfinite(margin)))
+
+
+def _margin(
+    responses: np.ndarray,
+    predicted: np.ndarray,
+    samples: Samples,
+    scores: Callable[[Sequence[np.ndarray]], np.ndarray],
+    best_r: float,
+    lead: float,
+    seed: int,
+) -> float:
+    """The largest lead of another order over the one given in surrogates; NaN where one of them is as good as found.
+
+    Parameters
+    ----------
+    predicted : held-out predictions in the order given; what they leave is drawn anew where that order is right
+    scores : of several responses, in the order given and in the others
+    best_r, lead : of the best order, as found
+    """
+    generator = np.random.default_rng(seed)
+    margin = 0.0
+    for _ in range(0, N_SURROGATES, AT_ONCE):
+        draws = [surrogate_of(samples, generator) for _ in range(AT_ONCE)]
+        unrelated = scores([draw(responses) for draw in draws])
+        right = scores([predicted + draw(responses - predicted) for draw in draws])
+        leads = np.concatenate([of[:, 1:].max(axis=1) - of[:, 0] for of in (unrelated, right)])
+        margin = max(margin, float(leads.max()))
+        if margin >= lead or unrelated[:, 1:].max() >= best_r:
+            return float("nan")
+    return margin
+
+
+def surrogate_of(samples: Samples, generator: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """Draws what makes responses that owe nothing to what was presented, and are otherwise as measured.
+
+    Items get one another's responses, so that repeats of an item stay alike. Courses in time get random phases, the
+    same in all columns and in runs of equal length, so that spectra and what columns and runs share are kept.
+    """
+    if samples.kind == "item":
+        items = samples.items()
+        names = list(dict.fromkeys(items.tolist()))
+        rows = rows_of_items(items, dict(zip(names, generator.permutation(names).tolist(), strict=True)))
+        rows = generator.permutation(samples.n) if rows is None else rows
+        return lambda responses: responses[rows]
+    runs = runs_of(samples)
+    phases = {size: _phases(size, generator) for size in dict.fromkeys(run.size for run in runs)}
+
+    def drawn(responses: np.ndarray) -> np.ndarray:
+        courses = np.empty_like(responses)
+        for run in runs:
+            spectrum = np.fft.rfft(responses[run], axis=0) * phases[run.size][:, None]
+            courses[run] = np.fft.irfft(spectrum, run.size, axis=0)
+        return courses
+
+    return drawn
+
+
+def _phases(size: int, generator: np.random.Generator) -> np.ndarray:
+    """(size // 2 + 1,) complex of length 1; the mean, and the fastest of an even number, turn by nothing or a half."""
+    phases = np.exp(2j * np.pi * generator.random(size // 2 + 1))
+    phases[0] = 1.0
+    if size % 2 == 0:
+        phases[-1] = generator.choice([-1.0, 1.0])
+    return phases
