@@ -9,14 +9,15 @@ exceed that in every one of many surrogates, in which either no order is right o
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from pipeline.encoding.candidate_orders import CandidateOrder, rows_of_items, runs_of
 from pipeline.encoding.high_pass import HighPass
-from pipeline.encoding.reduced_problem import ReducedFit
+from pipeline.encoding.reduced_problem import MOST_ROWS, ReducedFit
 from pipeline.encoding.splits import Fold, Samples
 
 N_SURROGATES = 200
@@ -46,17 +47,17 @@ class AlignmentCheck:
     warns: bool
 
     def sentence(self) -> str:
-        """The finding in words."""
+        """The finding in words, as of responses; empty where no other order could be compared."""
         if not self.best:
-            return "no other order of the responses could be compared with the one given"
-        told = f"predicted at r = {self.given_r:.2f} in the order given, and at {self.best_r:.2f} with {self.best}"
+            return ""
+        told = f"predicted at r = {self.given_r:.2f} in the order given and at {self.best_r:.2f} if {self.best}"
         return f"{told} (margin {self.margin:.2f})" if self.warns else told
 
-    def to_json(self) -> str:
-        """What scores keep; numbers to three digits."""
+    def kept(self) -> dict[str, Any]:
+        """What scores keep: numbers to three digits, None where there is none."""
         numbers = {name: getattr(self, name) for name in ("given_r", "best_r", "margin")}
-        told = {name: round(value, 3) if np.isfinite(value) else None for name, value in numbers.items()}
-        return json.dumps({**told, "best": self.best, "warns": self.warns}, sort_keys=True)
+        rounded = {name: round(value, 3) if math.isfinite(value) else None for name, value in numbers.items()}
+        return {**rounded, "best": self.best, "warns": self.warns}
 
 
 def check_alignment(
@@ -125,8 +126,9 @@ def _margin(
     """
     generator = np.random.default_rng(seed)
     margin = 0.0
-    for _ in range(0, N_SURROGATES, AT_ONCE):
-        draws = [surrogate_of(samples, generator) for _ in range(AT_ONCE)]
+    at_once = max(1, AT_ONCE * MOST_ROWS // max(samples.n, MOST_ROWS))
+    for first in range(0, N_SURROGATES, at_once):
+        draws = [surrogate_of(samples, generator) for _ in range(min(at_once, N_SURROGATES - first))]
         unrelated = scores([draw(responses) for draw in draws])
         right = scores([predicted + draw(responses - predicted) for draw in draws])
         leads = np.concatenate([of[:, 1:].max(axis=1) - of[:, 0] for of in (unrelated, right)])

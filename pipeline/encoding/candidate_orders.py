@@ -21,8 +21,6 @@ ITEM_SHIFTS = (1, 2, 3)
 MAX_SHIFT_S = 10.0
 SHIFTS_PER_SIDE = 10
 SHORTEST_SHIFT_S = 1.0
-CONVOLVED_SPAN_S = 6.0
-"""By how much haemodynamic responses differ: what delays cover where features are not convolved."""
 MOST_RUNS_SWAPPED = 6
 """Of up to so many runs each pair is swapped, of more only neighbours."""
 
@@ -33,7 +31,7 @@ class CandidateOrder:
 
     Parameters
     ----------
-    what : in words, after "fit better"
+    what : in words, after "if"
     rows : (n_samples,) a permutation: which row's response each row gets
     """
 
@@ -42,7 +40,7 @@ class CandidateOrder:
 
 
 def candidate_orders(
-    samples: Samples, *, stimulus_items: Sequence[str] = (), delays_s: tuple[float, float] | None, convolved: bool
+    samples: Samples, *, stimulus_items: Sequence[str] = (), delay_span_s: float = 0.0
 ) -> list[CandidateOrder]:
     """Every order worth a look, none twice, without the given one.
 
@@ -50,11 +48,10 @@ def candidate_orders(
     ----------
     samples : what was presented in each row, as given
     stimulus_items : names of the items in the order of the stimulus (items only)
-    delays_s : first and last delay of the model, in s; None for none (time only)
-    convolved : whether the features already hold a haemodynamic response (time only)
+    delay_span_s : from the first to the last delay that the model or a haemodynamic response has, in s (time only)
     """
     in_time = samples.kind == "time"
-    shifted = _shifted_in_time(samples, delays_s, convolved) if in_time else _shifted_items(samples)
+    shifted = _shifted_in_time(samples, delay_span_s) if in_time else _shifted_items(samples)
     sorted_otherwise = iter(()) if in_time else _sorted_otherwise(samples, stimulus_items)
     known = {np.arange(samples.n).tobytes()}
     orders = []
@@ -111,9 +108,8 @@ def _rolled(samples: Samples, shift: int) -> np.ndarray:
 def _shifted_items(samples: Samples) -> Iterator[CandidateOrder]:
     for shift, sign in itertools.product(ITEM_SHIFTS, (1, -1)):
         rows = "one row" if shift == 1 else f"{shift} rows"
-        yield CandidateOrder(
-            f"responses {rows} {'later' if sign > 0 else 'earlier'} in each run", _rolled(samples, sign * shift)
-        )
+        direction = "down" if sign > 0 else "up"
+        yield CandidateOrder(f"they stand {rows} too far {direction} in each run", _rolled(samples, sign * shift))
 
 
 def _sorted_otherwise(samples: Samples, stimulus_items: Sequence[str]) -> Iterator[CandidateOrder]:
@@ -131,25 +127,22 @@ def _sorted_otherwise(samples: Samples, stimulus_items: Sequence[str]) -> Iterat
         # place k of the measured order was given the k-th name of the other
         rows = rows_of_items(items, dict(zip(as_measured, as_named, strict=True)))
         if rows is not None:
-            yield CandidateOrder(f"responses that are in {measured.removeprefix('the ')}, not {named}", rows)
+            yield CandidateOrder(f"they are in {measured}, not in {named}", rows)
 
 
-def _shifted_in_time(
-    samples: Samples, delays_s: tuple[float, float] | None, convolved: bool
-) -> Iterator[CandidateOrder]:
+def _shifted_in_time(samples: Samples, delay_span_s: float) -> Iterator[CandidateOrder]:
     """Shifts that neither the model's delays nor a slow response explain, up to ten seconds or a little beyond."""
     interval_s = samples.interval_s
-    span_s = CONVOLVED_SPAN_S if convolved else delays_s[1] - delays_s[0] if delays_s else 0.0
-    least_s = max(SHORTEST_SHIFT_S, 2 * interval_s, span_s / 2 + interval_s)
+    least_s = max(SHORTEST_SHIFT_S, 2 * interval_s, delay_span_s / 2 + interval_s)
     least = math.ceil(least_s / interval_s - 1e-9)
     most = max(least + 2, math.floor(MAX_SHIFT_S / interval_s + 1e-9))
     step = max(1, math.ceil((most - least + 1) / SHIFTS_PER_SIDE))
     shortest_run = min(run.size for run in runs_of(samples))
     for shift, sign in itertools.product(range(least, most + 1, step), (1, -1)):
         if 2 * shift < shortest_run:
-            when = "later" if sign > 0 else "earlier"
+            when = "later" if sign > 0 else "earlier"  # responses to what is presented later come later
             yield CandidateOrder(
-                f"responses {shift * interval_s:g} s {when} in each run", _rolled(samples, sign * shift)
+                f"each run's stimulus began {shift * interval_s:g} s {when}", _rolled(samples, sign * shift)
             )
 
 
@@ -157,9 +150,9 @@ def _turned_round(samples: Samples) -> Iterator[CandidateOrder]:
     rows = np.arange(samples.n)
     for run in runs_of(samples):
         rows[run] = run[::-1]
-    yield CandidateOrder("responses turned round in each run", rows)
+    yield CandidateOrder("they stand in reverse in each run", rows)
     if samples.kind == "item":
-        yield CandidateOrder("responses turned round", np.arange(samples.n)[::-1].copy())
+        yield CandidateOrder("they stand in reverse", np.arange(samples.n)[::-1].copy())
 
 
 def _swapped_runs(samples: Samples) -> Iterator[CandidateOrder]:
@@ -171,7 +164,7 @@ def _swapped_runs(samples: Samples) -> Iterator[CandidateOrder]:
         if one.size == other.size and _differ(samples, one, other):
             rows = np.arange(samples.n)
             rows[one], rows[other] = other, one
-            yield CandidateOrder(f"responses of runs {first + 1} and {second + 1} swapped", rows)
+            yield CandidateOrder(f"the stimuli of runs {first + 1} and {second + 1} are swapped", rows)
 
 
 def _neighbours(n_runs: int) -> Iterator[tuple[int, int]]:

@@ -7,23 +7,26 @@ number of orders of these are scored by two products per fold.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.encoding.align import delayed_design
+from pipeline.encoding.correlation import CONSTANT
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.splits import Fold
+from pipeline.encoding.standardise import standardise
 
-MOST_FEATURES = 256
+MOST_FEATURES = 128
 MOST_FEATURE_COMPONENTS = 30
 MOST_COLUMNS = 120
 MOST_DELAYS = 6
-MOST_TARGETS = 400
-MOST_RESPONSE_COMPONENTS = 10
+MOST_TARGETS = 200
+MOST_RESPONSE_COMPONENTS = 20
 MOST_ROWS = 2000
 """That a fit or score takes; of more, every second, third … is taken."""
-NOISE_TO_SIGNAL = 5.0
+NOISE_TO_SIGNAL = 2.0
 """Variance of the responses that features leave, over that which they explain: what the penalty takes for granted."""
 
 
@@ -36,52 +39,57 @@ def feature_components(features: np.ndarray, seed: int) -> np.ndarray:
 
     Returns
     -------
-    (n_bins, n_components) float64, of mean square 1 on average; NaN in bins without features
+    (n_bins, n_components) float32, of mean square 1 on average; NaN in bins without features
     """
     n_features = features.shape[1]
     chosen = np.arange(n_features)
     if n_features > MOST_FEATURES:
         chosen = np.sort(np.random.default_rng(seed).choice(n_features, MOST_FEATURES, replace=False))
-    values = np.asarray(features[:, chosen], np.float64)
+    values = np.asarray(features[:, chosen], np.float32)
     present = np.isfinite(values).all(axis=1)
-    components = np.full((len(values), min(MOST_FEATURE_COMPONENTS, chosen.size)), np.nan)
+    components = np.full((len(values), min(MOST_FEATURE_COMPONENTS, chosen.size)), np.nan, np.float32)
     components[present] = _components(values[present], components.shape[1], whiten=False)
     return components
 
 
-def response_components(responses: np.ndarray, reliability: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def response_components(responses: np.ndarray, reliability: np.ndarray) -> np.ndarray:
     """Leading principal components of the most reliable targets, each of variance 1.
 
     Parameters
     ----------
     responses : (n_samples, n_targets), read by columns
     reliability : (n_targets,), NaN where unknown
-    rows : that components are found in
 
     Returns
     -------
-    (n_samples, n_components) float64
+    (n_samples, n_components) float32
     """
     n_targets = responses.shape[1]
     chosen = np.linspace(0, n_targets - 1, min(n_targets, MOST_TARGETS)).round().astype(int)
     if n_targets > MOST_TARGETS and np.isfinite(reliability).any():
         ranked = np.argsort(-np.where(np.isfinite(reliability), reliability, -1.0), kind="stable")
         chosen = np.sort(ranked[:MOST_TARGETS])
-    values = np.asarray(responses[:, chosen], np.float64)
-    return _components(values, min(MOST_RESPONSE_COMPONENTS, chosen.size, rows.size // 4), whiten=True, rows=rows)
+    values = np.asarray(responses[:, chosen], np.float32)
+    n_components = min(MOST_RESPONSE_COMPONENTS, chosen.size, len(values) // 4)
+    return _components(values, n_components, whiten=True)
 
 
-def _components(values: np.ndarray, n: int, *, whiten: bool, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """Principal components of standardised columns; zeros where there are no more that vary."""
-    mean, sd = values[rows].mean(axis=0), values[rows].std(axis=0)
-    scaled = (values - mean) * np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 1e-6 * np.abs(mean))
-    own = scaled[rows]
-    variances, directions = np.linalg.eigh(own.T @ own / max(1, len(own)))
+def _components(values: np.ndarray, n: int, *, whiten: bool) -> np.ndarray:
+    """Principal components of standardised columns, ``(n_rows, n)``; zeros where there are no more that vary."""
+    mean, sd = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    values = values - mean.astype(np.float32)
+    values *= np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > CONSTANT * np.abs(mean)).astype(np.float32)
+    some = values[:: every_row(len(values))].astype(np.float64)
+    variances, directions = np.linalg.eigh(some.T @ some / len(some))
     variances, directions = variances[::-1][:n], directions[:, ::-1][:, :n]
-    components = scaled @ directions
-    varies = variances > 1e-9 * max(1e-300, float(variances[0]))
-    size = np.sqrt(np.where(varies, variances, 1.0)) if whiten else np.full(n, np.sqrt(variances.sum() / n) or 1.0)
-    return np.asarray(np.where(varies, components / size, 0.0))
+    varies = variances > CONSTANT * variances[0]
+    size = np.sqrt(np.where(varies, variances, 1.0)) if whiten else np.sqrt(max(variances.sum() / n, 1e-300))
+    return np.asarray(values @ (np.where(varies, directions, 0.0) / size).astype(np.float32))
+
+
+def every_row(n_rows: int) -> int:
+    """Every which row is taken of many."""
+    return max(1, math.ceil(n_rows / MOST_ROWS))
 
 
 def delayed_components(
@@ -91,7 +99,7 @@ def delayed_components(
     places = np.linspace(0, len(delays) - 1, min(len(delays), MOST_DELAYS)).round().astype(int)
     kept = [delays[place] for place in places]
     design = delayed_design(components[:, : max(1, MOST_COLUMNS // len(kept))], kept, runs, rows)
-    return np.nan_to_num(design - np.nanmean(design, axis=0)) if high_pass is None else high_pass.apply(design)
+    return standardise(design, design, scale=False)[0] if high_pass is None else high_pass.apply(design)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +122,7 @@ class ReducedFit:
     """
 
     def __init__(self, design: np.ndarray, folds: Sequence[Fold]) -> None:
-        every = -(-len(design) // MOST_ROWS)
-        self.rows = np.arange(0, len(design), every)
+        every = every_row(len(design))
         self._parts = []
         for fold in folds:
             train, test = fold.train[::every], fold.test[::every]
@@ -124,7 +131,9 @@ class ReducedFit:
             gram = x.T @ x
             penalty = NOISE_TO_SIGNAL * max(np.trace(gram) / len(train), 1e-12)
             fit = np.linalg.solve(gram + penalty * np.eye(len(gram)), x.T)
-            self._parts.append(_Part(train, test, fit, design[test] - mean, fold.test, design[fold.test] - mean))
+            parts = (fit, design[test] - mean, design[fold.test] - mean)
+            fit, shown, whole = (part.astype(np.float32) for part in parts)
+            self._parts.append(_Part(train, test, fit, shown, fold.test, whole))
 
     def score(self, responses: np.ndarray) -> np.ndarray:
         """How well each of several orders is predicted in held-out rows.
@@ -139,7 +148,7 @@ class ReducedFit:
         """
         n_orders, n_components = responses.shape[1:]
         sums = np.zeros((3, n_orders))
-        flat = responses.reshape(len(responses), -1)
+        flat = responses.reshape(len(responses), -1).astype(np.float32, copy=False)
         for part in self._parts:
             predicted = part.design @ (part.fit @ flat[part.train])
             measured = flat[part.test]
