@@ -124,6 +124,25 @@ class Shares:
     values: NDArray[np.float64]
 
 
+@dataclasses.dataclass(frozen=True)
+class Misaligned:
+    """A model that predicts a group's responses better in another order than in the one given.
+
+    Parameters
+    ----------
+    given_r, best_r : in the order given, and in the other
+    best : that order, in words
+    remedy : what to look at
+    """
+
+    model: str
+    group: str
+    given_r: float
+    best_r: float
+    best: str
+    remedy: str
+
+
 @dataclasses.dataclass
 class ScoresContents:
     """All that is taken from an analysis' scores files.
@@ -135,6 +154,7 @@ class ScoresContents:
     stretches : group → (item,) stretch of each item of its similarity matrices
     without_inner : whether some predictions have no scores of inner folds, so that layers are chosen on outer ones
     fewest_components : of partial least squares in any file; None for other metrics
+    misaligned : what the checks of alignment warned of
     """
 
     examples: list[Example] = dataclasses.field(default_factory=list)
@@ -149,6 +169,7 @@ class ScoresContents:
     n_groups: int = 0
     without_inner: bool = False
     fewest_components: int | None = None
+    misaligned: list[Misaligned] = dataclasses.field(default_factory=list)
 
 
 def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresContents:
@@ -178,6 +199,7 @@ def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresConte
             contents.split, contents.attrs = json.loads(scores.attrs["split"]), dict(scores.attrs)
         if "reference_similarity" in scores and contents.reference is None:
             contents.reference = _reference(scores)
+        contents.misaligned += _misaligned(scores, model, group)
         if "n_components_fewest" in scores.attrs:
             found = (contents.fewest_components, int(scores.attrs["n_components_fewest"]))
             contents.fewest_components = min(one for one in found if one is not None)
@@ -209,6 +231,15 @@ def _add_group(contents: ScoresContents, group: str, scores: xr.Dataset) -> None
     if "nuisance_share" in scores.variables:
         names = [str(name) for name in scores["regressor"].values]
         contents.shares.append(Shares(names, regions, subjects, scores["nuisance_share"].values.astype(np.float64)))
+
+
+def _misaligned(scores: xr.Dataset, model: str, group: str) -> list[Misaligned]:
+    """The warning of a file's check of alignment; shuffled and older scores have no check."""
+    found = json.loads(scores.attrs.get("alignment", "{}"))
+    if not found.get("warns"):
+        return []
+    told = {name: found[name] for name in ("given_r", "best_r", "best", "remedy")}
+    return [Misaligned(model, group, **told)]
 
 
 def _penalties(model: str, counts: Counter[float], edges: list[int]) -> Penalties:
