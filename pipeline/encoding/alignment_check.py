@@ -9,8 +9,12 @@ exceed that in every one of many surrogates, in which either no order is right o
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +31,8 @@ FEWEST_SURROGATES = 40
 SHARE_LOST = 0.2
 """Of what the better order predicts, the least that the given one must lose: less is a matter of delays."""
 AT_ONCE = 5
+Draw = Callable[[np.ndarray], np.ndarray]
+Scores = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +104,38 @@ def check_alignment(
             flat = high_pass.apply(flat)
         return fit.score(flat.reshape(samples.n, len(every), -1)).reshape(len(of), -1)
 
+    return judge(
+        orders,
+        responses,
+        scores,
+        predict=lambda: fit.predict(responses),
+        surrogate=functools.partial(surrogate_of, samples),
+        seed=seed,
+        at_once=max(1, AT_ONCE * MOST_ROWS // max(samples.n, MOST_ROWS)),
+    )
+
+
+def judge(
+    orders: Sequence[CandidateOrder],
+    responses: np.ndarray,
+    scores: Scores,
+    *,
+    predict: Callable[[], np.ndarray],
+    surrogate: Callable[[np.random.Generator], Draw],
+    seed: int,
+    at_once: int = AT_ONCE,
+) -> AlignmentCheck:
+    """Whether one of several orders of the responses, or of their similarities, fits better than the one given.
+
+    Parameters
+    ----------
+    responses : in the order given
+    scores : responses → (n_responses, 1 + n_orders) r in the order given and in the others
+    predict : gives what is predicted of the responses in the order given
+    surrogate : gives a way to draw the same from any responses: such as owe nothing to what was presented
+    seed : of the surrogates
+    at_once : so many are scored together
+    """
     found = scores([responses])[0]
     if not orders:
         return AlignmentCheck(float(found[0]), float("nan"), "", float("nan"), False)
@@ -105,44 +143,63 @@ def check_alignment(
     given_r, best_r, what = float(found[0]), float(found[best]), orders[best - 1].what
     margin = float("nan")
     if best_r > 0 and given_r < (1 - SHARE_LOST) * best_r:
-        margin = _margin(responses, fit.predict(responses), samples, scores, best_r, best_r - given_r, seed)
+        surrogates = _surrogates(responses, predict(), scores, surrogate, seed, at_once)
+        margin = _margin(surrogates, best_r, best_r - given_r)
     return AlignmentCheck(given_r, best_r, what, margin, bool(np.isfinite(margin)))
 
 
-def _margin(
+def _surrogates(
     responses: np.ndarray,
     predicted: np.ndarray,
-    samples: Samples,
-    scores: Callable[[Sequence[np.ndarray]], np.ndarray],
-    best_r: float,
-    lead: float,
+    scores: Scores,
+    surrogate: Callable[[np.random.Generator], Draw],
     seed: int,
-) -> float:
+    at_once: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Scores of surrogates in which no order is right, and of such in which the given one is, some at once."""
+    generator = np.random.default_rng(seed)
+    for first in range(0, N_SURROGATES, at_once):
+        draws = [surrogate(generator) for _ in range(min(at_once, N_SURROGATES - first))]
+        unrelated = scores([draw(responses) for draw in draws])
+        yield unrelated, scores([predicted + draw(responses - predicted) for draw in draws])
+
+
+def _margin(surrogates: Iterator[tuple[np.ndarray, np.ndarray]], best_r: float, lead: float) -> float:
     """The largest lead of another order over the one given in surrogates; NaN where one of them is as good as found.
 
     Parameters
     ----------
-    predicted : held-out predictions in the order given; what they leave is drawn anew where that order is right
-    scores : of several responses, in the order given and in the others
     best_r, lead : of the best order, as found
     """
-    generator = np.random.default_rng(seed)
-    at_once = max(1, AT_ONCE * MOST_ROWS // max(samples.n, MOST_ROWS))
-    margin = chance = 0.0
-    for first in range(0, N_SURROGATES, at_once):
-        draws = [surrogate_of(samples, generator) for _ in range(min(at_once, N_SURROGATES - first))]
-        unrelated = scores([draw(responses) for draw in draws])
-        right = scores([predicted + draw(responses - predicted) for draw in draws])
+    margin, chance, n_drawn = 0.0, 0.0, 0
+    for unrelated, right in surrogates:
         leads = np.concatenate([of[:, 1:].max(axis=1) - of[:, 0] for of in (unrelated, right)])
         margin, chance = max(margin, float(leads.max())), max(chance, float(unrelated[:, 1:].max()))
+        n_drawn += len(unrelated)
         if margin >= lead or chance >= best_r:
             return float("nan")
-        if first >= FEWEST_SURROGATES and lead > 2 * margin and best_r > 2 * chance:
+        if n_drawn >= FEWEST_SURROGATES and lead > 2 * margin and best_r > 2 * chance:
             break  # so far out that no more are needed
     return margin
 
 
-def surrogate_of(samples: Samples, generator: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+def told(found: AlignmentCheck, stage: str, attrs: dict[str, Any], *, model: str, remedy: str, source: Path) -> str:
+    """Print a warning where there is one; returns what the scores keep as JSON.
+
+    Parameters
+    ----------
+    attrs : ``study, analysis, group``
+    remedy : what to look at
+    source : the recording
+    """
+    if found.warns:
+        where = f"{attrs['study']}, {attrs['analysis']}/{attrs['group']}, {model}"
+        text = f"layermap {stage}: warning: {where}: responses are {found.sentence()}; {remedy} ({source})"
+        print(text, file=sys.stderr, flush=True)
+    return json.dumps({**found.kept(), "remedy": remedy}, sort_keys=True, ensure_ascii=False)
+
+
+def surrogate_of(samples: Samples, generator: np.random.Generator) -> Draw:
     """Draws what makes responses that owe nothing to what was presented, and are otherwise as measured.
 
     Items get one another's responses, so that repeats of an item stay alike. Courses in time get random phases, the

@@ -1,12 +1,8 @@
-"""The alignment check of one group and model: what it is run on, and what is said where it warns."""
+"""The alignment check of one group and model: what it is run on, and what to look at where it warns."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -65,19 +61,6 @@ def check_group(
         high_pass=high_pass,
         seed=seed,
     )
-
-
-def told(found: AlignmentCheck, group: GroupData, attrs: dict[str, Any], recording: Path) -> str:
-    """Print a warning where there is one; returns what the scores keep as JSON."""
-    remedy = REMEDIES[group.samples.kind]
-    if found.warns:
-        where = f"{attrs['study']}, {attrs['analysis']}/{attrs['group']}, {group.model_attrs['model']}"
-        print(
-            f"layermap encode: warning: {where}: responses are {found.sentence()}; {remedy} ({recording})",
-            file=sys.stderr,
-            flush=True,
-        )
-    return json.dumps({**found.kept(), "remedy": remedy}, sort_keys=True, ensure_ascii=False)
 
 
 def _stimulus_items(group: GroupData) -> list[str]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pipeline.artifacts.store import standard_attrs
+from pipeline.encoding.alignment_check import told
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.group import GroupData, open_group
-from pipeline.encoding.group_alignment import check_group, checked_layer, told
+from pipeline.encoding.group_alignment import REMEDIES, check_group, checked_layer
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
 from pipeline.encoding.nuisance import Nuisance, nuisance_shares, take_out
@@ -181,7 +182,9 @@ def score_group(
     scores = _dataset(group, folds, layers, tables, reliability, options, attrs, shuffle_seed)
     if shuffle_seed is None:  # shuffled responses are in no order
         found = check_group(group, components, responses, reliability.reliability, folds, high_pass, options.seed)
-        scores = scores.assign_attrs(alignment=told(found, group, attrs, runs[0][0]))
+        remedy, model = REMEDIES[group.samples.kind], group.model_attrs["model"]
+        kept = told(found, "encode", attrs, model=model, remedy=remedy, source=runs[0][0])
+        scores = scores.assign_attrs(alignment=kept)
     if group.surface is not None:
         scores = scores.assign_coords(surface_unit=("surface_vertex", _text(group.surface.unit)))
         scores = scores.assign_attrs(surface_mesh=group.surface.mesh)
