@@ -1,4 +1,4 @@
-"""Are measured similarities those of the items that they are named after, or do a network's fit them in another order?"""
+"""Are measured similarities those of the items that they name, or do a network's fit them in another order?"""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check_similarities(
 
 
 def _ranks(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Ranks of the pairs, centred and of length 1 over the whole matrix, 0 on the diagonal: products are Spearman's ρ."""
+    """Ranks of the pairs, centred, of length 1 over the matrix, and 0 on the diagonal: products are Spearman's ρ."""
     from scipy.stats import rankdata
 
     ranks = rankdata(upper_triangle(matrix))

@@ -58,7 +58,7 @@ class AlignmentCheck:
         """The finding in words, as of responses; empty where no other order could be compared."""
         if not self.best:
             return ""
-        told = f"predicted at r = {self.given_r:.2f} in the order given and at {self.best_r:.2f} if {self.best}"
+        told = f"fit at r = {self.given_r:.2f} in the order given and at {self.best_r:.2f} if {self.best}"
         return f"{told} (margin {self.margin:.2f})" if self.warns else told
 
     def kept(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def told(found: AlignmentCheck, stage: str, attrs: dict[str, Any], *, model: str
     """
     if found.warns:
         where = f"{attrs['study']}, {attrs['analysis']}/{attrs['group']}, {model}"
-        text = f"layermap {stage}: warning: {where}: responses are {found.sentence()}; {remedy} ({source})"
+        text = f"layermap {stage}: warning: {where}: responses {found.sentence()}; {remedy} ({source})"
         print(text, file=sys.stderr, flush=True)
     return json.dumps({**found.kept(), "remedy": remedy}, sort_keys=True, ensure_ascii=False)
 

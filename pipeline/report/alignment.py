@@ -20,8 +20,8 @@ def alignment_warnings(found: Sequence[Misaligned], n_groups: int) -> list[str]:
         alike.setdefault((one.group, one.best, one.remedy), []).append(one)
     return [
         f"The responses{f' of {group}' if n_groups > 1 else ''} may not be in the order of what was presented. "
-        f"They are predicted better if {best}: "
+        f"They fit better if {best}: "
         f"{listed([f'{one.model} (r {number(one.best_r)} instead of {number(one.given_r)})' for one in models])}. "
-        f"The rs are those of a few components of responses and features. {remedy[:1].upper()}{remedy[1:]}."
+        f"{remedy[:1].upper()}{remedy[1:]}."
         for (group, best, remedy), models in alike.items()
     ]

@@ -243,10 +243,8 @@ def test_encode_says_that_rows_are_in_another_order_and_scores_keep_it(tmp_path,
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1
     found = json.loads(scores.attrs["alignment"])
-    said = (
-        f"predicted at r = {found['given_r']:.2f} in the order given and at {found['best_r']:.2f} if they stand one row"
-    )
-    assert warnings[0].startswith("layermap encode: warning: s, a/g, net: responses are predicted at r = ")
+    said = f"fit at r = {found['given_r']:.2f} in the order given and at {found['best_r']:.2f} if they stand one row"
+    assert warnings[0].startswith("layermap encode: warning: s, a/g, net: responses fit at r = ")
     assert said in warnings[0]
     assert f"(margin {found['margin']:.2f}); check the order of the rows of responses, and of `items:`" in warnings[0]
     assert str(tmp_path / "off" / "r.nc") in warnings[0]

@@ -30,7 +30,7 @@ def test_models_that_say_the_same_say_it_once():
     ]
     first, second = alignment_warnings(found, 2)
     assert first.startswith(
-        f"The responses of g1 may not be in the order of what was presented. They are predicted better if {REVERSED}"
+        f"The responses of g1 may not be in the order of what was presented. They fit better if {REVERSED}"
     )
     assert "net (r 0.31 instead of 0.02) and category (r 0.25 instead of 0.01)" in first
     assert first.endswith("Check the order of the rows.")
@@ -43,7 +43,7 @@ def test_the_page_says_so_at_its_head_and_where_the_results_are(sounds):
     text = words(warned(sounds, Misaligned("net", "g", 0.02, 0.31, REVERSED, REMEDY)).page())
     head, _, found = text.partition("What was found")
     assert f"The responses of {name} may not be in the order of what was presented: see the warnings" in head
-    assert found.count(f"They are predicted better if {REVERSED}: net (r 0.31 instead of 0.02).") == 1
+    assert found.count(f"They fit better if {REVERSED}: net (r 0.31 instead of 0.02).") == 1
     assert "in the order of what was presented" not in words(sounds.page())
 
 
