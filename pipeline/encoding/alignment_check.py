@@ -28,8 +28,8 @@ N_SURROGATES = 200
 """Of either kind. Exceeding them all happens once in two hundred times where the given order is right."""
 FEWEST_SURROGATES = 40
 """Of either kind, where what was found is more than twice as large as in any of them."""
-SHARE_LOST = 0.2
-"""Of what the better order predicts, the least that the given one must lose: less is a matter of delays."""
+SHARE_LOST = {"time": 0.2, "item": 0.05}
+"""Of what the better order predicts, the least that the given one must lose: in time, less is a matter of delays."""
 AT_ONCE = 5
 Draw = Callable[[np.ndarray], np.ndarray]
 Scores = Callable[[Sequence[np.ndarray]], np.ndarray]
@@ -111,6 +111,7 @@ def check_alignment(
         predict=lambda: fit.predict(responses),
         surrogate=functools.partial(surrogate_of, samples),
         seed=seed,
+        share_lost=SHARE_LOST[samples.kind],
         at_once=max(1, AT_ONCE * MOST_ROWS // max(samples.n, MOST_ROWS)),
     )
 
@@ -123,6 +124,7 @@ def judge(
     predict: Callable[[], np.ndarray],
     surrogate: Callable[[np.random.Generator], Draw],
     seed: int,
+    share_lost: float = SHARE_LOST["item"],
     at_once: int = AT_ONCE,
 ) -> AlignmentCheck:
     """Whether one of several orders of the responses, or of their similarities, fits better than the one given.
@@ -134,6 +136,7 @@ def judge(
     predict : gives what is predicted of the responses in the order given
     surrogate : gives a way to draw the same from any responses: such as owe nothing to what was presented
     seed : of the surrogates
+    share_lost : of the best order's r, the least that the given one must lose
     at_once : so many are scored together
     """
     found = scores([responses])[0]
@@ -142,7 +145,7 @@ def judge(
     best = 1 + int(found[1:].argmax())
     given_r, best_r, what = float(found[0]), float(found[best]), orders[best - 1].what
     margin = float("nan")
-    if best_r > 0 and given_r < (1 - SHARE_LOST) * best_r:
+    if best_r > 0 and given_r < (1 - share_lost) * best_r:
         surrogates = _surrogates(responses, predict(), scores, surrogate, seed, at_once)
         margin = _margin(surrogates, best_r, best_r - given_r)
     return AlignmentCheck(given_r, best_r, what, margin, bool(np.isfinite(margin)))

@@ -39,7 +39,7 @@ def feature_components(features: np.ndarray, seed: int) -> np.ndarray:
 
     Returns
     -------
-    (n_bins, n_components) float32, of mean square 1 on average; NaN in bins without features
+    (n_bins, n_components) float32, the first of variance 1; NaN in bins without features
     """
     n_features = features.shape[1]
     chosen = np.arange(n_features)
@@ -48,12 +48,14 @@ def feature_components(features: np.ndarray, seed: int) -> np.ndarray:
     values = np.asarray(features[:, chosen], np.float32)
     present = np.isfinite(values).all(axis=1)
     components = np.full((len(values), min(MOST_FEATURE_COMPONENTS, chosen.size)), np.nan, np.float32)
-    components[present] = _components(values[present], components.shape[1], whiten=False)
+    components[present] = _components(values[present], components.shape[1], np.ones(chosen.size), whiten=0.0)
     return components
 
 
 def response_components(responses: np.ndarray, reliability: np.ndarray) -> np.ndarray:
-    """Leading principal components of the most reliable targets, each of variance 1.
+    """Leading principal components of the most reliable targets, which weigh as much as they are reliable.
+
+    Of a component's SD beside that of the first, the root is kept: what little varies is most likely noise.
 
     Parameters
     ----------
@@ -65,25 +67,33 @@ def response_components(responses: np.ndarray, reliability: np.ndarray) -> np.nd
     (n_samples, n_components) float32
     """
     n_targets = responses.shape[1]
+    weight = np.clip(np.nan_to_num(reliability), 0.0, 1.0)
     chosen = np.linspace(0, n_targets - 1, min(n_targets, MOST_TARGETS)).round().astype(int)
-    if n_targets > MOST_TARGETS and np.isfinite(reliability).any():
-        ranked = np.argsort(-np.where(np.isfinite(reliability), reliability, -1.0), kind="stable")
-        chosen = np.sort(ranked[:MOST_TARGETS])
+    if weight.any():
+        chosen = np.sort(np.argsort(-weight, kind="stable")[:MOST_TARGETS])
+    else:  # of none is known how reliable it is
+        weight = np.ones(n_targets)
     values = np.asarray(responses[:, chosen], np.float32)
     n_components = min(MOST_RESPONSE_COMPONENTS, chosen.size, len(values) // 4)
-    return _components(values, n_components, whiten=True)
+    return _components(values, n_components, weight[chosen], whiten=0.5)
 
 
-def _components(values: np.ndarray, n: int, *, whiten: bool) -> np.ndarray:
-    """Principal components of standardised columns, ``(n_rows, n)``; zeros where there are no more that vary."""
+def _components(values: np.ndarray, n: int, weight: np.ndarray, *, whiten: float) -> np.ndarray:
+    """Principal components of standardised, weighted columns, ``(n_rows, n)``; zeros where there are no more that vary.
+
+    Parameters
+    ----------
+    whiten : power of each SD by which a component is divided: 0 leaves them, 1 makes them equal
+    """
     mean, sd = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
     values = values - mean.astype(np.float32)
-    values *= np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > CONSTANT * np.abs(mean)).astype(np.float32)
+    values *= np.divide(weight, sd, out=np.zeros_like(sd), where=sd > CONSTANT * np.abs(mean)).astype(np.float32)
     some = values[:: every_row(len(values))].astype(np.float64)
     variances, directions = np.linalg.eigh(some.T @ some / len(some))
     variances, directions = variances[::-1][:n], directions[:, ::-1][:, :n]
     varies = variances > CONSTANT * variances[0]
-    size = np.sqrt(np.where(varies, variances, 1.0)) if whiten else np.sqrt(max(variances.sum() / n, 1e-300))
+    sd = np.sqrt(np.where(varies, variances, 1.0))
+    size = sd[0] * (sd / sd[0]) ** whiten
     return np.asarray(values @ (np.where(varies, directions, 0.0) / size).astype(np.float32))
 
 
