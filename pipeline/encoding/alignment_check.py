@@ -30,7 +30,7 @@ FEWEST_SURROGATES = 40
 """Of either kind, where what was found is more than twice as large as in any of them."""
 SHARE_LOST = {"time": 0.2, "item": 0.05}
 """Of what the better order predicts, the least that the given one must lose: in time, less is a matter of delays."""
-AT_ONCE = 5
+AT_ONCE = 2
 Draw = Callable[[np.ndarray], np.ndarray]
 Scores = Callable[[Sequence[np.ndarray]], np.ndarray]
 

@@ -24,11 +24,10 @@ def reordered(matrices, rows):
     return matrices[np.ix_(rows, rows)]
 
 
-@pytest.mark.parametrize("signal", [0.0, 0.3, 1.0])
-def test_hardly_ever_warns_without_a_mistake(signal):
-    """With one false alarm in twenty, two or fewer in 120 would come once in sixty such tests."""
-    studies = (similarities(np.random.default_rng([seed, 1]), signal) for seed in range(120))
-    assert sum(check_similarities(*study, NAMES, NAMES.tolist(), 0).warns for study in studies) <= 2
+def test_hardly_ever_warns_without_a_mistake():
+    """Of 240 studies one or two warn at one in two hundred, and twelve would at one in twenty."""
+    studies = (similarities(np.random.default_rng([seed, 1]), signal) for signal in (0, 0.3, 1) for seed in range(80))
+    assert sum(check_similarities(*study, NAMES, NAMES.tolist(), 0).warns for study in studies) <= 4
 
 
 @pytest.mark.parametrize(
