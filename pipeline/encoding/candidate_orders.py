@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from pipeline.encoding.splits import Samples
+from pipeline.names import natural_order
 
 ITEM_SHIFTS = (1, 2, 3)
 MAX_SHIFT_S = 10.0
@@ -86,12 +86,6 @@ def rows_of_items(items: np.ndarray, taken_from: dict[str, str]) -> np.ndarray |
     return rows
 
 
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sorts runs of digits by their number: ``im2`` before ``im10``."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
-
-
 def runs_of(samples: Samples) -> list[np.ndarray]:
     """Rows of each run, in order."""
     return [np.flatnonzero(samples.run == run) for run in dict.fromkeys(samples.run.tolist())]
@@ -120,7 +114,7 @@ def _sorted_otherwise(samples: Samples, stimulus_items: Sequence[str]) -> Iterat
         "the order of the rows": names,
         "the order of the stimulus": [name for name in dict.fromkeys(stimulus_items) if name in set(names)],
         "the order of their names as text": sorted(names),
-        "the order of the numbers in their names": sorted(names, key=natural_key),
+        "the order of the numbers in their names": natural_order(names),
     }
     orders = {what: order for what, order in orders.items() if len(order) == len(names)}
     for (named, as_named), (measured, as_measured) in itertools.permutations(orders.items(), 2):

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.encoding.alignment_check import AlignmentCheck, check_alignment, surrogate_of
-from pipeline.encoding.candidate_orders import candidate_orders, natural_key
+from pipeline.encoding.candidate_orders import candidate_orders
 from pipeline.encoding.mappings import encode_pls
 from pipeline.encoding.options import PlsOptions, Splits
 from pipeline.encoding.reduced_problem import delayed_components, feature_components, response_components
@@ -189,11 +189,6 @@ def test_runs_of_one_stimulus_or_of_other_lengths_are_not_swapped():
     for samples in (same, longer):
         assert not any("swapped" in order.what for order in candidate_orders(samples))
     assert sum("swapped" in order.what for order in candidate_orders(in_time(150, 3))) == 3
-
-
-def test_numbers_in_names_are_read_as_numbers():
-    names = ["im10", "im2", "im1", "im2b", "a", "007", "7"]
-    assert sorted(names, key=natural_key) == ["007", "7", "a", "im1", "im2", "im2b", "im10"]
 
 
 def test_surrogates_keep_what_is_not_the_stimulus():
