@@ -112,9 +112,9 @@ def _sorted_otherwise(samples: Samples, stimulus_items: Sequence[str]) -> Iterat
     names = list(dict.fromkeys(items.tolist()))
     orders = {
         "the order of the rows": names,
-        "the order of the stimulus": [name for name in dict.fromkeys(stimulus_items) if name in set(names)],
         "the order of their names as text": sorted(names),
         "the order of the numbers in their names": natural_order(names),
+        "the order of the stimulus": [name for name in dict.fromkeys(stimulus_items) if name in set(names)],
     }
     orders = {what: order for what, order in orders.items() if len(order) == len(names)}
     for (named, as_named), (measured, as_measured) in itertools.permutations(orders.items(), 2):
