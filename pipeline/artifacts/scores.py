@@ -43,6 +43,11 @@ is the sum of all parts and the mean of the training responses:
 ``split`` lists. Coordinate ``regressor`` is ``all`` (jointly), then each (its unique share). Not bounded by 0; NaN
 where a regressor was not measured or does not vary from repeat to repeat.
 
+Attr ``alignment`` (JSON) says whether responses, or similarities, fit better in another order than the one given:
+``given_r, best_r`` (of a few components; null where there is no other order), ``best`` (that order, in words),
+``warns``, ``margin`` (null unless it warns) and ``remedy``. Scores of shuffled responses lack it, and those that were
+made before it was kept.
+
 **Geometry scores** hold what a bootstrap over items needs: ``model_similarity (layer, item, item2)``,
 the measured ``similarity (item, item2, target)``, ``reliability, ceiling (target)``, and beside them
 ``reference_similarity (target, target2)``, how alike two targets' matrices are. Those of recordings, whose targets

@@ -11,10 +11,12 @@ import numpy as np
 
 from pipeline.artifacts.contract import read_attrs
 from pipeline.artifacts.store import SCHEMA_VERSION
+from pipeline.comparison.alignment import REMEDY, check_similarities
 from pipeline.comparison.geometries import compare_geometry
 from pipeline.comparison.measured import Compared
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.recordings import compare_recordings
+from pipeline.encoding.alignment_check import told
 from pipeline.errors import LayermapError
 
 if TYPE_CHECKING:
@@ -53,16 +55,35 @@ def compare_group(
         Several geometries.
     """
     if read_attrs(runs[0][0], "prepare")["kind"] == "recording":
-        return _scores(compare_recordings(runs, options, layers, shuffle_seed), options, attrs)
+        compared = compare_recordings(runs, options, layers, shuffle_seed)
+        return _scores(compared, options, attrs, _alignment(compared, options, attrs, runs[0][0], shuffle_seed))
     if len(runs) != 1:
         raise LayermapError(
             f"group '{attrs['group']}' has {len(runs)} runs, but similarities are compared over one set of items; "
             "give each its own group"
         )
-    return _scores(compare_geometry(*runs[0], options, layers, shuffle_seed), options, attrs)
+    compared = compare_geometry(*runs[0], options, layers, shuffle_seed)
+    return _scores(compared, options, attrs, _alignment(compared, options, attrs, runs[0][0], shuffle_seed))
 
 
-def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any]) -> xr.Dataset:
+def _alignment(
+    compared: Compared, options: RsaOptions, attrs: dict[str, Any], source: Path, shuffle_seed: int | None
+) -> dict[str, str]:
+    """The attribute of the check of alignment.
+
+    Empty where items were shuffled, and for blocks of time: neighbours are alike there, so that no order of blocks
+    drawn at random says what chance is.
+    """
+    if shuffle_seed is not None or compared.ci_unit != "item":
+        return {}
+    modelled = compared.model_similarity[len(compared.layers) // 2]
+    items, stimulus_items = compared.item.astype(str), [str(item) for item in compared.model_attrs.get("item", ())]
+    found = check_similarities(compared.similarity, modelled, items, stimulus_items, options.seed)
+    model = compared.model_attrs["model"]
+    return {"alignment": told(found, "compare", attrs, model=model, remedy=REMEDY, source=source)}
+
+
+def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any], alignment: dict[str, str]) -> xr.Dataset:
     import xarray as xr
 
     layers = compared.layers
@@ -106,5 +127,6 @@ def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any]) -> x
             "equal_contents": compared.equal,
             "n_samples": compared.n_samples,
             "n_without_features": compared.n_without_features,
+            **alignment,
         },
     )

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pipeline.artifacts.store import standard_attrs
+from pipeline.encoding.alignment_check import told
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.group import GroupData, open_group
+from pipeline.encoding.group_alignment import REMEDIES, check_group, checked_layer
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
 from pipeline.encoding.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.options import EncodingOptions, RidgeOptions
 from pipeline.encoding.progress import FoldProgress
+from pipeline.encoding.reduced_problem import feature_components
 from pipeline.encoding.reliability import Reliability, estimate_reliability, match_units, scored_responses
 from pipeline.encoding.ridge import RidgeFit, fit_ridge
 from pipeline.encoding.scratch import Scratch, target_batches
@@ -163,7 +166,7 @@ def score_group(
         scratch=scratch,
     )
     layer_fit = fit.make(group.targets) if isinstance(fit, FitOfTargets) else fit
-    _fit_layers(group, responses, folds, high_pass, layers, tables, layer_fit)
+    components = _fit_layers(group, responses, folds, high_pass, layers, tables, layer_fit, options.seed)
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
@@ -177,6 +180,11 @@ def score_group(
         scratch=scratch,
     )
     scores = _dataset(group, folds, layers, tables, reliability, options, attrs, shuffle_seed)
+    if shuffle_seed is None:  # shuffled responses are in no order
+        found = check_group(group, components, responses, reliability.reliability, folds, high_pass, options.seed)
+        remedy, model = REMEDIES[group.samples.kind], group.model_attrs["model"]
+        kept = told(found, "encode", attrs, model=model, remedy=remedy, source=runs[0][0])
+        scores = scores.assign_attrs(alignment=kept)
     if group.surface is not None:
         scores = scores.assign_coords(surface_unit=("surface_vertex", _text(group.surface.unit)))
         scores = scores.assign_attrs(surface_mesh=group.surface.mesh)
@@ -224,7 +232,10 @@ def _fit_layers(
     layers: tuple[str, ...],
     tables: LayerTables,
     fit: LayerFit,
-) -> None:
+    seed: int,
+) -> np.ndarray:
+    """Fills ``tables``; returns a few components of the layer that the alignment check looks at."""
+    components = np.empty((0, 0))
     bin_runs, rows = group.bin_runs(), group.rows()
     # one for all layers; of the type that products over targets have, so scores do not depend on where it lies
     predictions = group.scratch.array(responses.shape, np.float32)
@@ -233,6 +244,8 @@ def _fit_layers(
         for number, layer in enumerate(layers):
             progress.layer(layer)
             features = group.features(layer)
+            if layer == checked_layer(layers):
+                components = feature_components(features, seed)
             fitted = fit(
                 features,
                 responses,
@@ -247,6 +260,7 @@ def _fit_layers(
             )
             del features  # the next layer's need not find room beside them
             tables.add(number, fitted)
+    return components
 
 
 def _dataset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline import __version__
@@ -110,6 +111,7 @@ class Part:
     behaviour : what running and pupil explain of the responses
     left_out : how many single subjects are not told, and where they are
     languages : the language design, metric by metric
+    alignment : what the checks of alignment warned of
     """
 
     analysis: AnalysisFacts
@@ -119,10 +121,16 @@ class Part:
     behaviour: BehaviourTable | None
     left_out: str
     languages: list[LanguageSection] = dataclasses.field(default_factory=list)
+    alignment: list[str] = dataclasses.field(default_factory=list)
 
 
-def notices(study: StudyFacts) -> list[str]:
-    """What a reader must know before anything else."""
+def notices(study: StudyFacts, misaligned: Sequence[str] = ()) -> list[str]:
+    """What a reader must know before anything else.
+
+    Parameters
+    ----------
+    misaligned : analyses whose checks of alignment warned
+    """
     found = []
     if study.simulated:
         found.append(
@@ -153,6 +161,11 @@ def notices(study: StudyFacts) -> list[str]:
         found.append(
             f"Stimuli of {listed(alike)} are nearly alike or repeat themselves, so scores may be too high: see the "
             "warnings under Data."
+        )
+    if misaligned:
+        found.append(
+            f"The responses of {listed(misaligned)} may not be in the order of what was presented: "
+            "see the warnings under What was found."
         )
     return found
 
@@ -357,7 +370,7 @@ def render(contents: PageContents) -> str:
     datasets = {part.analysis.dataset.receipt_path: part.analysis.dataset for part in contents.parts}
     return environment.from_string(_template("page.html.j2")).render(
         study=study,
-        notices=notices(study),
+        notices=notices(study, [part.analysis.name for part in contents.parts if part.alignment]),
         shuffled=shuffled_sentence(study, contents.views) if study.shuffle_seed is not None else "",
         parts=contents.parts,
         contents_list=table_of_contents(contents.parts),

@@ -124,6 +124,25 @@ class Shares:
     values: NDArray[np.float64]
 
 
+@dataclasses.dataclass(frozen=True)
+class Misaligned:
+    """A model that predicts a group's responses better in another order than in the one given.
+
+    Parameters
+    ----------
+    given_r, best_r : in the order given, and in the other
+    best : that order, in words
+    remedy : what to look at
+    """
+
+    model: str
+    group: str
+    given_r: float
+    best_r: float
+    best: str
+    remedy: str
+
+
 @dataclasses.dataclass
 class ScoresContents:
     """All that is taken from an analysis' scores files.
@@ -138,6 +157,7 @@ class ScoresContents:
     equal : which items or stimuli hold the same, as each group's scores say
     without_features : group → (samples that have nothing of the stimulus in their bins, all samples), the most of any
         model
+    misaligned : what the checks of alignment warned of
     """
 
     examples: list[Example] = dataclasses.field(default_factory=list)
@@ -154,6 +174,7 @@ class ScoresContents:
     fewest_components: int | None = None
     equal: list[str] = dataclasses.field(default_factory=list)
     without_features: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    misaligned: list[Misaligned] = dataclasses.field(default_factory=list)
 
 
 def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresContents:
@@ -184,6 +205,7 @@ def read_contents(paths: Iterable[Path], networks: Iterable[str]) -> ScoresConte
             contents.split, contents.attrs = json.loads(scores.attrs["split"]), dict(scores.attrs)
         if "reference_similarity" in scores and contents.reference is None:
             contents.reference = _reference(scores)
+        contents.misaligned += _misaligned(scores, model, group)
         if "n_components_fewest" in scores.attrs:
             found = (contents.fewest_components, int(scores.attrs["n_components_fewest"]))
             contents.fewest_components = min(one for one in found if one is not None)
@@ -224,6 +246,15 @@ def _add_doubts(contents: ScoresContents, group: str, attrs: dict[str, Any]) -> 
         contents.equal.append(equal)
     found = int(attrs.get("n_without_features", 0)), int(attrs.get("n_samples", 0))
     contents.without_features[group] = max(contents.without_features.get(group, (0, 0)), found)
+
+
+def _misaligned(scores: xr.Dataset, model: str, group: str) -> list[Misaligned]:
+    """The warning of a file's check of alignment; shuffled and older scores have no check."""
+    found = json.loads(scores.attrs.get("alignment", "{}"))
+    if not found.get("warns"):
+        return []
+    told = {name: found[name] for name in ("given_r", "best_r", "best", "remedy")}
+    return [Misaligned(model, group, **told)]
 
 
 def _penalties(model: str, counts: Counter[float], edges: list[int]) -> Penalties:

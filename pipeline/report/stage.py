@@ -10,6 +10,7 @@ from pipeline.artifacts.map import open_map
 from pipeline.artifacts.store import write_whole
 from pipeline.config.plan import StudyPlan
 from pipeline.errors import BrokenArtifact
+from pipeline.report.alignment import alignment_warnings
 from pipeline.report.behaviour import behaviour_table
 from pipeline.report.doubts import doubts_in_words
 from pipeline.report.facts import NETWORK, AnalysisFacts, StudyFacts, study_facts, with_layers
@@ -137,4 +138,5 @@ def _part(
         behaviour=behaviour_table(analysis, contents.shares),
         left_out=not_told,
         languages=[language_section(one) for one in languages],
+        alignment=alignment_warnings(contents.misaligned, contents.n_groups),
     )
