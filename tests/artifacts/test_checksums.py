@@ -344,7 +344,7 @@ def test_nothing_and_numbers_as_objects_are_written_and_read(tmp_path):
     tables = {name: pd.DataFrame(columns=list(columns)) for name, columns in TABLES.items()}
     write_map(tables, {**standard_attrs("map", "test", "c", "i"), "study": "s"}, tmp_path / "empty.nc")
     assert all(len(table) == 0 for table in open_map(tmp_path / "empty.nc")[0].values())
-    depth_um = np.array([1.5, np.nan, 3], dtype=object)
+    depth_um = np.array([1.5, np.nan, 3.0], dtype=object)
     write_recording(recording().assign_coords(depth_um=("target", depth_um)), tmp_path / "r.nc")
     np.testing.assert_array_equal(open_recording(tmp_path / "r.nc")["depth_um"].values, [1.5, np.nan, 3])
 

@@ -75,7 +75,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage):
         path.write_bytes(b"<html>" + content[6:])
     else:
         path.unlink()
-    with pytest.raises(BrokenArtifact, match=r"r\.nc (cannot be read|is missing)"):
+    with pytest.raises(BrokenArtifact, match=r"r\.nc (was altered|is missing)"):
         open_recording(path)
 
 
