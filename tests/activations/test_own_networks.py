@@ -322,7 +322,7 @@ def test_local_files_that_are_no_checkpoints_are_refused_by_fetch(lab, capsys, c
 
 
 def test_a_stimulus_of_another_kind_is_refused_before_it_is_fetched(lab, capsys):
-    (lab.folder / "words.csv").write_text("text,onset_s,offset_s\none,0,0.5\ntwo,1,1.5\n")
+    (lab.folder / "words.csv").write_text("text,onset_s,offset_s\none,0,0.5\ntwo,3,3.5\n")
     np.save(lab.folder / "bold.npy", np.zeros((4, 2)))
     recording = {"kind": "files", "responses": "bold.npy", "stimulus": "words.csv", "sample_interval_s": 1.0}
     lab.write({"own": OWN}, "own", recording={**recording, "regions": "regions.csv"})

@@ -152,7 +152,7 @@ def test_several_sets_of_similarities_and_a_broken_file_are_one_line(tmp_path, l
     with pytest.raises(LayermapError, match="group 'g' has 2 runs"):
         compare_group(runs=runs * 2, options=RsaOptions(), layers=None, attrs=ATTRS, shuffle_seed=None)
     (tmp_path / "g.nc").write_bytes(b"nothing")
-    with pytest.raises(BrokenArtifact, match=r"g\.nc cannot be read"):
+    with pytest.raises(BrokenArtifact, match=r"g\.nc was altered"):
         compare_group(runs=runs, options=RsaOptions(), layers=None, attrs=ATTRS, shuffle_seed=None)
 
 

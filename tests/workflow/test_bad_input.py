@@ -9,6 +9,8 @@ import sysconfig
 
 import pytest
 
+from pipeline.artifacts.checksums import append_checksums
+from pipeline.artifacts.recording import IN_BLOCKS
 from pipeline.config import paths
 from tests.workflow.conftest import ROOT, SMALL_MOUSE, Folder
 
@@ -123,9 +125,10 @@ def test_a_damaged_artifact_is_named(copy_of_finished, damage):
             "f.attrs['schema_version'] = '0'; f.close()"
         )
         subprocess.run([sys.executable, "-c", rewrite], check=True)
+        append_checksums(path, IN_BLOCKS)
     before = {p: p.read_bytes() for p in (work.path / "data" / "scores").rglob("*.nc")}
     result = work.stage("encode", "--study", "small.yaml")
-    expected = {"truncate": "cannot be read", "delete": "is missing", "schema": "schema version 0"}[damage]
+    expected = {"truncate": "was altered since it was written", "delete": "is missing", "schema": "schema version 0"}[damage]
     assert_one_line(result, str(path.relative_to(work.path)), expected, "snakemake prepare")
     assert {p: p.read_bytes() for p in (work.path / "data" / "scores").rglob("*.nc")} == before
 
