@@ -128,7 +128,9 @@ def test_a_damaged_artifact_is_named(copy_of_finished, damage):
         append_checksums(path, IN_BLOCKS)
     before = {p: p.read_bytes() for p in (work.path / "data" / "scores").rglob("*.nc")}
     result = work.stage("encode", "--study", "small.yaml")
-    expected = {"truncate": "was altered since it was written", "delete": "is missing", "schema": "schema version 0"}[damage]
+    expected = {"truncate": "was altered since it was written", "delete": "is missing", "schema": "schema version 0"}[
+        damage
+    ]
     assert_one_line(result, str(path.relative_to(work.path)), expected, "snakemake prepare")
     assert {p: p.read_bytes() for p in (work.path / "data" / "scores").rglob("*.nc")} == before
 
