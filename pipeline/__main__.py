@@ -2,9 +2,10 @@
 
 import sys
 
-# `python -m` puts the working folder before everything: a file numpy.py there would be run in place of the library
+# `python -m` puts the working folder before everything: a file numpy.py there would be run in place of the library,
+# and a package there could announce datasets of its own
 if not sys.flags.safe_path:
-    sys.path.append(sys.path.pop(0))
+    sys.path.pop(0)
 
 from pipeline.cli import main
 

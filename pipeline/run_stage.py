@@ -6,18 +6,19 @@ The stages themselves know nothing of studies, plans or paths; this is the only 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline import identity
 from pipeline.artifacts.store import standard_attrs
 from pipeline.config.load import known_studies, load_study
 from pipeline.config.network_entries import entries_of
 from pipeline.config.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan, check_modalities, plan_study
 from pipeline.errors import LayermapError, UnknownName
+from pipeline.identity import sha_of, sha_of_inputs
 from pipeline.models.entry import ModelEntry
 from pipeline.models.registry import MODELS, resolve_model
 
@@ -41,29 +42,6 @@ def _only(what: str, wanted: str | None, known: list[str]) -> list[str]:
     if wanted is not None and wanted not in known:
         raise UnknownName(what, wanted, known)
     return known if wanted is None else [wanted]
-
-
-def _sha(parts: list[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _sha_of_inputs(paths: list[Path], stage: str) -> str:
-    """What an artifact was made from: the key in an activations' name, the attributes of a NetCDF file.
-
-    Parameters
-    ----------
-    stage : the stage that makes the NetCDF files
-    """
-    from pipeline.artifacts.contract import read_attrs
-
-    parts = []
-    for path in paths:
-        if path.suffix == ".nc":
-            attrs = read_attrs(path, stage)
-            parts.append(f"{path} {attrs['config_sha']} {attrs['inputs_sha']}")
-        else:
-            parts.append(str(path))
-    return _sha(parts)
 
 
 def run_catalogue(arguments: argparse.Namespace) -> None:
@@ -168,11 +146,9 @@ def run_pin(arguments: argparse.Namespace) -> None:
 
 
 def run_prepare(arguments: argparse.Namespace) -> None:
-    from pipeline.artifacts.catalogue import open_receipt
-
     for dataset in _datasets(arguments):
         catalogue = dataset.open_catalogue()
-        inputs_sha = open_receipt(dataset.receipt_path).sha()
+        inputs_sha = dataset.open_receipt().sha()
         stimuli = [stimulus.name for stimulus in catalogue.stimuli]
         recordings = list(catalogue.recordings)
         if arguments.recording is None:
@@ -206,7 +182,7 @@ def _prepare_recording(dataset: DatasetPlan, name: str, inputs_sha: str) -> None
     header = recording.header if isinstance(recording, RecordingParts) else recording
     kind = "geometry" if "item2" in header.dims else "recording"
     inputs_sha = header.attrs.pop("inputs_sha", inputs_sha)
-    attrs = standard_attrs(kind, "layermap prepare", dataset.prep_key, inputs_sha)
+    attrs = {**standard_attrs(kind, "layermap prepare", dataset.prep_key, inputs_sha), "name": name}
     path = dataset.recording_path(name)
     if isinstance(recording, RecordingParts):
         write_recording(recording.with_attrs(attrs), path)
@@ -232,6 +208,7 @@ def run_activate(arguments: argparse.Namespace) -> None:
                 if output in done:
                     continue
                 done.add(output)
+                identity.check_shown(analysis.dataset, stimulus)
                 stimulus_path = analysis.dataset.stimulus_path(stimulus)
                 key = model.act_key(analysis.dataset, stimulus)
                 extract_activations(
@@ -246,7 +223,7 @@ def run_activate(arguments: argparse.Namespace) -> None:
                     device=arguments.device,
                     precision=model.choice.precision,
                     batch_size=arguments.batch_size,
-                    attrs=standard_attrs("activations", "layermap activate", key, _sha([str(stimulus_path)])),
+                    attrs=standard_attrs("activations", "layermap activate", key, sha_of([str(stimulus_path)])),
                 )
 
 
@@ -267,6 +244,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
     jobs = list(_score_jobs(arguments, stage))
     for number, (analysis, group_name, model) in enumerate(jobs, start=1):
         group = analysis.group(group_name)
+        identity.check_score_inputs(analysis, group_name, model)
         inputs = analysis.score_inputs(group, model)
         more: dict[str, Any] = {}
         if analysis.metric.takes_spaces:
@@ -287,7 +265,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
         scores = import_object(analysis.metric.run)(
             runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed, **more
         )
-        scores.attrs["inputs_sha"] = _sha_of_inputs(analysis.score_files(group, model), "prepare")
+        scores.attrs["inputs_sha"] = sha_of_inputs(analysis.score_files(group, model), "prepare")
         write_scores(scores, output)
         del scores  # the next one's tables need not find room beside them
 
@@ -330,10 +308,11 @@ def run_map(arguments: argparse.Namespace) -> None:
         )
         for analysis in plan.analyses
     ]
+    identity.check_scores(plan)
     all_paths = [path for analysis in analyses for path in analysis.paths]
     tables = build_map(study=plan.name, analyses=analyses, inference=plan.study.inference)
     attrs = {
-        **standard_attrs("map", "layermap map", plan.map_key(), _sha_of_inputs(all_paths, "encode")),
+        **standard_attrs("map", "layermap map", plan.map_key(), sha_of_inputs(all_paths, "encode")),
         "study": plan.name,
     }
     write_map(tables, attrs, plan.map_path)
@@ -343,6 +322,8 @@ def run_report(arguments: argparse.Namespace) -> None:
     from pipeline.report.stage import write_report
 
     plan = _plan(arguments)
+    identity.check_scores(plan)
+    identity.check_map(plan, [path for analysis in plan.analyses for path in _score_paths(analysis)])
     write_report(plan, {analysis.name: _score_paths(analysis) for analysis in plan.analyses}, _command(arguments))
 
 

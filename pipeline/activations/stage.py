@@ -20,6 +20,7 @@ from pipeline.errors import BrokenArtifact, LayermapError, UnknownName
 from pipeline.models.entry import ModelEntry, Twin
 from pipeline.models.hooked_network import HookedNetwork
 from pipeline.registry import import_object
+from pipeline.spreadsheet import check_cells
 from pipeline.stimuli.contents import kept_contents
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ def _layers_of(network: Network, entry: ModelEntry, model: str) -> tuple[LayerIn
     layers: tuple[LayerInfo, ...] = entry.layers or getattr(network, "layers", ())
     if not layers:
         raise LayermapError(f"network '{model}' does not say which layers it has; give it an attribute layers")
+    check_cells([layer.name for layer in layers], "layer", f"network '{model}'", LayermapError)
     return layers
 
 

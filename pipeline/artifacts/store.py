@@ -22,12 +22,12 @@ from pipeline.errors import AlreadyRunning, LayermapError
 SCHEMA_VERSION = "2"
 
 _REMEDIES = {
-    errno.ENOSPC: "the disk is full: free some space or run in another folder with --directory",
-    errno.EFBIG: "the file system takes no file of that size: run in another folder with --directory",
-    errno.EDQUOT: "your disk quota is used up: free some space or run in another folder with --directory",
-    errno.EACCES: "no permission: change its owner or mode, or run in another folder with --directory",
-    errno.EPERM: "no permission: change its owner or mode, or run in another folder with --directory",
-    errno.EROFS: "this file system is read-only: run in another folder with --directory",
+    errno.ENOSPC: "the disk is full: free some space or run in another folder (snakemake --directory FOLDER)",
+    errno.EFBIG: "the file system takes no file of that size: run in another folder (snakemake --directory FOLDER)",
+    errno.EDQUOT: "your disk quota is used up: free some space or run in another folder (snakemake --directory FOLDER)",
+    errno.EACCES: "no permission: change its owner or mode, or run in another folder (snakemake --directory FOLDER)",
+    errno.EPERM: "no permission: change its owner or mode, or run in another folder (snakemake --directory FOLDER)",
+    errno.EROFS: "this file system is read-only: run in another folder (snakemake --directory FOLDER)",
 }
 
 
@@ -48,7 +48,7 @@ def explain_lock_error(error: OSError, path: Path | str) -> LayermapError | None
     return LayermapError(
         f"cannot lock {path}: its file system has no locks (flock: {os.strerror(error.errno)}), without which two runs "
         "would write over each other; mount it with locks (Lustre: -o flock, NFS: a running lockd), or run in another "
-        "folder with --directory"
+        "folder (snakemake --directory FOLDER)"
     )
 
 

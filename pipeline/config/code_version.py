@@ -153,8 +153,8 @@ def _beside(folder: Path, module: str) -> list[tuple[Path, str]]:
 def _tree_of(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-        raise BadConfiguration(f"{path} is not valid Python ({error})") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # what is nested too deeply is the last two
+        raise BadConfiguration(f"{path} is not valid Python ({error or type(error).__name__})") from error
 
 
 def _dumped(tree: ast.Module) -> bytes:

@@ -11,7 +11,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.catalogue import Catalogue, Group, open_catalogue
+from pipeline.artifacts.catalogue import Catalogue, Group, Receipt, open_catalogue, open_receipt
 from pipeline.config import paths
 from pipeline.config.base import Section, file_of
 from pipeline.config.code_version import ROOT, code_of_file, code_version
@@ -20,7 +20,7 @@ from pipeline.config.metrics import METRICS, MetricEntry
 from pipeline.config.network_entries import entries_of
 from pipeline.config.study import Analysis, ModelChoice, Study
 from pipeline.encoding.feature_spaces import LAYER, SpaceFiles
-from pipeline.errors import BadConfiguration, LayermapError, UnknownName
+from pipeline.errors import BadConfiguration, BrokenArtifact, LayermapError, UnknownName
 from pipeline.fetch.pins import has_weights, source_of
 from pipeline.fetch.weights import weights_key
 from pipeline.models.entry import ModelEntry
@@ -123,7 +123,23 @@ class DatasetPlan:
         return paths.recording(self.kind, self.prep_key, name)
 
     def open_catalogue(self) -> Catalogue:
-        return open_catalogue(self.catalogue_path)
+        """The catalogue; raises `BrokenArtifact` for that of another selection under its name, too."""
+        catalogue = open_catalogue(self.catalogue_path)
+        self._check_key(self.catalogue_path, catalogue.dataset, catalogue.key, "catalogue")
+        return catalogue
+
+    def open_receipt(self) -> Receipt:
+        """What was fetched; errors as of `open_catalogue`."""
+        receipt = open_receipt(self.receipt_path)
+        self._check_key(self.receipt_path, receipt.what, receipt.key, "fetch")
+        return receipt
+
+    def _check_key(self, path: Path, dataset: str, key: str, stage: str) -> None:
+        if (dataset, key) != (self.kind, self.key):
+            raise BrokenArtifact(
+                f"{path} is of {dataset}, selection {key}, not of {self.kind}, {self.key}: another file took its "
+                f"place; delete it and run: snakemake {stage}"
+            )
 
 
 def weights_key_of(entry: ModelEntry) -> str:
@@ -177,10 +193,17 @@ class ModelPlan:
                 "reduction": self.choice.reduce_by.model_dump(mode="json"),
                 "precision": self.choice.precision,
                 "stimulus": [dataset.stimulus_key, stimulus],
-                "code": code_version("pipeline.activations.stage", *_modules_of(entry)),
-                "own_code": [code_of_file(path) for path in entry.code],
+                **self.code_key(),
             }
         )
+
+    def code_key(self) -> dict[str, Any]:
+        """The code that makes and runs the network, hashed."""
+        entry = self.model.entry
+        return {
+            "code": code_version("pipeline.activations.stage", *_modules_of(entry)),
+            "own_code": [code_of_file(path) for path in entry.code],
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -322,6 +345,13 @@ class StudyPlan:
             if plan.name == name:
                 return plan
         raise UnknownName(f"analysis of study '{self.name}'", name, [plan.name for plan in self.analyses])
+
+    def check_code(self) -> None:
+        """Read all code that keys depend on; raises `BadConfiguration` for a file that is no Python."""
+        for plan in self.analyses:
+            plan.score_key(self.study.shuffle_seed)
+            for model in plan.models:
+                model.code_key()
 
     @property
     def simulated(self) -> bool:

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -38,6 +39,7 @@ class AnonymousSession(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # none is kept, so none is sent
         self.headers["User-Agent"] = USER_AGENT
         # a packed transfer would make sizes and byte ranges those of the packed bytes
         self.headers["Accept-Encoding"] = "identity"

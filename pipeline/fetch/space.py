@@ -43,7 +43,7 @@ def check_disk_space(files: Sequence[RawFile], folder: Path, what: str) -> str:
     if total > free:
         raise FetchError(
             f"{what} needs {human_bytes(total)} more in {folder}, where {human_bytes(free)} are free: "
-            f"free some space, or run in another folder with --directory{_smaller(files, needed, free)}"
+            f"free some space, or run in another folder (snakemake --directory FOLDER){_smaller(files, needed, free)}"
         )
     there = sum((folder / file.path).exists() for file in files)
     unknown = sum(file.bytes is None and not (folder / file.path).exists() for file in files)

@@ -9,7 +9,6 @@ from pipeline.activations.options import PrincipalComponents, Reduction, SparseP
 from pipeline.activations.principal_components import LARGEST_FITTED
 from pipeline.activations.reduce import n_features_of
 from pipeline.artifacts.activations import LayerInfo
-from pipeline.artifacts.catalogue import open_receipt
 from pipeline.config.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan
 from pipeline.fetch.pins import source_of
 from pipeline.inference.pathways import pathways_of
@@ -291,7 +290,7 @@ def _language_facts(plan: AnalysisPlan) -> LanguageFacts | None:
 
 
 def _dataset_facts(plan: DatasetPlan) -> DatasetFacts:
-    receipt = open_receipt(plan.receipt_path)
+    receipt = plan.open_receipt()
     found = _recording_attrs([plan.recording_path(name) for name in plan.open_catalogue().recordings])
     attrs = found[0] if found else {}
     stimuli = _stimulus_attrs([plan.stimulus_path(stimulus.name) for stimulus in plan.open_catalogue().stimuli])

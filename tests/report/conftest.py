@@ -14,10 +14,11 @@ from tests.report.synthetic_study import synthesise
 def write_synthetic_scores():
     """(path, subjects, region → peak depth, model) → a scores file of that model, in items."""
 
-    def write(path, subjects, peaks, model, **more):
+    def write(path, subjects, peaks, model, *, key="c", **more):
         spec = Analysis("sounds", peaks, len(model.layers), subjects, items=True, ceiling=np.nan, **more)
         scores = encoding_scores(spec, model, np.random.default_rng(len(model.name)))
-        write_scores(scores.assign_attrs(analysis=path.parents[1].name, group=path.parent.name), path)
+        study, analysis, group = path.parts[-4:-1]
+        write_scores(scores.assign_attrs(study=study, analysis=analysis, group=group, config_sha=key), path)
 
     return write
 

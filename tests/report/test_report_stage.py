@@ -49,7 +49,7 @@ def made(tmp_path_factory, write_synthetic_scores):
         write_json(Receipt(what=dataset.kind, key=dataset.key, files=(file,)), dataset.receipt_path)
         for model in study_facts(plan, "").analyses[0].models:
             path = analysis.scores_path("components", analysis.model(model.name))
-            write_synthetic_scores(path, ("group",), COMPONENTS, model)
+            write_synthetic_scores(path, ("group",), COMPONENTS, model, key=analysis.score_key(None))
         assert main(["map", "--study", "tiny.yaml"]) == 0
     return folder
 

@@ -10,8 +10,9 @@ from pipeline.config.keys import slug
 from pipeline.config.plan import plan_study, weights_key_of
 from pipeline.errors import BadConfiguration, LayermapError
 
-# Rules call plain `python`: it must be the one that runs Snakemake, whether or not its environment is activated.
-os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
+# Rules call plain `python`: it must be the one that runs Snakemake, whether or not its environment is activated, and
+# import nothing that lies in the folder of a study.
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]), PYTHONSAFEPATH="1")
 
 
 def plan_studies():
@@ -20,6 +21,7 @@ def plan_studies():
     plans, flags = [], {}
     for name in settings.names:
         plan = plan_study(load_study(name, limit=settings.limit, shuffle=settings.shuffle))
+        plan.check_code()  # an error while Snakemake asks for keys would be taken for nothing to do
         given = {
             "study": name,
             "limit": settings.limit,
@@ -36,7 +38,7 @@ def plan_studies():
 
 def one_run_at_a_time():
     """The locks of data/ and of what is linked elsewhere: two runs would delete each other's outputs."""
-    if workflow.exec_mode.name != "DEFAULT" or workflow.dryrun:
+    if workflow.exec_mode.name != "DEFAULT" or workflow.output_settings.dryrun:
         return []
     return claim_folders(paths.DATA, [paths.REPORTS, paths.LOGS])
 
