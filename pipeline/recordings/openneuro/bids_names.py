@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from pipeline.errors import BrokenArtifact
 from pipeline.names import clean_name, natural_order, printable
 
 ABSENT = ""
@@ -125,6 +126,11 @@ def select_names(paths: Iterable[str], *, folder: str | None = None, **wanted: W
     -------
     dict
         path → name, in order of path, numbers by value; files whose names are not of BIDS are left out.
+
+    Raises
+    ------
+    BrokenArtifact
+        A file that is wanted lies in the folder of another listener than its name says.
     """
     unknown = set(wanted) - set(BidsName.__dataclass_fields__)
     if unknown:
@@ -135,8 +141,19 @@ def select_names(paths: Iterable[str], *, folder: str | None = None, **wanted: W
         if name is None or (folder is not None and not path.startswith(f"{folder.rstrip('/')}/" if folder else "sub-")):
             continue
         if all(_fits(getattr(name, field), value) for field, value in wanted.items()):
+            _check_folder(path, name)
             chosen[path] = name
     return chosen
+
+
+def _check_folder(path: str, name: BidsName) -> None:
+    """Refuse a file in another listener's folder: it would count as one more of his, or as one more listener."""
+    for folder in PurePosixPath(path).parts[:-1]:
+        if folder.startswith("sub-") and clean_name(folder, printable(path), "folder") != f"sub-{name.subject}":
+            raise BrokenArtifact(
+                f"{printable(path)} lies in the folder {printable(folder)}, but is named after sub-{name.subject}; "
+                "rename one of them, or report it to the data set's publisher"
+            )
 
 
 def _fits(found: str | int | None, wanted: Wanted) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import BrokenArtifact
 from pipeline.recordings.openneuro.bids_names import ABSENT, BidsName, parse_name, select_names
 from tests.listening.server import listed_rows
 
@@ -170,3 +171,11 @@ def test_selecting_by_entities() -> None:
     assert list(select_names(paths, task=("a",), description=ABSENT)) == [paths[1], paths[0]]
     with pytest.raises(TypeError, match="hemi"):
         select_names(paths, hemi="L")
+
+
+@pytest.mark.parametrize("folder", ["sub-$(touch x)", "sub-{wildcard}", "sub-02", "derivatives/sub-3"])
+def test_a_file_in_the_folder_of_another_listener_is_refused(folder):
+    path = f"{folder}/func/sub-03_task-t_bold.nii.gz"
+    with pytest.raises(BrokenArtifact, match="is named after sub-03"):
+        select_names([path], suffix="bold")
+    assert select_names([path], suffix="events") == {}
