@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline import __version__
 from pipeline.encoding.compute import MEMORY_BUDGET_MB
 from pipeline.errors import LayermapError, UnknownName
+from pipeline.models.library_settings import keep_library_offline
 
 STAGES = {
     "catalogue": "list the groups, recordings, stimuli and files of a study's datasets",
@@ -204,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _pin_threads(getattr(arguments, "threads", None))
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants a line now and then, not a moving bar
+    keep_library_offline()
     try:
         _run(arguments)
         if log is not None:

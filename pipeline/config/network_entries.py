@@ -15,7 +15,7 @@ from pipeline.config.study import Study
 from pipeline.errors import BadConfiguration, LayermapError, UnknownName
 from pipeline.fetch.source import ExtraFile, WeightSource
 from pipeline.models.entry import ModelEntry
-from pipeline.models.families import FAMILIES, STABLE, family_of
+from pipeline.models.families import FAMILIES, STABLE, Family, family_of
 from pipeline.models.hub_models import hub_entry
 from pipeline.models.hub_network import CONFIG_FILE, PREPROCESSOR_FILE, read_json
 from pipeline.models.own_factory import check_arguments
@@ -24,9 +24,14 @@ from pipeline.models.registry import MODELS, resolve_model
 from pipeline.models.whisper import SHORTEST_S
 from pipeline.recordings.file_digests import digests_of_files
 
+MOST_BLOCKS = 1000
+"""Of a network, or of one of its stages."""
+MOST_STAGES = 100
 OWN_FACTORY = "pipeline.models.own_network:load"
 CHECKPOINT_SUFFIXES = (".json", ".safetensors", ".txt")
 RECORDING_AHEAD = "last output step before the sample, of the window that ends look_ahead_s after it"
+OWN_FILE = "correct it"
+"""What to do about a file that the study names."""
 TITLES = ("title", "citation", "licence")
 
 
@@ -87,10 +92,7 @@ def _of_family(name: str, family: str, given: dict[str, Any], seed: int) -> Mode
         )
     _check_settings(family, given)
     config = {**_depth_of(family), **given}
-    depth = FAMILIES[family].depth
-    n_blocks = config[depth] if isinstance(config[depth], list | tuple) else [config[depth]]
-    if not n_blocks or not all(type(n) is int and n > 0 for n in n_blocks):
-        raise BadConfiguration(f"config.{depth} is {config[depth]!r}, expected how many blocks there are")
+    _check_depth(config[FAMILIES[family].depth], f"config.{FAMILIES[family].depth}", FAMILIES[family])
     return hub_entry(
         name,
         family,
@@ -101,6 +103,32 @@ def _of_family(name: str, family: str, given: dict[str, Any], seed: int) -> Mode
         licence="—",
         arguments={"seed": seed},
     )
+
+
+def _check_depth(stated: object, what: str, family: Family) -> None:
+    """Refuse a number of blocks that no network has: each becomes a layer of the entry.
+
+    Raises
+    ------
+    BadConfiguration
+        The message names the setting, ``what``.
+    """
+    in_stages = isinstance(_depth_of(family.model_type)[family.depth], list | tuple)
+    n_blocks = stated if isinstance(stated, list | tuple) else [stated]
+    if (
+        isinstance(stated, list | tuple) != in_stages
+        or not 1 <= len(n_blocks) <= MOST_STAGES
+        or not all(type(n) is int and 1 <= n <= MOST_BLOCKS for n in n_blocks)
+    ):
+        expected = (
+            f"a list of at most {MOST_STAGES} numbers of blocks, each" if in_stages else "how many blocks there are,"
+        )
+        raise BadConfiguration(f"{what} is {_brief(stated)}, expected {expected} from 1 to {MOST_BLOCKS}")
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _check_settings(family: str, given: dict[str, Any]) -> None:
@@ -146,9 +174,15 @@ def _of_checkpoint(name: str, folder: Path) -> ModelEntry:
     )
     weights = WeightSource(sha256=digests[main], path=str(main), bytes=main.stat().st_size, extra_files=extra)
     preprocessor = folder / PREPROCESSOR_FILE
-    stated = read_json(preprocessor) if preprocessor.is_file() else {}
+    stated = read_json(preprocessor, OWN_FILE) if preprocessor.is_file() else {}
     entry = _published(
-        name, read_json(folder / CONFIG_FILE), stated, str(folder), hub="", title=f"{name} ({folder.name})", page="—"
+        name,
+        read_json(folder / CONFIG_FILE, OWN_FILE),
+        stated,
+        str(folder),
+        hub="",
+        title=f"{name} ({folder.name})",
+        page="—",
     )
     return dataclasses.replace(entry, weights=weights, weights_of=f"{name}-{weights.sha256[:10]}")
 
@@ -158,6 +192,8 @@ def _published(
 ) -> ModelEntry:
     """The entry of a checkpoint as its own configurations describe it."""
     family = family_of(str(config.get("model_type", "")), what)
+    if family.depth in config:
+        _check_depth(config[family.depth], f"{family.depth} in the {CONFIG_FILE} of {what}", family)
     shown = {
         "mean": preprocessor.get("image_mean"),
         "sd": preprocessor.get("image_std"),
@@ -178,7 +214,10 @@ def _published(
 
 def _objective_of(config: dict[str, Any]) -> str:
     """How a published checkpoint was trained, as far as its head says; empty where it has none."""
-    for name in config.get("architectures") or ():
+    stated = config.get("architectures") or ()
+    if not isinstance(stated, list | tuple) or not all(isinstance(name, str) for name in stated):
+        raise BadConfiguration(f"architectures in its {CONFIG_FILE} is {_brief(stated)}, expected a list of names")
+    for name in stated:
         if name.endswith(("Classification", "ForCTC", "ConditionalGeneration", "XVector")):
             return "supervised"
         if name.endswith(("PreTraining", "MaskedImageModeling", "CausalLM", "LMHeadModel")):

@@ -38,6 +38,10 @@ else:
     MetricOptions = _union_of([METRICS.get(kind).options for kind in METRICS])
 
 
+MOST_TWINS = 1000
+"""Of one kind and network: each is run on every stimulus."""
+
+
 class ModelChoice(Section):
     """One network of the registry and how its layers are taken."""
 
@@ -56,8 +60,10 @@ class ModelChoice(Section):
         description="of the network's forward passes; half precision is refused where it changes a layer by more than "
         "0.02 of its SD",
     )
-    random_twins: int = Field(0, ge=0, description="also run this many random twins, seeds 0, 1, …")
-    shuffled_twins: int = Field(0, ge=0, description="also run this many twins with shuffled weights, seeds 0, 1, …")
+    random_twins: int = Field(0, ge=0, le=MOST_TWINS, description="also run this many random twins, seeds 0, 1, …")
+    shuffled_twins: int = Field(
+        0, ge=0, le=MOST_TWINS, description="also run this many twins with shuffled weights, seeds 0, 1, …"
+    )
 
     @property
     def reduce_by(self) -> Reduction:

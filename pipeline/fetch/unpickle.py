@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.errors import BrokenArtifact
+from pipeline.fetch.checkpoint_sizes import check_records, check_tensors
 from pipeline.fetch.pickled_arrays import NotPlain, PickledArray, PickledDtype, reconstruct, scalar
 
 Globals = Mapping[tuple[str, str], Any]
@@ -175,17 +176,23 @@ def load_restricted(path: Path, allowed: Globals) -> Any:
         raise BrokenArtifact(f"{path} is no whole pickle ({error}); {again}") from error
 
 
-def load_torch_state(path: Path, allowed: Globals | None = None) -> Any:
+def load_torch_state(
+    path: Path,
+    allowed: Globals | None = None,
+    remedy: str = "delete it and fetch it again, or use weights in safetensors",
+) -> Any:
     """Read a torch checkpoint onto the CPU with ``weights_only=True``.
 
     Parameters
     ----------
     allowed : globals beyond torch's own list, e.g. ``NUMPY_SCALARS``, whose numbers come as Python's
+    remedy : what to do where it is refused, for messages
 
     Raises
     ------
     BrokenArtifact
-        Missing, truncated, or it asks for more than tensors; the message names the file and what it asked for.
+        Missing, truncated, it asks for more than tensors, or its tensors have more bytes than the file; the message
+        names the file and what it asked for.
     """
     import torch
 
@@ -195,14 +202,16 @@ def load_torch_state(path: Path, allowed: Globals | None = None) -> Any:
         (stand_in, f"{module}.{name}") for (module, name), stand_in in (allowed or {}).items()
     ]
     try:
+        check_records(path)
         with torch.serialization.safe_globals(extra):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        check_tensors(state, path.stat().st_size)
+        return state
     except (OSError, MemoryError):
         raise
     except Exception as error:  # KeyError, IndexError, RuntimeError … according to which byte is broken
         raise BrokenArtifact(
-            f"{path} is no checkpoint of plain tensors ({_torch_reason(error, path)}); "
-            "delete it and fetch it again, or use weights in safetensors"
+            f"{path} is no checkpoint of plain tensors ({_torch_reason(error, path)}); {remedy}"
         ) from error
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS_FILE = "model.safetensors"
+REMEDY = "save it again with torch.save(module.state_dict(), ...), or as safetensors"
+"""What to do about a file that may be the user's only copy."""
 
 
 def convert(source_file: Path, folder: Path) -> None:
@@ -20,7 +22,7 @@ def convert(source_file: Path, folder: Path) -> None:
 
     Training scripts keep them under ``state_dict`` or ``model``, and behind ``module.`` where they ran on several GPUs.
     """
-    save_weights(state_of(load_torch_state(source_file), source_file), folder)
+    save_weights(state_of(load_torch_state(source_file, remedy=REMEDY), source_file), folder)
 
 
 def state_of(checkpoint: Any, source_file: Path) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ from pipeline.models.entry import ModelEntry, Twin
 from pipeline.models.families import Family, family_of
 from pipeline.models.hooked_network import HookedNetwork, Presenter
 from pipeline.models.hooks import Tap, transformer_taps
+from pipeline.models.library_settings import what_it_is
 from pipeline.models.present_audio import PaddedSpectrograms, Waveforms, Windows
 from pipeline.models.present_pictures import Clips, Optics, Pictures
 from pipeline.models.present_words import word_windows
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
+FETCH_AGAIN = "delete its folder and run: snakemake fetch"
+"""What to do about files that fetch has put beside the weights."""
 
 
 def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> HookedNetwork:
@@ -66,7 +69,7 @@ def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, devi
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, remedy: str = FETCH_AGAIN) -> dict[str, Any]:
     """A JSON file beside the weights.
 
     Raises
@@ -74,7 +77,7 @@ def read_json(path: Path) -> dict[str, Any]:
     BrokenArtifact
         Missing or no JSON.
     """
-    return read_object(path, "delete its folder and run: snakemake fetch", constants=True)
+    return read_object(path, remedy, constants=True)
 
 
 def build_module(family: Family, settings: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
@@ -89,7 +92,7 @@ def build_module(family: Family, settings: Mapping[str, Any], seed: int = 0) -> 
     import transformers
 
     try:
-        config = getattr(transformers, family.config)(**{**settings, **family.settings})
+        config = getattr(transformers, family.config)(**{**what_it_is(settings), **family.settings})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module: torch.nn.Module = _class_of(family)(config, **family.arguments)
@@ -120,32 +123,35 @@ def load_checkpoint(family: Family, folder: Path, name: str) -> torch.nn.Module:
         Damaged, of another architecture, or incomplete.
     """
     import torch
-    from safetensors import SafetensorError
+    import transformers
     from transformers.utils import logging
 
     # heads that are left out are no news, and a bar of a single file says nothing
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    remedy = "delete its folder and run: snakemake fetch"
-    where: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32, "output_loading_info": True}
+    stated = what_it_is(read_json(folder / CONFIG_FILE))
     try:
+        where: dict[str, Any] = {
+            "config": getattr(transformers, family.config).from_dict({**stated, **family.settings}),
+            "local_files_only": True,
+            "dtype": torch.float32,
+            "output_loading_info": True,
+        }
         if family.model == "WhisperEncoder":
-            import transformers
-
             whole_model: Any = transformers.WhisperModel
             whole, found = whole_model.from_pretrained(str(folder), **where)
             module: torch.nn.Module = whole.encoder
         else:
-            module, found = _class_of(family).from_pretrained(
-                str(folder), **where, **family.arguments, **family.settings
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
-        raise BrokenArtifact(f"{folder} is no checkpoint of {name} ({str(error).splitlines()[0]}); {remedy}") from error
+            module, found = _class_of(family).from_pretrained(str(folder), **where, **family.arguments)
+    except Exception as error:  # whatever the library says of a configuration or a tensor
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BrokenArtifact(f"{folder} is no checkpoint of {name} ({said}); {FETCH_AGAIN}") from error
     missing = [key for key in found["missing_keys"] if not key.startswith(family.optional_weights or ("\0",))]
     if missing or found["mismatched_keys"]:
         wrong = missing or [str(key[0]) for key in found["mismatched_keys"]]
         raise BrokenArtifact(
-            f"{folder} lacks {len(wrong)} tensors of {name} or has them in another shape ({min(wrong)} …); {remedy}"
+            f"{folder} lacks {len(wrong)} tensors of {name} or has them in another shape ({min(wrong)} …); "
+            f"{FETCH_AGAIN}"
         )
     return module.eval()
 

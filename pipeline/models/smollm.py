@@ -11,6 +11,7 @@ from pipeline.models.convert_gguf import CONFIG_FILE, TOKENIZER_FILE
 from pipeline.models.entry import ModelEntry, Twin, transformer_layers
 from pipeline.models.hooked_network import HookedNetwork
 from pipeline.models.hooks import transformer_taps
+from pipeline.models.library_settings import what_it_is
 from pipeline.models.present_words import word_windows
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def build_module(weights_folder: Path) -> torch.nn.Module:
     from transformers.initialization import no_init_weights
 
     path = weights_folder / CONFIG_FILE
-    config = LlamaConfig(**read_object(path, "delete its folder and run: snakemake fetch", constants=True))
+    stated = read_object(path, "delete its folder and run: snakemake fetch", constants=True)
+    config = LlamaConfig(**what_it_is(stated))
     with no_init_weights():
         module: torch.nn.Module = LlamaModel(config)
     return module.eval()

@@ -299,7 +299,7 @@ class Harmful:
         return (print, ("code of a checkpoint ran",))
 
 
-@pytest.mark.parametrize("content", ["pickle", "list", "text", "truncated", "changed"])
+@pytest.mark.parametrize("content", ["pickle", "list", "text", "truncated", "changed", "swollen"])
 def test_local_files_that_are_no_checkpoints_are_refused_by_fetch(lab, capsys, content):
     path = lab.folder / "w.pth"
     torch.save({"a": torch.zeros(3)}, path)
@@ -311,12 +311,14 @@ def test_local_files_that_are_no_checkpoints_are_refused_by_fetch(lab, capsys, c
         path.write_text("<html>")
     elif content == "truncated":
         path.write_bytes(path.read_bytes()[:300])
+    elif content == "swollen":
+        torch.save({"a": torch.zeros(1).expand(10**9)}, path)
     else:
         path = path.rename(path.with_suffix(".safetensors"))
     lab.write({"own": {**OWN, "weights": path.name, "objective": "supervised"}})
     lab.run("catalogue")
     message = lab.refusal("fetch", capsys)
-    assert path.name in message
+    assert path.name in message and "delete" not in message
     assert "code of a checkpoint ran" not in capsys.readouterr().out
     assert list((lab.work / "data").rglob("model.safetensors")) == []
 

@@ -186,3 +186,50 @@ def test_a_look_ahead_is_stated_and_changes_the_key_and_none_is_as_if_unsaid(lab
     assert json.dumps(made["none"].preprocessing) == json.dumps(made["plain"].preprocessing)
     assert made["plain"].preprocessing["look_ahead_s"] == 0 and made["ahead"].preprocessing["look_ahead_s"] == 0.5
     assert made["ahead"].preprocessing["recording"].endswith("of the window that ends look_ahead_s after it")
+
+
+def checkpoint(lab, model_type="vit", preprocessor=None, **config):
+    folder = lab.folder / "ck"
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "config.json").write_text(json.dumps({"model_type": model_type, **config}))
+    if preprocessor is not None:
+        (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    return {"own": {"checkpoint": "ck/", "objective": "supervised"}}
+
+
+@pytest.mark.parametrize("depth", [100_000_000, [1, 100_000_000], -5, 0, 1001, "abc", 1.5, True, None, {"a": 1}, []])
+def test_a_depth_that_no_network_has_is_one_line(lab, depth):
+    for model_type, key in (("vit", "num_hidden_layers"), ("resnet", "depths"), ("gpt2", "n_layer")):
+        said = refusal(lab, checkpoint(lab, model_type, **{key: depth}))
+        assert f"networks.own.checkpoint: {key} in the config.json of" in said and "expected" in said
+        if model_type != "gpt2":
+            said = refusal(lab, {"own": {"family": model_type, "config": {key: depth}}})
+            assert f"config.{key} is" in said
+
+
+def test_depths_that_networks_have_are_taken(lab):
+    for n in (1, 1000):
+        assert len(entries(lab, checkpoint(lab, num_hidden_layers=n))["own"].layers) == n + 2
+    assert len(entries(lab, checkpoint(lab, "resnet", depths=[1, 2]))["own"].layers) == 4
+    refusal(lab, checkpoint(lab, "resnet", depths=[1] * 101))
+
+
+@pytest.mark.parametrize("stated", [[1], "abc", {"a": 1}, [None], 3])
+def test_architectures_that_are_no_names_are_one_line(lab, stated):
+    assert "architectures in its config.json is" in refusal(lab, checkpoint(lab, architectures=stated))
+
+
+def test_a_file_of_ones_own_is_to_be_corrected_never_deleted(lab):
+    said = refusal(lab, checkpoint(lab, preprocessor=[1]))
+    assert "preprocessor_config.json holds list" in said and said.endswith("correct it")
+    networks = checkpoint(lab)
+    (lab.folder / "ck" / "config.json").write_text("{")
+    assert refusal(lab, networks).endswith("correct it")
+
+
+@pytest.mark.parametrize("kind", ["random_twins", "shuffled_twins"])
+def test_more_twins_than_anybody_runs_are_one_line(lab, kind):
+    for n in (1001, 100_000_000):
+        said = refusal(lab, {"own": OWN}, {"name": "own", kind: n})
+        assert kind in said and "1000" in said

@@ -305,6 +305,38 @@ class TestTorch:
         with pytest.raises(BrokenArtifact, match="is missing"):
             load_torch_state(tmp_path / "gone.pt")
 
+    def test_tensors_that_state_more_than_the_file_holds_are_refused(self, tmp_path: Path) -> None:
+        torch = pytest.importorskip("torch")
+        path = tmp_path / "net.pth"
+        whole = torch.arange(100_000.0)
+        sparse = torch.sparse_coo_tensor(torch.tensor([[0]]), torch.ones(1), (10**9,))
+        refused = {
+            r"tensor 'a' of \[1000000000\] has more bytes than are stored": {"a": torch.zeros(1).expand(10**9)},
+            r"tensor 'b' of \[3, 100000\] has more": {"net": [{"b": whole.expand(3, -1)}]},
+            r"tensor 'm' is sparse or has no values": {"m": torch.empty(10**9, device="meta")},
+            r"tensor 's' is sparse": {"s": sparse},
+            r"more than 8 times the bytes of the file": {f"w{i}": whole for i in range(100)},
+        }
+        for words, state in refused.items():
+            torch.save(state, path)
+            with pytest.raises(BrokenArtifact, match=rf"net\.pth is no checkpoint of plain tensors .*{words}") as error:
+                load_torch_state(path)
+            assert "\n" not in str(error.value)
+        tied = {"a": whole, "b": whole, "turned": whole.reshape(1000, 100).T, "part": whole[5:10], "none": whole[:0]}
+        for zipped in (True, False):
+            torch.save(tied, path, _use_new_zipfile_serialization=zipped)
+            assert load_torch_state(path)["turned"][1, 0] == 1
+
+    def test_compressed_records_are_refused_before_they_are_unpacked(self, tmp_path: Path) -> None:
+        torch = pytest.importorskip("torch")
+        path, packed = tmp_path / "net.pth", tmp_path / "packed.pth"
+        torch.save({"a": torch.zeros(100_000)}, path)
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+            for record in source.infolist():
+                target.writestr(record.filename, source.read(record))
+        with pytest.raises(BrokenArtifact, match=r"packed\.pth .*its record 'net/.*' is compressed"):
+            load_torch_state(packed)
+
     @pytest.mark.mirror
     def test_the_real_checkpoint_needs_numbers_and_no_more(self) -> None:
         pytest.importorskip("torch")

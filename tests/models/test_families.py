@@ -3,7 +3,11 @@
 import dataclasses
 import itertools
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -428,3 +432,77 @@ def test_tokenizers_that_mark_words_themselves_are_refused(tmp_path):
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(LayermapError, match="small-llama: its tokenizer does not read a text word by word"):
         hub_network.load(entry_of("llama", tokenizer=tmp_path), None, None, "cpu")
+
+
+KERNELS = """
+import pathlib
+class _Any:
+    def __init__(self, *given, **named): pass
+    def __call__(self, *given, **named): return given[0] if given else self
+    def __getattr__(self, name): return _Any()
+def get_kernel(name, *given, **named):
+    pathlib.Path({trace!r}).write_text(str(name))
+    raise RuntimeError("a kernel was asked for")
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return type(name, (_Any,), {{}})
+"""
+BUILD = """
+import sys
+from pathlib import Path
+from pipeline.models.families import FAMILIES
+from pipeline.models.hub_network import load_checkpoint
+from pipeline.models.smollm import build_module
+import transformers
+from transformers.utils import is_kernels_available
+assert is_kernels_available()
+for folder in sorted(Path(sys.argv[1]).iterdir()):
+    module = load_checkpoint(FAMILIES[folder.name], folder, "small")
+    print(module.config._attn_implementation, module.dtype)
+module = build_module(Path(sys.argv[1]) / "llama")
+print(module.config._attn_implementation, module.dtype)
+"""
+
+
+def test_a_checkpoint_makes_the_library_fetch_no_code(tmp_path):
+    """With the package that fetches code from the hub installed, in a process of its own."""
+    code = "kernels-community/flash-attn"
+    asked = {"dtype": "float16", "torch_dtype": "float16", "quantization_config": {"quant_method": "mxfp4"}}
+    asked |= {"attn_implementation": code, "_attn_implementation": code, "_attn_implementation_internal": code}
+    for family in ("vit", "whisper", "llama"):
+        config = getattr(transformers, FAMILIES[family].config)(**CONFIGS[family])
+        file = tmp_path / "nets" / family / "config.json"
+        getattr(transformers, HEADS[family])(config).save_pretrained(file.parent)
+        file.write_text(json.dumps(json.loads(file.read_text()) | asked))
+    trace, packages = tmp_path / "trace", tmp_path / "packages"
+    about = packages / "kernels-0.18.2.dist-info" / "METADATA"
+    about.parent.mkdir(parents=True)
+    about.write_text("Name: kernels\nVersion: 0.18.2\n")
+    (packages / "kernels").mkdir()
+    (packages / "kernels" / "__init__.py").write_text(KERNELS.format(trace=str(trace)))
+    path = os.pathsep.join([str(packages), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(tmp_path / "nets")],
+        env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert not trace.exists()
+    assert done.stdout.splitlines() == ["sdpa torch.float32"] * 4, done.stderr
+
+
+def test_a_checkpoint_runs_with_the_librarys_own_default(tmp_path):
+    """The same attention as without the settings that are left out."""
+    for family in FAMILIES:
+        config = getattr(transformers, FAMILIES[family].config)(**CONFIGS[family])
+        getattr(transformers, HEADS[family])(config).save_pretrained(tmp_path / family)
+        module = load_checkpoint(FAMILIES[family], tmp_path / family, family)
+        default = getattr(transformers, HEADS[family]).from_pretrained(tmp_path / family)
+        assert module.config._attn_implementation == default.config._attn_implementation
+
+
+def test_stages_keep_the_library_offline():
+    asked = "import pipeline.cli as c; c.main(['models']); from huggingface_hub import constants as k"
+    command = [sys.executable, "-c", f"{asked}; assert k.HF_HUB_OFFLINE"]
+    subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "0"}, stdout=subprocess.DEVNULL)
