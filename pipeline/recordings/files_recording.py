@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
 from pipeline.names import clean_name
-from pipeline.recordings.files_lengths import check_length, short_runs, stimulus_span
+from pipeline.recordings.files_lengths import check_length, odd_lengths, stimulus_span
 from pipeline.recordings.files_options import FilesOptions, RunFiles
 from pipeline.recordings.files_stimulus import item_names, read_array, stimulus_files
 from pipeline.recordings.files_tables import read_categories, read_item_names
@@ -121,6 +121,7 @@ def check_recordings(options: FilesOptions) -> tuple[str, ...]:
     found: Targets | None = None
     spans: dict[Path, tuple[float, float]] = {}
     heard: dict[Path, list[tuple[float, float]]] = {}
+    intervals_s: dict[Path, float] = {}
     for run in options.parts:
         responses = read_responses(run.responses)
         targets = read_targets(options, responses)
@@ -129,7 +130,7 @@ def check_recordings(options: FilesOptions) -> tuple[str, ...]:
         if span is not None:
             time_s = coords["time_s"]
             check_length(options, run, time_s, interval_s, span)
-            spans[run.stimulus] = span
+            spans[run.stimulus], intervals_s[run.stimulus] = span, interval_s
             heard.setdefault(run.stimulus, []).append((float(time_s[0] - interval_s), float(time_s[-1])))
         if found is not None and found.coords["target"].tolist() != targets.coords["target"].tolist():
             raise SampleMismatch(
@@ -137,7 +138,7 @@ def check_recordings(options: FilesOptions) -> tuple[str, ...]:
                 "runs share their targets, in one order"
             )
         found = found or targets
-    for said in short_runs(options, spans, heard):
+    for said in odd_lengths(options, spans, heard, intervals_s):
         print(f"layermap catalogue: warning: {said}", file=sys.stderr, flush=True)
     return found.subjects if found is not None else ()
 
