@@ -122,15 +122,16 @@ def left_out_line(path: Path) -> str | None:
 
 
 def order_line(path: Path) -> str | None:
-    """How samples are matched with the files of a folder, in words; None where text and numbers give one order."""
+    """How samples are matched with the files of a folder, in words; None where text, numbers and case agree."""
     names = [file.name for file in stimulus_files(path)]
-    if names == sorted(names):
+    if names != sorted(names):
+        why = "numbers in the names have no leading zeros, so files are taken in order of number, not of text"
+    elif [name.casefold() for name in names] != sorted(name.casefold() for name in names):
+        why = "names differ in case, and files with capitals are taken before those with small letters"
+    else:
         return None
     rows = ", ".join(f"sample {number} is {printable(name)}" for number, name in enumerate(names[:3], start=1))
-    return (
-        f"{path}: numbers in the names have no leading zeros, so files are taken in order of number, not of text: "
-        f"{rows}; if responses are in another order, name each sample's file in 'items'"
-    )
+    return f"{path}: {why}: {rows}; if responses are in another order, name each sample's file in 'items'"
 
 
 def read_stimulus(name: str, path: Path, *, frame_rate_hz: float | None, categories: Path | None) -> xr.Dataset:

@@ -67,6 +67,14 @@ def test_padded_names_and_stated_items_need_no_line(lab: Path) -> None:
     assert recording["item"].values.tolist() == [f"im{number}" for number in range(N, 0, -1)]
 
 
+def test_a_line_says_that_capitals_come_first(lab: Path) -> None:
+    pictures(lab / "images", [f"{'Im' if number % 2 else 'im'}{number:03d}.png" for number in range(1, N + 1)])
+    (line,) = said(write_study(lab), "catalogue")
+    assert "capitals are taken before" in line and "sample 2 is Im003.png" in line and "'items'" in line
+    pictures(lab / "images", [f"im{number:03d}.{'PNG' if number % 2 else 'png'}" for number in range(1, N + 1)])
+    assert said(write_study(lab), "catalogue") == []
+
+
 def test_sounds_are_in_order_of_their_numbers(lab: Path) -> None:
     (lab / "sounds").mkdir()
     for number in range(1, N + 1):
