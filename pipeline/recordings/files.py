@@ -14,6 +14,7 @@ from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, Stimulu
 from pipeline.errors import UnknownName
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.file_digests import digests_of_files
+from pipeline.recordings.files_doubles import refuse_doubles
 from pipeline.recordings.files_layout import contents, open_raw_folder, raw_files, stimulus_names
 from pipeline.recordings.files_options import FilesOptions
 from pipeline.recordings.files_stimulus import left_out_line, order_line
@@ -41,6 +42,7 @@ def catalogue(options: FilesOptions, key: str, mirror: str | None = None) -> Cat
         _say("catalogue", order_line(run.stimulus) if run.items is None else None)
     places = raw_files(options)
     digests = digests_of_files(places.values())
+    refuse_doubles(options, digests)
     stimuli = stimulus_names(options, digests)
     recordings = tuple(str(run.name) for run in options.parts)
     runs = tuple(Run(stimulus=one, recording=other) for one, other in zip(stimuli, recordings, strict=True))

@@ -7,6 +7,7 @@ of a folder keep theirs, which name the items. Runs with one stimulus share its 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,15 @@ def raw_files(options: FilesOptions) -> dict[str, Path]:
     for role in SHARED:
         if getattr(options, role) is not None:
             pairs[str(getattr(moved, role))] = getattr(options, role)
+    stimuli: dict[Path, Path] = {}
     for run, there in zip(options.parts, moved.parts, strict=True):
+        stimuli[run.stimulus] = there.stimulus
         for role in OF_A_RUN:
             if getattr(run, role) is not None:
                 pairs[str(getattr(there, role))] = getattr(run, role)
-        for file in stimulus_files(run.stimulus):
-            pairs[str(there.stimulus / file.name if run.stimulus.is_dir() else there.stimulus)] = file
+    for stimulus, place in stimuli.items():
+        folder = stimulus.is_dir()
+        pairs.update({str(place / file.name if folder else place): file for file in stimulus_files(stimulus)})
     return pairs
 
 
@@ -65,6 +69,7 @@ def contents(options: FilesOptions) -> dict[str, Any]:
     """What keys hold in place of paths: digests, endings and the names of items."""
     digests = digests_of_files(raw_files(options).values())
 
+    @functools.cache  # runs may share a folder
     def content(path: Path | None) -> Any:
         if path is None:
             return None
@@ -92,12 +97,12 @@ def stimulus_names(options: FilesOptions, digests: Mapping[Path, str]) -> list[s
     digests : SHA-256 of the stimuli's files
     """
     seen: dict[Any, int] = {}
-    numbers = []
-    for run in options.parts:
-        folder = run.stimulus.is_dir()
-        held = tuple((file.name if folder else "", digests[file]) for file in stimulus_files(run.stimulus))
-        numbers.append(seen.setdefault(held, len(seen) + 1))
-    return ["stimulus" if len(seen) == 1 else f"stimulus-{number}" for number in numbers]
+    numbers: dict[Path, int] = {}
+    for stimulus in dict.fromkeys(run.stimulus for run in options.parts):
+        folder = stimulus.is_dir()
+        held = tuple((file.name if folder else "", digests[file]) for file in stimulus_files(stimulus))
+        numbers[stimulus] = seen.setdefault(held, len(seen) + 1)
+    return ["stimulus" if len(seen) == 1 else f"stimulus-{numbers[run.stimulus]}" for run in options.parts]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BrokenArtifact
 from pipeline.recordings.files_stimulus import MOVIE, SOUND, StimulusForm, read_movie
 from pipeline.recordings.files_tables import read_table
-from pipeline.stimuli.overlap import check_overlap, partly_heard
+from pipeline.stimuli.overlap import check_overlap, outlasting, partly_heard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,20 +61,30 @@ def check_length(
     )
 
 
-def short_runs(
-    options: FilesOptions, spans: dict[Path, tuple[float, float]], heard: dict[Path, list[tuple[float, float]]]
+def odd_lengths(
+    options: FilesOptions,
+    spans: dict[Path, tuple[float, float]],
+    heard: dict[Path, list[tuple[float, float]]],
+    intervals_s: dict[Path, float],
 ) -> list[str]:
-    """A warning for each stimulus of which less than half was recorded, all its runs together.
+    """A warning for each stimulus that was not recorded whole, all its runs together, or that a run outlasts.
 
     Parameters
     ----------
     spans : stimulus → (start, end), in s
     heard : stimulus → (start, end) of each run with it, in s
+    intervals_s : stimulus → from one sample to the next, in s
     """
-    responses = {run.stimulus: str(run.responses) for run in reversed(options.parts)}
     found = []
     for stimulus, span in spans.items():
-        others = f" (with {len(heard[stimulus]) - 1} more runs)" if len(heard[stimulus]) > 1 else ""
-        said = partly_heard(heard[stimulus], span, recording=f"{responses[stimulus]}{others}", stimulus=str(stimulus))
-        found += [said] if said else []
-    return found
+        files = [str(run.responses) for run in options.parts if run.stimulus == stimulus]
+        others = f" (with {len(files) - 1} more runs)" if len(files) > 1 else ""
+        lengths_s = [stop - start for start, stop in heard[stimulus]]
+        longest = max(range(len(files)), key=lengths_s.__getitem__)
+        found += [
+            partly_heard(heard[stimulus], span, recording=f"{files[0]}{others}", stimulus=str(stimulus)),
+            outlasting(
+                lengths_s[longest], intervals_s[stimulus], span, recording=files[longest], stimulus=str(stimulus)
+            ),
+        ]
+    return [said for said in found if said]

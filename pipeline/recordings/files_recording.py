@@ -2,145 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
-from pipeline.names import clean_name, first_repeated
-from pipeline.recordings.files_lengths import check_length, short_runs, stimulus_span
+from pipeline.names import clean_name
+from pipeline.recordings.files_lengths import check_length, odd_lengths, stimulus_span
 from pipeline.recordings.files_options import FilesOptions, RunFiles
 from pipeline.recordings.files_stimulus import item_names, read_array, stimulus_files
 from pipeline.recordings.files_tables import read_categories, read_item_names
+from pipeline.recordings.files_targets import MEAN, NUMBERS, Targets, read_responses, read_targets
 from pipeline.tables import TABLES, read_table
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-SUBJECT = "subject"
-MEAN = "mean"
-TEXTS = ("subject", "compartment", "cell_id", "unit")
 GRID_TOLERANCE = 0.01
 """Of a sample interval: how far times may lie off their grid, as `pipeline.encoding.align` allows."""
-NUMBERS = {"depth_um": "um", "x_mm": "mm", "y_mm": "mm", "z_mm": "mm"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Responses:
-    """Responses as they lie in a file.
-
-    Parameters
-    ----------
-    path : for messages
-    values : (n_repeats, n_samples, n_targets), any real type, possibly still on disk
-    names : (n_targets,) of the header; None for an array
-    """
-
-    path: Path
-    values: np.ndarray
-    names: tuple[str, ...] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Targets:
-    """Targets of a recording, in the order of the table of regions.
-
-    Parameters
-    ----------
-    coords : name → (n_kept,) labels, ``target``, ``region``, ``subject`` and ``compartment`` among them
-    columns : (n_kept,) which column of the responses each one is
-    """
-
-    coords: dict[str, np.ndarray]
-    columns: np.ndarray
-
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """In order of appearance."""
-        return tuple(dict.fromkeys(self.coords["subject"].tolist()))
-
-
-def read_responses(path: Path) -> Responses:
-    """Responses of one file; values are checked when they are used.
-
-    Raises
-    ------
-    BrokenArtifact
-        Not an array or table of real numbers.
-    """
-    import numpy as np
-
-    if path.suffix.lower() in TABLES:
-        table = read_table(path)
-        if all(_is_number(name) for name in table.columns):
-            raise BrokenArtifact(f"{path} has numbers in its first line; put the names of the targets there")
-        return Responses(path, np.array([table.numbers(name) for name in table.columns]).T[None], table.columns)
-    values = read_array(path)
-    if values.dtype.kind not in "iuf" or values.ndim not in (2, 3) or 0 in values.shape:
-        raise BrokenArtifact(
-            f"{path} has shape {values.shape} and type {values.dtype}, expected real numbers (sample, target) or "
-            "(repeat, sample, target)"
-        )
-    return Responses(path, values if values.ndim == 3 else values[None], None)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def read_targets(options: FilesOptions, responses: Responses) -> Targets:
-    """The table of regions beside the responses' columns; ``limit`` keeps the first subjects.
-
-    Rows belong to columns by name where both have names, else by order.
-
-    Raises
-    ------
-    BrokenArtifact, SampleMismatch
-        No region, a name that is repeated or has no responses, regions or subjects that look alike, or another number
-        of rows than targets.
-    """
-    import numpy as np
-
-    table = read_table(options.regions)
-    n_targets = responses.values.shape[2]
-    if len(table) != n_targets:
-        raise SampleMismatch(
-            f"{table.path} has {len(table)} rows and {responses.path} {n_targets} targets; give one row per target"
-        )
-    regions = table.names("region")
-    named = table.has("target")
-    names = table.names("target", alike=True) if named else list(responses.names or ())
-    names = names or [f"{region}-{number}" for number, region in enumerate(regions, start=1)]
-    twice = first_repeated(names)
-    if twice is not None:
-        raise BrokenArtifact(f"{table.path} has target '{twice}' more than once; give each a name of its own")
-    columns = np.arange(n_targets)
-    if named and responses.names is not None:
-        place = {name: index for index, name in enumerate(responses.names)}
-        for line, name in zip(table.lines, names, strict=True):
-            if name not in place:
-                raise SampleMismatch(f"{table.path} line {line}: target '{name}' is no column of {responses.path}")
-        columns = np.array([place[name] for name in names])
-    coords = {"target": np.array(names), "region": np.array(regions)}
-    for column, default in (("subject", SUBJECT), ("compartment", "")):
-        texts = table.names(column, empty=column != "subject") if table.has(column) else [default] * n_targets
-        coords[column] = np.array(texts)
-    for column in TEXTS[2:]:
-        if table.has(column):
-            coords[column] = np.array(table.names(column, alike=True))
-    for column in NUMBERS:
-        if table.has(column):
-            coords[column] = np.array(table.numbers(column, empty=True))
-    subjects = list(dict.fromkeys(coords["subject"].tolist()))[: options.limit]
-    kept = np.flatnonzero(np.isin(coords["subject"], subjects))
-    return Targets({name: values[kept] for name, values in coords.items()}, columns[kept])
 
 
 def read_samples(options: FilesOptions, run: RunFiles, n_samples: int) -> tuple[dict[str, np.ndarray], float]:
@@ -240,6 +121,7 @@ def check_recordings(options: FilesOptions) -> tuple[str, ...]:
     found: Targets | None = None
     spans: dict[Path, tuple[float, float]] = {}
     heard: dict[Path, list[tuple[float, float]]] = {}
+    intervals_s: dict[Path, float] = {}
     for run in options.parts:
         responses = read_responses(run.responses)
         targets = read_targets(options, responses)
@@ -248,7 +130,7 @@ def check_recordings(options: FilesOptions) -> tuple[str, ...]:
         if span is not None:
             time_s = coords["time_s"]
             check_length(options, run, time_s, interval_s, span)
-            spans[run.stimulus] = span
+            spans[run.stimulus], intervals_s[run.stimulus] = span, interval_s
             heard.setdefault(run.stimulus, []).append((float(time_s[0] - interval_s), float(time_s[-1])))
         if found is not None and found.coords["target"].tolist() != targets.coords["target"].tolist():
             raise SampleMismatch(
@@ -256,7 +138,7 @@ def check_recordings(options: FilesOptions) -> tuple[str, ...]:
                 "runs share their targets, in one order"
             )
         found = found or targets
-    for said in short_runs(options, spans, heard):
+    for said in odd_lengths(options, spans, heard, intervals_s):
         print(f"layermap catalogue: warning: {said}", file=sys.stderr, flush=True)
     return found.subjects if found is not None else ()
 

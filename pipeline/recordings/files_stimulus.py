@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import BrokenArtifact
 from pipeline.names import clean_name, first_repeated, natural_order, printable, refuse_alike
 from pipeline.recordings.files_tables import read_categories
-from pipeline.recordings.folder_listing import check_within
+from pipeline.recordings.folder_listing import check_within, while_unchanged
 from pipeline.stimuli.notes import Notes
 from pipeline.tables import TABLES, read_table
 
@@ -65,6 +65,11 @@ def stimulus_form(path: Path) -> StimulusForm:
             f"{path} is no stimulus that can be read; give a folder of pictures or sounds, one sound "
             f"({' '.join(SOUNDS)}), a movie (.npy) or words (.csv .tsv)"
         )
+    return _folder_form(path)
+
+
+@while_unchanged
+def _folder_form(path: Path) -> StimulusForm:
     files = stimulus_files(path)
     check_within(files, path)
     pictures = [file for file in files if file.suffix.lower() in PICTURES]
@@ -84,9 +89,15 @@ def stimulus_form(path: Path) -> StimulusForm:
 
 def stimulus_files(path: Path) -> list[Path]:
     """The files of a stimulus in order of their names, numbers by value; hidden and unknown ones are left out."""
-    return [path / name for name in _listed(path)[0]] if path.is_dir() else [path]
+    return list(_folder_files(path)) if path.is_dir() else [path]
 
 
+@while_unchanged
+def _folder_files(folder: Path) -> tuple[Path, ...]:
+    return tuple(folder / name for name in _listed(folder)[0])
+
+
+@while_unchanged
 def _listed(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the pictures and sounds of a folder, and of what else is not hidden, each in natural order."""
     with os.scandir(folder) as entries:
@@ -97,7 +108,12 @@ def _listed(folder: Path) -> tuple[list[str], list[str]]:
 
 def item_names(path: Path) -> list[str]:
     """Names of the pictures or sounds of a folder."""
-    return [item_name(file) for file in stimulus_files(path)]
+    return list(_folder_items(path))
+
+
+@while_unchanged
+def _folder_items(folder: Path) -> tuple[str, ...]:
+    return tuple(item_name(file) for file in stimulus_files(folder))
 
 
 def item_name(file: Path) -> str:
@@ -122,15 +138,16 @@ def left_out_line(path: Path) -> str | None:
 
 
 def order_line(path: Path) -> str | None:
-    """How samples are matched with the files of a folder, in words; None where text and numbers give one order."""
+    """How samples are matched with the files of a folder, in words; None where text, numbers and case agree."""
     names = [file.name for file in stimulus_files(path)]
-    if names == sorted(names):
+    if names != sorted(names):
+        why = "numbers in the names have no leading zeros, so files are taken in order of number, not of text"
+    elif [name.casefold() for name in names] != sorted(name.casefold() for name in names):
+        why = "names differ in case, and files with capitals are taken before those with small letters"
+    else:
         return None
     rows = ", ".join(f"sample {number} is {printable(name)}" for number, name in enumerate(names[:3], start=1))
-    return (
-        f"{path}: numbers in the names have no leading zeros, so files are taken in order of number, not of text: "
-        f"{rows}; if responses are in another order, name each sample's file in 'items'"
-    )
+    return f"{path}: {why}: {rows}; if responses are in another order, name each sample's file in 'items'"
 
 
 def read_stimulus(name: str, path: Path, *, frame_rate_hz: float | None, categories: Path | None) -> xr.Dataset:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.documents import unwritable
 from pipeline.errors import BrokenArtifact
@@ -19,8 +21,32 @@ from pipeline.limits import FOLDER_DEPTH, FOLDER_ENTRIES, check_plain_file
 from pipeline.names import natural_order
 
 NOT_LISTED = (".git", ".datalad", ".snakemake", ".cache")
+SETTLED_NS = 2_000_000_000
+"""A folder changed less than this ago may change again within one tick of the file system's clock."""
 REMEDY = "copy what it leads to, or give the folder where that lies"
 _OBJECT = re.compile(r"(?P<dataset>.*)/\.git/(?:modules/.+/)?annex/objects/(?:[^/]+/)*(?P<key>[^/]+)")
+
+_Found = TypeVar("_Found")
+
+
+def while_unchanged(read: Callable[[Path], _Found]) -> Callable[[Path], _Found]:
+    """Keep, within a process, what a function finds in a folder, until a file comes, goes or is renamed in it.
+
+    Many runs name one folder, and every stage asks for its files several times for each.
+    """
+    known: dict[Path, tuple[tuple[int, ...], _Found]] = {}
+
+    def remembered(folder: Path) -> _Found:
+        entry = os.stat(folder)
+        state = (entry.st_dev, entry.st_ino, entry.st_mtime_ns, entry.st_ctime_ns)
+        if folder in known and known[folder][0] == state:
+            return known[folder][1]
+        found = read(folder)
+        if time.time_ns() - max(entry.st_mtime_ns, entry.st_ctime_ns) > SETTLED_NS:
+            known[folder] = state, found
+        return found
+
+    return remembered
 
 
 def list_files(folder: Path) -> list[str]:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 LEAST_WITHIN = 2 / 3
 """Of a recording's samples must lie within the stimulus. A sample interval twice too long leaves half; of
 Alice's listeners (362 volumes, story with pauses), all lie within."""
-LEAST_HEARD = 0.5
+LEAST_HEARD = 0.9
 """Of a stimulus is usually recorded; less is a warning, as part of a long one may have been recorded on purpose."""
+MOST_OUTLASTING = 1.1
+"""A recording usually lasts at most so many times its stimulus; more is a warning, as a scan may go on in silence."""
 LONGEST_RATIO = 400.0
 """A stimulus that lasts so many times the recording is in another unit (1000: ms for s)."""
 
@@ -100,7 +102,7 @@ def likely_slip(ratio: float) -> str:
 def partly_heard(
     recordings: Sequence[tuple[float, float]], stimulus_s: tuple[float, float], *, recording: str, stimulus: str
 ) -> str:
-    """A warning where recordings together cover less than half of a stimulus; empty if they cover more.
+    """A warning where recordings together cover less than nine tenths of a stimulus; empty if they cover more.
 
     Parameters
     ----------
@@ -113,6 +115,24 @@ def partly_heard(
     if heard_s >= LEAST_HEARD * lasts_s:
         return ""
     return (
-        f"{recording} covers {heard_s:g} s of the {lasts_s:g} s of {stimulus}; if all of it was recorded, "
-        "check sample_interval_s and times"
+        f"{recording} covers {heard_s:g} s of the {lasts_s:g} s of {stimulus}, {heard_s / lasts_s:.2f} times; if "
+        "all of it was recorded, check sample_interval_s and times"
+    )
+
+
+def outlasting(
+    length_s: float, interval_s: float, stimulus_s: tuple[float, float], *, recording: str, stimulus: str
+) -> str:
+    """A warning where a recording lasts over a tenth, and over one sample, longer than its stimulus; else empty.
+
+    Parameters
+    ----------
+    length_s : from the start of the first sample's bin to the end of the last one's, in s
+    """
+    lasts_s = stimulus_s[1] - stimulus_s[0]
+    if length_s <= max(MOST_OUTLASTING * lasts_s, lasts_s + interval_s) * (1 + 1e-9):
+        return ""
+    return (
+        f"{recording} lasts {length_s:g} s and {stimulus} {lasts_s:g} s, {length_s / max(lasts_s, 1e-9):.2f} times; if "
+        "it did not begin before the stimulus or go on after it, check sample_interval_s and times"
     )

@@ -88,6 +88,13 @@ def _sample_form(path: Path, fmt: bytes, order: Literal["little", "big"], remedy
             f"{path} states {bits} bits and {frame_bytes} bytes for {n_channels} channels, numbers that leave bytes "
             f"empty and would be read as noise; save it anew with {container_bits} bits per number; or {remedy}"
         )
+    rate_hz, bytes_per_s = int.from_bytes(fmt[4:8], order), int.from_bytes(fmt[8:12], order)
+    if bytes_per_s not in (0, rate_hz * frame_bytes % 2**32):
+        raise BrokenArtifact(
+            f"{path} states {rate_hz:,} samples of {frame_bytes} bytes per second, but {bytes_per_s:,} bytes per "
+            f"second ({bytes_per_s / frame_bytes:,.0f} samples): one of them is wrong, and the sound may be read too "
+            f"fast or too slow; save it anew at its true rate, or {remedy}"
+        )
     return _SampleForm(valid_bits, container_bits)
 
 

@@ -85,7 +85,25 @@ def test_too_short_a_recording_is_refused_or_warned_of(lab: Path, catalogue: Cat
 
 
 @pytest.mark.parametrize("stimulus", ["s.wav", "m.npy", "w.csv"])
-@pytest.mark.parametrize("clock", ["sample_interval_s: 1", "sample_interval_s: 1.2, first_sample_end_s: -8"])
+@pytest.mark.parametrize(
+    ("clock", "parts"),
+    [
+        ("sample_interval_s: 0.5", ["my.npy covers 50 s of the ", "times; if all of it was recorded"]),
+        ("sample_interval_s: 0.75", ["my.npy covers 75 s of the "]),
+        ("sample_interval_s: 1.25", ["my.npy lasts 125 s and ", "1.2", " times; if it did not begin before"]),
+    ],
+)
+def test_slips_of_a_quarter_or_half_are_said_in_one_line(
+    catalogue: Catalogue, stimulus: str, clock: str, parts: list[str]
+) -> None:
+    status, said = catalogue.run(stimulus, clock)
+    assert status == 0 and said.count("\n") == 1 and said.startswith("layermap catalogue: warning: ")
+    for part in parts:
+        assert part in said, said
+
+
+@pytest.mark.parametrize("stimulus", ["s.wav", "m.npy", "w.csv"])
+@pytest.mark.parametrize("clock", ["sample_interval_s: 1", "sample_interval_s: 1.08, first_sample_end_s: -4"])
 def test_a_recording_that_fits_is_taken_without_a_word(catalogue: Catalogue, stimulus: str, clock: str) -> None:
     status, said = catalogue.run(stimulus, clock)
     assert (status, said) == (0, "")

@@ -67,6 +67,14 @@ def test_padded_names_and_stated_items_need_no_line(lab: Path) -> None:
     assert recording["item"].values.tolist() == [f"im{number}" for number in range(N, 0, -1)]
 
 
+def test_a_line_says_that_capitals_come_first(lab: Path) -> None:
+    pictures(lab / "images", [f"{'Im' if number % 2 else 'im'}{number:03d}.png" for number in range(1, N + 1)])
+    (line,) = said(write_study(lab), "catalogue")
+    assert "capitals are taken before" in line and "sample 2 is Im003.png" in line and "'items'" in line
+    pictures(lab / "images", [f"im{number:03d}.{'PNG' if number % 2 else 'png'}" for number in range(1, N + 1)])
+    assert said(write_study(lab), "catalogue") == []
+
+
 def test_sounds_are_in_order_of_their_numbers(lab: Path) -> None:
     (lab / "sounds").mkdir()
     for number in range(1, N + 1):
@@ -177,3 +185,38 @@ def test_a_word_that_opens_a_mark_in_csv_is_refused_with_its_line(
     assert "words.csv line 3: a quotation mark opens a cell" in refusal(study, "prepare", capsys).replace(
         "stimulus.csv", "words.csv"
     )
+
+
+def csv_responses(lab: Path, header: str = "c1,c2,c3") -> None:
+    rows = np.random.default_rng(0).standard_normal((N, 3)).round(3)
+    (lab / "my.csv").write_text(f"{header}\n" + "\n".join(",".join(map(str, row)) for row in rows) + "\n")
+
+
+@pytest.mark.parametrize("column", ["cell_id", "unit", "neuron", "Target"])
+def test_names_of_columns_in_another_order_and_another_column_are_refused(
+    lab: Path, capsys: pytest.CaptureFixture[str], column: str
+) -> None:
+    csv_responses(lab)
+    study = write_study(lab, responses="my.csv")
+    (lab / "regions.csv").write_text(f"{column},region\nc3,V1\nc2,V1\nc1,V4\n")
+    line = refusal(study, "catalogue", capsys)
+    assert f"{lab}/regions.csv: column '{column}' has the names" in line and "call it 'target'" in line
+    (lab / "regions.csv").write_text(f"{column},region\nc1,V1\nc2,V1\nc3,V4\n")
+    run_stages(study, "catalogue")
+
+
+@pytest.mark.parametrize(
+    ("subjects", "line"), [("s1,all,s2", 3), ("all,all,all", 2), ("s1,s1,mean", 4), ("All,s,s", 2)]
+)
+def test_subjects_called_as_maps_call_several_are_refused(
+    lab: Path, capsys: pytest.CaptureFixture[str], subjects: str, line: int
+) -> None:
+    rows = [f"V1,{subject}" for subject in subjects.split(",")]
+    (lab / "regions.csv").write_text("region,subject\n" + "\n".join(rows) + "\n")
+    said = refusal(write_study(lab), "catalogue", capsys)
+    assert f"{lab}/regions.csv line {line}: subject '{subjects.split(',')[line - 2]}' is what a map calls" in said
+
+
+def test_a_mean_alone_is_a_subject(lab: Path) -> None:
+    (lab / "regions.csv").write_text("region,subject\n" + "V1,mean\n" * 3)
+    assert run_stages(write_study(lab), "catalogue").open_catalogue().groups[0].subjects == ("mean",)

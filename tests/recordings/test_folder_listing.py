@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.config.load import load_study
 from pipeline.errors import BadConfiguration, BrokenArtifact
-from pipeline.recordings.folder_listing import check_within, list_files
+from pipeline.recordings.folder_listing import SETTLED_NS, check_within, list_files, while_unchanged
 
 KEY = "MD5E-s3--36b310929b34ae47f93afa78a714a612.nii.gz"
 SCAN = "sub-01/func/sub-01_task-t_run-1_bold.nii.gz"
@@ -304,3 +304,22 @@ def test_a_pipe_in_place_of_an_array_is_no_file(pictures):
     os.mkfifo(pictures / "my.npy")
     with pytest.raises(BadConfiguration, match=r"my\.npy is no ordinary file, expected a file"):
         load(pictures)
+
+
+def test_what_is_found_in_a_folder_is_kept_until_the_folder_changes(tmp_path: Path) -> None:
+    listed: list[Path] = []
+
+    @while_unchanged
+    def names(folder: Path) -> list[str]:
+        listed.append(folder)
+        return sorted(os.listdir(folder))
+
+    (tmp_path / "a.png").touch()
+    assert names(tmp_path) == ["a.png"]
+    (tmp_path / "b.png").touch()
+    assert names(tmp_path) == ["a.png", "b.png"]  # changed a moment ago: nothing was kept
+    time.sleep(SETTLED_NS / 1e9 + 0.1)
+    assert names(tmp_path) == names(tmp_path) == ["a.png", "b.png"] and len(listed) == 3
+    (tmp_path / "a.png").rename(tmp_path / "c.png")
+    os.utime(tmp_path, ns=(0, 0))
+    assert names(tmp_path) == ["b.png", "c.png"]

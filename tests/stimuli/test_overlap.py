@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import SampleMismatch
-from pipeline.stimuli.overlap import check_overlap, likely_slip, overlap_s, partly_heard, samples_within
+from pipeline.stimuli.overlap import check_overlap, likely_slip, outlasting, overlap_s, partly_heard, samples_within
 
 
 def check(
@@ -59,6 +59,15 @@ def test_only_known_slips_are_guessed(ratio: float, slip: str) -> None:
 def test_runs_of_parts_of_one_stimulus_count_together() -> None:
     how = {"recording": "my.npy", "stimulus": "s.wav"}
     assert overlap_s((0.0, 10.0), (5.0, 20.0)) == 5.0 and overlap_s((0.0, 1.0), (2.0, 3.0)) == 0.0
-    assert partly_heard([(50.0, 100.0), (0.0, 50.0)], (0.0, 180.0), **how) == ""
+    assert partly_heard([(50.0, 100.0), (0.0, 50.0)], (0.0, 110.0), **how) == ""
     said = partly_heard([(0.0, 10.0), (5.0, 20.0)], (0.0, 1800.0), **how)
-    assert said.startswith("my.npy covers 20 s of the 1800 s of s.wav; if all of it was recorded, check")
+    assert said.startswith("my.npy covers 20 s of the 1800 s of s.wav, 0.01 times; if all of it was recorded, check")
+    for half in (60.0, 90.0):
+        assert f"covers {half:g} s of the 120 s" in partly_heard([(0.0, half)], (0.0, 120.0), **how)
+
+
+def test_a_recording_that_outlasts_its_stimulus_by_a_tenth_and_a_sample_is_said() -> None:
+    how = {"recording": "my.npy", "stimulus": "s.wav"}
+    assert outlasting(132.0, 2.0, (0.0, 120.0), **how) == outlasting(12.0, 2.0, (0.0, 10.0), **how) == ""
+    assert outlasting(150.0, 2.5, (0.0, 120.0), **how).startswith("my.npy lasts 150 s and s.wav 120 s, 1.25 times; if")
+    assert outlasting(15.0, 2.5, (0.0, 12.0), **how)

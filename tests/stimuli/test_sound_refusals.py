@@ -1,5 +1,6 @@
 """What is refused of sound files, what is only said, and that each is read to its own resolution."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,10 @@ def refusal(path: Path) -> str:
         (wav(chunk(b"fmt ", form(rate_hz=0)), chunk(b"data", DATA)), ["cannot be read as sound"]),
         (wav(chunk(b"fmt ", form(rate_hz=1)), chunk(b"data", DATA)), ["states 1 samples per second"]),
         (wav(chunk(b"fmt ", form(rate_hz=10_000_000)), chunk(b"data", DATA)), ["10,000,000 samples per second"]),
+        (
+            wav(chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 32_000, 2, 16)), chunk(b"data", DATA)),
+            ["8,000 samples of 2 bytes per second, but 32,000 bytes per second (16,000 samples)"],
+        ),
         (wav(FMT, chunk(b"data", DATA, 0)), ["states 0 bytes of sound and holds 40,000", "never finished"]),
         (wav(FMT, chunk(b"data", DATA, 2_000)), ["goes on for 38,000 bytes after the sound"]),
         (wav(FMT, chunk(b"data", DATA, 1_999)), ["goes on for 38,00", "no chunk"]),
