@@ -78,7 +78,7 @@ def test_a_line_says_that_capitals_come_first(lab: Path) -> None:
 def test_sounds_are_in_order_of_their_numbers(lab: Path) -> None:
     (lab / "sounds").mkdir()
     for number in range(1, N + 1):
-        soundfile.write(lab / "sounds" / f"{number}-s.wav", np.full(100 + number, 0.1), 16_000)
+        soundfile.write(lab / "sounds" / f"{number}-s.wav", 0.1 * np.sin(number * np.arange(100 + number)), 16_000)
     dataset = run_stages(write_study(lab, "log-mel", stimulus="sounds"))
     stimulus = open_stimulus(dataset.stimulus_path("stimulus"))
     assert stimulus["item"].values.tolist() == [f"{number}-s" for number in range(1, N + 1)]
