@@ -73,13 +73,13 @@ def _leads_out(found: Any) -> str | None:
     import h5py
 
     if isinstance(found, h5py.ExternalLink):
-        return f"is a link to another file ({found.filename!r:.80})"
+        return f"is a link to another file ({found.filename!r:.300})"
     if not isinstance(found, h5py.Dataset):
         return None
     if found.is_virtual:
-        return f"is put together from other files ({found.virtual_sources()[0].file_name!r:.80})"
+        return f"is put together from other files ({found.virtual_sources()[0].file_name!r:.300})"
     if found.external:
-        return f"has its values in another file ({found.external[0][0]!r:.80})"
+        return f"has its values in another file ({found.external[0][0]!r:.300})"
     return None
 
 
