@@ -6,13 +6,16 @@ it says of itself with the plan: the key of its options and code, the names it w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact
 
 if TYPE_CHECKING:
+    from pipeline.artifacts.catalogue import Group
     from pipeline.config.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan
 
 OPTIONS = "config_sha"
@@ -46,44 +49,44 @@ def check_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, 
         raise BrokenArtifact(f"{path} {what}; delete it and run: snakemake {stage}")
 
 
-def check_prepared(dataset: DatasetPlan, recording: str) -> None:
-    """That a recording is the one of this name, prepared as the study asks; errors as of `check_identity`."""
-    from pipeline.artifacts.contract import read_attrs
-
-    path = dataset.recording_path(recording)
-    check_identity(path, read_attrs(path, "prepare"), {OPTIONS: dataset.prep_key, "name": recording}, "prepare")
-
-
 def check_shown(dataset: DatasetPlan, stimulus: str) -> None:
-    """The same of a stimulus."""
+    """That a stimulus is the one of this name, prepared as the study asks; errors as of `check_identity`."""
     from pipeline.artifacts.stimulus import open_stimulus
 
     path = dataset.stimulus_path(stimulus)
     check_identity(path, open_stimulus(path).attrs, {OPTIONS: dataset.stimulus_key, "name": stimulus}, "prepare")
 
 
-def check_activated(analysis: AnalysisPlan, model: ModelPlan, stimulus: str) -> None:
-    """The same of activations."""
+def check_score_inputs(analysis: AnalysisPlan, group: Group, model: ModelPlan) -> str:
+    """The same of all recordings and activations that one model's scores in a group are made from.
+
+    Returns
+    -------
+    what the scores keep as ``inputs_sha``
+    """
     from pipeline.artifacts.activations import open_activations
 
-    path = analysis.activations_path(model, stimulus)
-    expected = {OPTIONS: model.act_key(analysis.dataset, stimulus), "model": model.name, "stimulus": stimulus}
-    check_identity(path, open_activations(path).attrs, expected, "activate")
-
-
-def check_score_inputs(analysis: AnalysisPlan, group_name: str, model: ModelPlan) -> None:
-    """The same of all recordings and activations that one model's scores in a group are made from."""
-    group = analysis.group(group_name)
+    dataset, attrs_of = analysis.dataset, _prepared_attrs()
     for run in group.runs:
-        check_prepared(analysis.dataset, run.recording)
+        path = dataset.recording_path(run.recording)
+        check_identity(path, attrs_of(path), {OPTIONS: dataset.prep_key, "name": run.recording}, "prepare")
         for one in [model, *(space.model for space in analysis.spaces_of(model))]:
-            check_activated(analysis, one, run.stimulus)
+            path = analysis.activations_path(one, run.stimulus)
+            expected = {OPTIONS: one.act_key(dataset, run.stimulus), "model": one.name, "stimulus": run.stimulus}
+            check_identity(path, open_activations(path).attrs, expected, "activate")
+    return sha_of_inputs(analysis.score_files(group, model), attrs_of)
 
 
-def check_scores(plan: StudyPlan) -> None:
-    """The same of all scores of a study."""
+def check_scores(plan: StudyPlan) -> str:
+    """The same of all scores of a study.
+
+    Returns
+    -------
+    what the map keeps as ``inputs_sha``
+    """
     from pipeline.artifacts.contract import read_attrs
 
+    prepared, scored = _prepared_attrs(), dict[Path, Mapping[str, Any]]()
     for analysis in plan.analyses:
         for group in analysis.dataset.open_catalogue().groups:
             for model in analysis.models:
@@ -97,31 +100,33 @@ def check_scores(plan: StudyPlan) -> None:
                 }
                 files = analysis.score_files(group, model)
                 if all(file.exists() for file in files):  # what was prepared may have been removed to save room
-                    expected[INPUTS] = sha_of_inputs(files, "prepare")
-                check_identity(path, read_attrs(path, analysis.stage), expected, analysis.stage)
+                    expected[INPUTS] = sha_of_inputs(files, prepared)
+                scored[path] = read_attrs(path, analysis.stage)
+                check_identity(path, scored[path], expected, analysis.stage)
+    return sha_of_inputs(list(scored), scored.__getitem__)
 
 
-def check_map(plan: StudyPlan, scores: list[Path]) -> None:
-    """The same of a study's map."""
+def check_map(plan: StudyPlan, inputs_sha: str) -> None:
+    """The same of a study's map, made from the scores that `check_scores` gives as ``inputs_sha``."""
     from pipeline.artifacts.contract import read_attrs
 
-    expected = {"study": plan.name, OPTIONS: plan.map_key(), INPUTS: sha_of_inputs(scores, "encode")}
+    expected = {"study": plan.name, OPTIONS: plan.map_key(), INPUTS: inputs_sha}
     check_identity(plan.map_path, read_attrs(plan.map_path, "map"), expected, "map")
 
 
-def sha_of_inputs(paths: list[Path], stage: str) -> str:
-    """What an artifact was made from: the key in an activations' name, the attributes of a NetCDF file.
-
-    Parameters
-    ----------
-    stage : the stage that makes the NetCDF files
-    """
+def _prepared_attrs() -> Callable[[Path], Mapping[str, Any]]:
+    """Attributes of recordings; each file is read once, for however many models it is asked."""
     from pipeline.artifacts.contract import read_attrs
 
+    return functools.cache(lambda path: read_attrs(path, "prepare"))
+
+
+def sha_of_inputs(paths: Sequence[Path], attrs_of: Callable[[Path], Mapping[str, Any]]) -> str:
+    """What an artifact was made from: the key in an activations' name, the attributes of a NetCDF file."""
     parts = []
     for path in paths:
         if path.suffix == ".nc":
-            attrs = read_attrs(path, stage)
+            attrs = attrs_of(path)
             parts.append(f"{path} {attrs[OPTIONS]} {attrs[INPUTS]}")
         else:
             parts.append(str(path))
@@ -130,6 +135,4 @@ def sha_of_inputs(paths: list[Path], stage: str) -> str:
 
 def sha_of(parts: list[str]) -> str:
     """SHA-256, hex, of lines of text."""
-    import hashlib
-
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -18,7 +18,6 @@ from pipeline.config.load import known_studies, load_study
 from pipeline.config.network_entries import entries_of
 from pipeline.config.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan, check_modalities, plan_study
 from pipeline.errors import LayermapError, UnknownName
-from pipeline.identity import sha_of, sha_of_inputs
 from pipeline.models.entry import ModelEntry
 from pipeline.models.registry import MODELS, resolve_model
 
@@ -223,7 +222,9 @@ def run_activate(arguments: argparse.Namespace) -> None:
                     device=arguments.device,
                     precision=model.choice.precision,
                     batch_size=arguments.batch_size,
-                    attrs=standard_attrs("activations", "layermap activate", key, sha_of([str(stimulus_path)])),
+                    attrs=standard_attrs(
+                        "activations", "layermap activate", key, identity.sha_of([str(stimulus_path)])
+                    ),
                 )
 
 
@@ -244,7 +245,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
     jobs = list(_score_jobs(arguments, stage))
     for number, (analysis, group_name, model) in enumerate(jobs, start=1):
         group = analysis.group(group_name)
-        identity.check_score_inputs(analysis, group_name, model)
+        inputs_sha = identity.check_score_inputs(analysis, group, model)
         inputs = analysis.score_inputs(group, model)
         more: dict[str, Any] = {}
         if analysis.metric.takes_spaces:
@@ -260,12 +261,11 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
             "group": group_name,
             "created_by": f"layermap {stage}",
             "config_sha": analysis.score_key(shuffle_seed),
-            "inputs_sha": "",
+            "inputs_sha": inputs_sha,
         }
         scores = import_object(analysis.metric.run)(
             runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed, **more
         )
-        scores.attrs["inputs_sha"] = sha_of_inputs(analysis.score_files(group, model), "prepare")
         write_scores(scores, output)
         del scores  # the next one's tables need not find room beside them
 
@@ -308,13 +308,9 @@ def run_map(arguments: argparse.Namespace) -> None:
         )
         for analysis in plan.analyses
     ]
-    identity.check_scores(plan)
-    all_paths = [path for analysis in analyses for path in analysis.paths]
+    inputs_sha = identity.check_scores(plan)
     tables = build_map(study=plan.name, analyses=analyses, inference=plan.study.inference)
-    attrs = {
-        **standard_attrs("map", "layermap map", plan.map_key(), sha_of_inputs(all_paths, "encode")),
-        "study": plan.name,
-    }
+    attrs = {**standard_attrs("map", "layermap map", plan.map_key(), inputs_sha), "study": plan.name}
     write_map(tables, attrs, plan.map_path)
 
 
@@ -322,8 +318,7 @@ def run_report(arguments: argparse.Namespace) -> None:
     from pipeline.report.stage import write_report
 
     plan = _plan(arguments)
-    identity.check_scores(plan)
-    identity.check_map(plan, [path for analysis in plan.analyses for path in _score_paths(analysis)])
+    identity.check_map(plan, identity.check_scores(plan))
     write_report(plan, {analysis.name: _score_paths(analysis) for analysis in plan.analyses}, _command(arguments))
 
 

@@ -82,8 +82,11 @@ class Blocks:
         return slice(start * self.rows, min(stop * self.rows, n_samples))
 
 
-def _of_blocks(values: np.ndarray, rows: int) -> str:
-    """Checksums of every ``rows`` samples of ``([repeat,] sample, target)``, 8 hex digits each."""
+def _of_blocks(values: np.ndarray | h5py.Dataset, rows: int) -> str:
+    """Checksums of every ``rows`` samples of ``([repeat,] sample, target)``, 8 hex digits each.
+
+    A variable in a file is read block by block: mapped, all of it would count as the program's memory.
+    """
     import numpy as np
 
     found = []
@@ -109,7 +112,10 @@ def append_checksums(path: Path, in_blocks: Collection[str]) -> None:
     with h5py.File(path, "r") as file:
         large = {name: file[name] for name in in_blocks if _in_one_piece(file[name])}
         rows = min((_rows_of_blocks(variable) for variable in large.values()), default=0)
-        blocks = {name: _blocks_of(variable, rows) for name, variable in large.items()}
+        blocks = {
+            name: Blocks(one.id.get_offset(), one.id.get_storage_size(), rows, _of_blocks(one, rows))
+            for name, one in large.items()
+        }
     footer = json.dumps({name: asdict(one) for name, one in blocks.items()}, sort_keys=True).encode()
     footer += f"{len(footer):08x}".encode()
     with open(path, "r+b") as stream:
@@ -126,14 +132,6 @@ def _in_one_piece(variable: h5py.Dataset) -> bool:
 def _rows_of_blocks(variable: h5py.Dataset) -> int:
     """Samples in each block: about `BLOCK_BYTES` of one repeat."""
     return max(1, BLOCK_BYTES // max(1, variable.shape[-1] * variable.dtype.itemsize))
-
-
-def _blocks_of(variable: h5py.Dataset, rows: int) -> Blocks:
-    """Read block by block: mapped, all of it would count as the program's memory."""
-    n_samples = variable.shape[-2]
-    starts = range(0, n_samples, rows)
-    found = "".join(_of_blocks(variable[..., start : min(start + rows, n_samples), :], rows) for start in starts)
-    return Blocks(variable.id.get_offset(), variable.id.get_storage_size(), rows, found)
 
 
 def _of_the_rest(descriptor: int, n_bytes: int, blocks: Collection[Blocks]) -> int:

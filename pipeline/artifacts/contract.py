@@ -82,9 +82,7 @@ def read_netcdf(
     BrokenArtifact
         The file is missing, cannot be read (truncated), breaks its contract, or holds what was not written.
     """
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
-    with broken_if_unreadable(path, contract):
+    with broken_if_unreadable(path, contract.stage):
         opened = _opened(path, contract, cache=not in_file)
         try:
             kept = opened.drop_vars(without, errors="ignore")
@@ -111,10 +109,7 @@ def read_attrs(path: Path, stage: str) -> dict[str, Any]:
     ----------
     stage : the stage that makes it, named in the remedy
     """
-    contract = Contract("", stage, {})
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; make it with: snakemake {stage}")
-    with broken_if_unreadable(path, contract), _opened(path, contract, cache=False) as opened:
+    with broken_if_unreadable(path, stage), _opened(path, Contract("", stage, {}), cache=False) as opened:
         return dict(opened.attrs)
 
 
@@ -122,6 +117,8 @@ def _opened(path: Path, contract: Contract, *, cache: bool) -> xr.Dataset:
     """A NetCDF artifact whose values are still in the file; all other bytes are those that were written."""
     import xarray as xr
 
+    if not path.is_file():
+        raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
     try:
         blocks = compare_with_checksums(path)
     except NotAsWritten as error:
@@ -153,16 +150,16 @@ def altered(path: Path, contract: Contract, what: str) -> BrokenArtifact:
 
 
 @contextlib.contextmanager
-def broken_if_unreadable(path: Path, contract: Contract) -> Iterator[None]:
-    """Turn what reading a damaged NetCDF file raises into `BrokenArtifact`."""
+def broken_if_unreadable(path: Path, stage: str, form: str = "NetCDF", damage: str = "truncated") -> Iterator[None]:
+    """Turn what reading a damaged artifact raises into `BrokenArtifact`."""
     try:
         yield
     except BrokenArtifact:
         raise
-    except Exception as error:  # h5py, h5netcdf and xarray answer broken bytes with whatever they happen to cause
+    except Exception as error:  # h5py, zarr and xarray answer broken bytes with whatever they happen to cause
         raise BrokenArtifact(
-            f"{path} cannot be read as NetCDF ({type(error).__name__}: truncated or altered); "
-            f"delete it and run: snakemake {contract.stage}"
+            f"{path} cannot be read as {form} ({type(error).__name__}: {damage} or altered); "
+            f"delete it and run: snakemake {stage}"
         ) from error
 
 
@@ -193,12 +190,12 @@ def read_zarr(path: Path, contract: Contract) -> xr.Dataset:
     """Open a Zarr artifact lazily and check it; errors as in `read_netcdf`, also when values are read later."""
     import xarray as xr
 
-    from pipeline.artifacts import sealed_zarr
+    from pipeline.artifacts.sealed_zarr import broken_zarr, open_sealed
 
     if not path.is_dir():
         raise BrokenArtifact(f"{path} is missing; make it with: snakemake {contract.stage}")
-    group = sealed_zarr.open_sealed(path, contract.stage)
-    with sealed_zarr.broken_if_unreadable(path, contract.stage):
+    group = open_sealed(path, contract.stage)
+    with broken_zarr(path, contract.stage):
         dataset = xr.open_zarr(group.store, consolidated=False, chunks=None)
     return contract.check(dataset, path)
 

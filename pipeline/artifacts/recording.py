@@ -206,7 +206,7 @@ def blocks_of_samples(recording: xr.Dataset, n_bytes: int) -> Iterator[slice]:
 def read_samples(recording: xr.Dataset, path: Path, name: str, samples: slice) -> np.ndarray:
     """Some samples of ``responses`` or ``n_repeats``; raises `BrokenArtifact` for a damaged file."""
     blocks = blocks_in(recording).get(name)  # none where all values are the fill value
-    with broken_if_unreadable(path, RECORDING):
+    with broken_if_unreadable(path, RECORDING.stage):
         whole = blocks.around(samples, recording.sizes["sample"]) if blocks else samples
         values: np.ndarray = recording[name].isel(sample=whole).values
         if blocks and not blocks.hold(whole.start // blocks.rows, values):

@@ -8,10 +8,10 @@ by the codec.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +19,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from pipeline.artifacts.checksums import crc32c
+from pipeline.artifacts.contract import broken_if_unreadable
 from pipeline.errors import BrokenArtifact
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ def _sha256(listed: dict[str, dict[str, str]]) -> str:
     return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
+broken_zarr = functools.partial(broken_if_unreadable, form="Zarr", damage="incomplete")
+
+
 def open_sealed(path: Path, stage: str) -> zarr.Group:
     """The group of a sealed artifact, to be read lazily.
 
@@ -86,22 +90,8 @@ def open_sealed(path: Path, stage: str) -> zarr.Group:
     """
     import zarr
 
-    with broken_if_unreadable(path, stage):
+    with broken_zarr(path, stage):
         return zarr.open_group(SealedStore(path, _read_manifest(path, stage), stage), mode="r", use_consolidated=False)
-
-
-@contextlib.contextmanager
-def broken_if_unreadable(path: Path, stage: str) -> Iterator[None]:
-    """Turn what damaged metadata cause in Zarr and xarray into `BrokenArtifact`."""
-    try:
-        yield
-    except BrokenArtifact:
-        raise
-    except Exception as error:  # whatever broken metadata happen to cause
-        raise BrokenArtifact(
-            f"{path} cannot be read as Zarr ({type(error).__name__}: incomplete or altered); "
-            f"delete it and run: snakemake {stage}"
-        ) from error
 
 
 def _read_manifest(path: Path, stage: str) -> dict[str, dict[str, str]]:
