@@ -170,9 +170,7 @@ def read_stimulus(name: str, path: Path, *, frame_rate_hz: float | None, categor
     if form is WORDS:
         return _words(name, path)
     if form is MOVIE:
-        from pipeline.stimuli.movies import movie_stimulus
-
-        return movie_stimulus(name, read_movie(path), frame_rate_hz or 0.0)
+        return _movie(name, path, frame_rate_hz or 0.0)
     return _sounds(name, stimulus_files(path), labels)
 
 
@@ -206,7 +204,7 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def read_movie(path: Path) -> np.ndarray:
-    """Frames ``(frame, y, x[, colour])`` uint8, with one or three colours."""
+    """Frames ``(frame, y, x[, colour])`` uint8, with one or three colours, left on disk until they are used."""
     frames = read_array(path)
     coloured = frames.ndim == 4 and frames.shape[3] in (1, 3)
     if str(frames.dtype) != "uint8" or not (frames.ndim == 3 or coloured):
@@ -216,12 +214,19 @@ def read_movie(path: Path) -> np.ndarray:
         )
     if 0 in frames.shape:
         raise BrokenArtifact(f"{path} has shape {frames.shape}: it holds no frame")
+    return frames
+
+
+def _movie(name: str, path: Path, frame_rate_hz: float) -> xr.Dataset:
+    from pipeline.stimuli.movies import movie_stimulus
+
+    frames = read_movie(path)
     largest = max(int(frame.max()) for frame in frames)
     if largest <= 1:
         notes = Notes()
         notes.add("dark", path, f"no frame has a value above {largest} of 255; multiply by 255 if 1 stands for white")
         notes.say()
-    return frames
+    return movie_stimulus(name, frames, frame_rate_hz)
 
 
 def _words(name: str, path: Path) -> xr.Dataset:

@@ -107,3 +107,8 @@ def test_slips_of_a_quarter_or_half_are_said_in_one_line(
 def test_a_recording_that_fits_is_taken_without_a_word(catalogue: Catalogue, stimulus: str, clock: str) -> None:
     status, said = catalogue.run(stimulus, clock)
     assert (status, said) == (0, "")
+
+
+def test_the_length_of_a_movie_is_known_without_its_pixels(lab: Path, catalogue: Catalogue) -> None:
+    np.save(lab / "m.npy", np.ones((1000, 4, 4), np.uint8))  # of which `prepare`, which reads them, says something
+    assert catalogue.run("m.npy", "sample_interval_s: 1") == (0, "")
