@@ -5,6 +5,7 @@ import gzip
 import os
 import re
 import resource
+import struct
 import zlib
 
 import nibabel
@@ -14,6 +15,8 @@ import pytest
 from pipeline.errors import BrokenArtifact
 from pipeline.recordings.bold.images import count_volumes, open_nifti, read_gifti, volume_chunks, voxels
 from tests.recordings.bold.conftest import N_VERTICES, REMEDY, write_gifti
+
+BLOCK_BYTES = 10_000_000
 
 
 def peak_kb():
@@ -57,15 +60,29 @@ def test_long_scans_of_small_volumes_are_not_limited(tmp_path, monkeypatch):
     assert sum(chunk.shape[1] for chunk in volume_chunks(path, image, REMEDY)) == 200
 
 
+def deflated_zeros(before, n_bytes):
+    """A raw deflate stream of some bytes and many zeros, of which one block is packed and then repeated."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    head = packer.compress(before) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(BLOCK_BYTES)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + block * (n_bytes // BLOCK_BYTES) + packer.flush()
+
+
+def checksum_with_zeros(checksum, before, n_bytes):
+    """CRC-32 or Adler-32 of some bytes and many zeros."""
+    zeros, found = bytes(BLOCK_BYTES), checksum(before)
+    for _ in range(n_bytes // BLOCK_BYTES):
+        found = checksum(zeros, found)
+    return found
+
+
 def test_what_follows_the_voxels_is_not_unpacked(tmp_path):
     """A gzip of 2 GB of zeros behind a small volume."""
     path = tmp_path / "scan.nii.gz"
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    with open(path, "wb") as stream:
-        stream.write(packer.compress(header((3, 3, 3)) + bytes(27 * 4)))
-        for _ in range(200):
-            stream.write(packer.compress(bytes(10_000_000)))
-        stream.write(packer.flush())
+    volume, n_bytes = header((3, 3, 3)) + bytes(27 * 4), 2_000_000_000
+    crc = checksum_with_zeros(zlib.crc32, volume, n_bytes)
+    end = struct.pack("<II", crc, len(volume) + n_bytes)
+    path.write_bytes(b"\x1f\x8b\x08" + bytes(6) + b"\xff" + deflated_zeros(volume, n_bytes) + end)
     before = peak_kb()
     assert voxels(path, open_nifti(path, 3, REMEDY), REMEDY).shape == (3, 3, 3)
     assert peak_kb() - before < 200_000
@@ -122,8 +139,9 @@ def gifti(tmp_path):
 
 
 def test_a_block_that_unpacks_to_more_than_it_states(gifti):
-    packer = zlib.compressobj(9)
-    packed = b"".join(packer.compress(bytes(10_000_000)) for _ in range(100)) + packer.flush()  # 1 GB
+    n_bytes = 1_000_000_000
+    adler = checksum_with_zeros(zlib.adler32, b"", n_bytes)
+    packed = b"\x78\xda" + deflated_zeros(b"", n_bytes) + struct.pack(">I", adler)
     path = gifti(r"<Data>.*</Data>", f"<Data>{base64.b64encode(packed).decode()}</Data>")
     before = peak_kb()
     with pytest.raises(BrokenArtifact, match=r"a\.func\.gii: values unpack to more than the 41\.0 kB stated"):
