@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
@@ -30,19 +28,20 @@ def pictures(folder: Path, names: list[str]) -> None:
         grey(level).save(folder / name)
 
 
-def said(study: str, stage: str) -> list[str]:
-    """The lines of a stage as a command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", stage, "--study", study], capture_output=True, text=True, check=True
-    )
-    return [line for line in done.stderr.splitlines() if line.startswith("layermap")]
+def said(study: str, stage: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines of a stage that succeeds."""
+    capsys.readouterr()
+    run_stages(study, stage)
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("layermap")]
 
 
-def test_pictures_are_in_order_of_their_numbers_and_a_line_says_so(lab: Path) -> None:
+def test_pictures_are_in_order_of_their_numbers_and_a_line_says_so(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pictures(lab / "images", [f"im{number}.png" for number in range(1, N + 1)])
     study = write_study(lab)
     for stage in ("catalogue", "fetch", "prepare"):
-        lines = said(study, stage)
+        lines = said(study, stage, capsys)
         if stage == "fetch":
             continue
         (line,) = [line for line in lines if "images" in line or "stimulus" in line]
@@ -56,23 +55,23 @@ def test_pictures_are_in_order_of_their_numbers_and_a_line_says_so(lab: Path) ->
     assert recording["item"].values.tolist() == stimulus["item"].values.tolist()
 
 
-def test_padded_names_and_stated_items_need_no_line(lab: Path) -> None:
-    assert said(write_study(lab), "catalogue") == []
+def test_padded_names_and_stated_items_need_no_line(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(write_study(lab), "catalogue", capsys) == []
     pictures(lab / "images", [f"im{number}.png" for number in range(1, N + 1)])
     (lab / "items.txt").write_text("\n".join(f"im{number}.png" for number in range(N, 0, -1)))
     study = write_study(lab, items="items.txt")
     for stage in ("catalogue", "fetch", "prepare"):
-        assert not [line for line in said(study, stage) if "sample 1" in line]
+        assert not [line for line in said(study, stage, capsys) if "sample 1" in line]
     recording = open_recording(run_stages(study, "catalogue").recording_path("responses"))
     assert recording["item"].values.tolist() == [f"im{number}" for number in range(N, 0, -1)]
 
 
-def test_a_line_says_that_capitals_come_first(lab: Path) -> None:
+def test_a_line_says_that_capitals_come_first(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures(lab / "images", [f"{'Im' if number % 2 else 'im'}{number:03d}.png" for number in range(1, N + 1)])
-    (line,) = said(write_study(lab), "catalogue")
+    (line,) = said(write_study(lab), "catalogue", capsys)
     assert "capitals are taken before" in line and "sample 2 is Im003.png" in line and "'items'" in line
     pictures(lab / "images", [f"im{number:03d}.{'PNG' if number % 2 else 'png'}" for number in range(1, N + 1)])
-    assert said(write_study(lab), "catalogue") == []
+    assert said(write_study(lab), "catalogue", capsys) == []
 
 
 def test_sounds_are_in_order_of_their_numbers(lab: Path) -> None:
@@ -84,11 +83,11 @@ def test_sounds_are_in_order_of_their_numbers(lab: Path) -> None:
     assert stimulus["item"].values.tolist() == [f"{number}-s" for number in range(1, N + 1)]
 
 
-def test_what_is_left_out_of_a_folder_is_named(lab: Path) -> None:
+def test_what_is_left_out_of_a_folder_is_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("Thumbs.db", "notes.txt", "a.gif", ".DS_Store", "._picture-00.png", "b\nc.svg"):
         (lab / "images" / name).write_bytes(b"x")
     (lab / "images" / "more").mkdir()
-    (line,) = said(write_study(lab), "catalogue")
+    (line,) = said(write_study(lab), "catalogue", capsys)
     assert line.startswith(f"layermap catalogue: {lab / 'images'}: 5 entries are neither picture nor sound")
     assert line.endswith(r"left out: Thumbs.db, a.gif, b\nc.svg …")
 
