@@ -1,5 +1,6 @@
 """Items and stimuli of equal content are one for folds, blocks and scores; where none are equal, nothing changes."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from pipeline.encoding.options import RidgeOptions, Splits
 from pipeline.encoding.splits import Fold, Samples, make_splits
 from pipeline.errors import BadConfiguration
+from tests.encoding import test_splits
 from tests.encoding.test_encode_stage import encode, fold_mean_r, write_activations, write_responses
+from tests.encoding.test_splits import all_folds
 
 ITEMS = Splits.model_validate({"kind": "random_items", "n_folds": 4, "n_inner_folds": 3})
 RIDGE = RidgeOptions.model_validate({"splits": ITEMS.model_dump(), "penalties": {"n": 15}})
@@ -16,34 +19,17 @@ N_CONTENTS, N_NAMES = 24, 3
 
 
 def of_items(names: list[str], contents: list[str] | None, categories: list[str] | None = None) -> Samples:
-    n = len(names)
-    return Samples(
-        kind="item",
-        run=np.full(n, "run"),
-        stimulus=np.full(n, "pictures"),
-        item=np.array(names),
-        category=None if categories is None else np.array(categories),
-        content=None if contents is None else np.array(contents),
-    )
+    content = None if contents is None else np.array(contents)
+    return dataclasses.replace(test_splits.of_items(names, categories), content=content)
 
 
 def in_time(stimuli: list[str], contents: list[str] | None, n: int = 60) -> Samples:
-    return Samples(
-        kind="time",
-        run=np.repeat([f"run-{i}" for i in range(len(stimuli))], n),
-        stimulus=np.repeat(stimuli, n),
-        interval_s=2.0,
-        time_s=np.tile(2.0 * np.arange(1, n + 1), len(stimuli)),
-        content=None if contents is None else np.repeat(contents, n),
-    )
-
-
-def every(folds: list[Fold]) -> list[Fold]:
-    return folds + [inner for fold in folds for inner in fold.inner]
+    content = None if contents is None else np.repeat(contents, n)
+    return dataclasses.replace(test_splits.in_time([n] * len(stimuli), stimuli=stimuli), content=content)
 
 
 def numbers(folds: list[Fold]) -> list[list[int]]:
-    return [part.tolist() for fold in every(folds) for part in (fold.train, fold.test, fold.block)]
+    return [part.tolist() for fold in all_folds(folds) for part in (fold.train, fold.test, fold.block)]
 
 
 def dealt_round(samples: Samples, n_folds: int, seed: int) -> np.ndarray:
@@ -85,7 +71,7 @@ def test_equal_items_lie_in_one_fold_and_one_block_and_folds_stay_balanced() -> 
     folds = make_splits(ITEMS, of_items(names, contents), seed=3)
     of = np.array(contents)
     assert [fold.test.size for fold in folds] == [15] * 4
-    for fold in every(folds):
+    for fold in all_folds(folds):
         assert np.intersect1d(of[fold.train], of[fold.test]).size == 0
     for fold in folds:
         assert [np.unique(of[fold.test[fold.block == one]]).size for one in np.unique(fold.block)] == [1] * 5
