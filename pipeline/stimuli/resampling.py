@@ -47,6 +47,9 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_hz: float, to_hz: int) ->
     import numpy as np
 
     ratio = _ratio(from_hz, to_hz)
+    if ratio == 1:
+        yield from (resample(block, from_hz, to_hz) for block in blocks)
+        return
     up, down = ratio.numerator, ratio.denominator
     # Blocks are cut where a sample falls on one of either rate, so that each cut has the same phase of the filter.
     context = down * -(-(REACH_SAMPLES * max(up, down) // up + 1) // down)

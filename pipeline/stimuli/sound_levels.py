@@ -39,16 +39,17 @@ class SoundLevels:
         """Take the next samples, (n, n_channels) float32 without NaN."""
         import numpy as np
 
-        before = block[:1] if self._last_frame is None else self._last_frame
-        changes = np.flatnonzero((np.diff(block, axis=0, prepend=before) != 0).any(axis=1))
+        channels = np.ascontiguousarray(block.T)  # numpy is slow along an axis of two
+        before = channels[:, :1] if self._last_frame is None else self._last_frame
+        changes = np.flatnonzero((np.diff(channels, axis=1, prepend=before) != 0).any(axis=0))
         if changes.size:
             self._held_from = self.n_samples + int(changes[-1])
-        wide = block.astype(np.float64)
-        self._sums += wide.sum(axis=0)
-        self._products += np.einsum("ij,ik->jk", wide, wide)  # small: no threads of a matrix library for it
-        self.peak = max(self.peak, float(np.abs(block).max()))
+        wide = channels.astype(np.float64)
+        self._sums += wide.sum(axis=1)
+        self._products += np.einsum("ij,kj->ik", wide, wide)  # small: no threads of a matrix library for it
+        self.peak = max(self.peak, float(np.abs(channels).max()))
         self.n_samples += len(block)
-        self._last_frame = block[-1:]
+        self._last_frame = channels[:, -1:]
 
     @property
     def is_silent(self) -> bool:
