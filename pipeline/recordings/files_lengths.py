@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BrokenArtifact
 from pipeline.recordings.files_stimulus import MOVIE, SOUND, StimulusForm, read_movie
-from pipeline.recordings.files_tables import read_table
+from pipeline.stimuli.audio_files import sound_duration_s
 from pipeline.stimuli.overlap import check_overlap, outlasting, partly_heard
+from pipeline.tables import read_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,22 +25,43 @@ REMEDIES = {
 }
 
 
-def stimulus_span(path: Path, form: StimulusForm, frame_rate_hz: float | None) -> tuple[float, float] | None:
-    """Start and end of a stimulus on its own clock, in s, from its header where it has one; words end with the last.
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """What of a stimulus a run covers.
 
-    None for what cannot be read: `prepare`, which reads all of it, says what is wrong.
+    Parameters
+    ----------
+    responses : of the run
+    start_s, stop_s : of its first and last bin on the stimulus clock, in s
+    interval_s : from one sample to the next, in s
     """
-    import soundfile
 
-    try:
-        if form is SOUND:
-            found = soundfile.info(path)
-            return (0.0, float(found.frames / found.samplerate)) if found.frames else None
-        if form is MOVIE:
-            return 0.0, len(read_movie(path)) / (frame_rate_hz or 1.0)
-        return 0.0, max(read_table(path).numbers("offset_s"))
-    except (BrokenArtifact, RuntimeError, TypeError, ValueError):  # soundfile's own error is a RuntimeError
-        return None
+    responses: Path
+    start_s: float
+    stop_s: float
+    interval_s: float
+
+
+def stimulus_spans(options: FilesOptions) -> dict[Path, tuple[float, float]]:
+    """Start and end of each stimulus on its own clock, in s, from its header where it has one; words end with the last.
+
+    What cannot be read is left out: `prepare`, which reads all of it, says what is wrong. So are pictures and clips.
+    """
+    spans = {}
+    for path in dict.fromkeys(run.stimulus for run in options.parts) if options.form.on_a_clock else ():
+        try:
+            spans[path] = 0.0, _end_s(path, options.form, options.frame_rate_hz)
+        except (BrokenArtifact, OSError):
+            continue
+    return spans
+
+
+def _end_s(path: Path, form: StimulusForm, frame_rate_hz: float | None) -> float:
+    if form is SOUND:
+        return sound_duration_s(path)
+    if form is MOVIE:
+        return len(read_movie(path)) / (frame_rate_hz or 1.0)
+    return max(read_table(path).numbers("offset_s"))
 
 
 def check_length(
@@ -48,7 +72,7 @@ def check_length(
     Parameters
     ----------
     time_s : (n_samples,) ends of the samples' bins, in s
-    stimulus_s : from `stimulus_span`
+    stimulus_s : from `stimulus_spans`
 
     Raises
     ------
@@ -61,30 +85,31 @@ def check_length(
     )
 
 
-def odd_lengths(
-    options: FilesOptions,
-    spans: dict[Path, tuple[float, float]],
-    heard: dict[Path, list[tuple[float, float]]],
-    intervals_s: dict[Path, float],
-) -> list[str]:
+def odd_lengths(spans: Mapping[Path, tuple[float, float]], heard: Mapping[Path, Sequence[Heard]]) -> list[str]:
     """A warning for each stimulus that was not recorded whole, all its runs together, or that a run outlasts.
 
     Parameters
     ----------
     spans : stimulus → (start, end), in s
-    heard : stimulus → (start, end) of each run with it, in s
-    intervals_s : stimulus → from one sample to the next, in s
+    heard : stimulus → its runs
     """
     found = []
-    for stimulus, span in spans.items():
-        files = [str(run.responses) for run in options.parts if run.stimulus == stimulus]
-        others = f" (with {len(files) - 1} more runs)" if len(files) > 1 else ""
-        lengths_s = [stop - start for start, stop in heard[stimulus]]
-        longest = max(range(len(files)), key=lengths_s.__getitem__)
+    for stimulus, runs in heard.items():
+        others = f" (with {len(runs) - 1} more runs)" if len(runs) > 1 else ""
+        longest = max(runs, key=lambda run: run.stop_s - run.start_s)
         found += [
-            partly_heard(heard[stimulus], span, recording=f"{files[0]}{others}", stimulus=str(stimulus)),
+            partly_heard(
+                [(run.start_s, run.stop_s) for run in runs],
+                spans[stimulus],
+                recording=f"{runs[0].responses}{others}",
+                stimulus=str(stimulus),
+            ),
             outlasting(
-                lengths_s[longest], intervals_s[stimulus], span, recording=files[longest], stimulus=str(stimulus)
+                longest.stop_s - longest.start_s,
+                longest.interval_s,
+                spans[stimulus],
+                recording=str(longest.responses),
+                stimulus=str(stimulus),
             ),
         ]
     return [said for said in found if said]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BrokenArtifact, SampleMismatch
 from pipeline.names import clean_name
-from pipeline.recordings.files_lengths import check_length, odd_lengths, stimulus_span
+from pipeline.recordings.files_lengths import Heard, check_length, odd_lengths, stimulus_spans
 from pipeline.recordings.files_options import FilesOptions, RunFiles
 from pipeline.recordings.files_stimulus import item_names, read_array, stimulus_files
 from pipeline.recordings.files_tables import read_categories, read_item_names
@@ -119,26 +119,24 @@ def check_recordings(options: FilesOptions) -> tuple[str, ...]:
     the subjects, in order
     """
     found: Targets | None = None
-    spans: dict[Path, tuple[float, float]] = {}
-    heard: dict[Path, list[tuple[float, float]]] = {}
-    intervals_s: dict[Path, float] = {}
+    spans = stimulus_spans(options)
+    heard: dict[Path, list[Heard]] = {}
     for run in options.parts:
         responses = read_responses(run.responses)
         targets = read_targets(options, responses)
         coords, interval_s = read_samples(options, run, responses.values.shape[1])
-        span = stimulus_span(run.stimulus, options.form, options.frame_rate_hz) if options.form.on_a_clock else None
-        if span is not None:
+        if run.stimulus in spans:
             time_s = coords["time_s"]
-            check_length(options, run, time_s, interval_s, span)
-            spans[run.stimulus], intervals_s[run.stimulus] = span, interval_s
-            heard.setdefault(run.stimulus, []).append((float(time_s[0] - interval_s), float(time_s[-1])))
+            check_length(options, run, time_s, interval_s, spans[run.stimulus])
+            covers = Heard(run.responses, float(time_s[0] - interval_s), float(time_s[-1]), interval_s)
+            heard.setdefault(run.stimulus, []).append(covers)
         if found is not None and found.coords["target"].tolist() != targets.coords["target"].tolist():
             raise SampleMismatch(
                 f"{run.responses} and {options.parts[0].responses} have different targets in their headers; "
                 "runs share their targets, in one order"
             )
         found = found or targets
-    for said in odd_lengths(options, spans, heard, intervals_s):
+    for said in odd_lengths(spans, heard):
         print(f"layermap catalogue: warning: {said}", file=sys.stderr, flush=True)
     return found.subjects if found is not None else ()
 

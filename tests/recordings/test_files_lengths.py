@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from pipeline.cli import main
+from pipeline.recordings.files_lengths import Heard, odd_lengths
 
 STUDY = """study: lengths
 title: lengths
@@ -112,3 +113,18 @@ def test_a_recording_that_fits_is_taken_without_a_word(catalogue: Catalogue, sti
 def test_the_length_of_a_movie_is_known_without_its_pixels(lab: Path, catalogue: Catalogue) -> None:
     np.save(lab / "m.npy", np.ones((1000, 4, 4), np.uint8))  # of which `prepare`, which reads them, says something
     assert catalogue.run("m.npy", "sample_interval_s: 1") == (0, "")
+
+
+def test_of_runs_on_grids_of_their_own_the_longest_is_judged_by_its_own_interval(tmp_path: Path) -> None:
+    sound = tmp_path / "s.wav"
+    coarse, fine = Heard(tmp_path / "a.npy", 0.0, 5.0, 1.0), Heard(tmp_path / "b.npy", 0.0, 4.0, 0.25)
+    assert odd_lengths({sound: (0.0, 4.0)}, {sound: [coarse, fine]}) == []  # one sample of 1 s longer
+    (said,) = odd_lengths({sound: (0.0, 4.0)}, {sound: [coarse, dataclasses.replace(fine, stop_s=5.25)]})
+    assert said.startswith(f"{tmp_path}/b.npy lasts 5.25 s and {sound} 4 s")
+
+
+def test_a_sound_that_cannot_be_read_is_left_to_the_stage_that_reads_it(lab: Path, catalogue: Catalogue) -> None:
+    whole = (lab / "s.wav").read_bytes()
+    for broken in (whole[: len(whole) // 2], b"<html>", b""):
+        (lab / "s.wav").write_bytes(broken)
+        assert catalogue.run("s.wav", "sample_interval_s: 1") == (0, "")
