@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.cli import main
 
 N = 24
-STAGES = ("catalogue", "fetch", "prepare", "activate", "encode", "map", "report")
+STAGES = ("catalogue", "fetch", "prepare", "activate", "encode", "map")  # nothing is read of a page
 
 
 def write(folder: Path, seed: int, **metric: object) -> None:
@@ -39,7 +39,7 @@ def write(folder: Path, seed: int, **metric: object) -> None:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two finished studies, A and B, of equal shapes and names."""
+    """Two studies with their maps, A and B, of equal shapes and names."""
     folder = tmp_path_factory.mktemp("both")
     for seed, name in enumerate("AB"):
         write(folder / name, seed)

@@ -244,7 +244,6 @@ def test_a_file_that_is_lost_or_damaged_is_refused(artifact, tmp_path, damage):
 def test_chunks_in_each_others_place_are_refused(tmp_path, kind):
     name, write, read = KINDS[kind]
     if kind == "stimulus":
-        chunks = None
         pictures = rng.integers(0, 256, (4, 700, 700, 3), dtype=np.uint8)
         attrs = {**standard_attrs("stimulus", "test", "c", "i"), "modality": "images", "name": "s"}
         coords = {"item": ("image", list("abcd"))}
