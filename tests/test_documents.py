@@ -266,7 +266,6 @@ analyses:
 )
 def test_a_study_file_of_that_kind_ends_the_program_with_one_line(tmp_path, text, words):
     (tmp_path / "s.yaml").write_text(text)
-    began = time.perf_counter()
     code = (
         "import sys, resource\n"
         "from pipeline.config.load import load_study\n"
@@ -282,7 +281,7 @@ def test_a_study_file_of_that_kind_ends_the_program_with_one_line(tmp_path, text
     message, figures = done.stdout.splitlines()
     used_kb, wall_s = map(float, figures.split())
     assert words in message and "s.yaml" in message
-    assert wall_s < 2 and used_kb < 100_000 and time.perf_counter() - began < 60
+    assert wall_s < 2 and used_kb < 100_000
     said = subprocess.run(
         [sys.executable, "-m", "pipeline", "catalogue", "--study", "s.yaml"],
         cwd=tmp_path,

@@ -211,15 +211,14 @@ def test_folders_that_may_not_be_read_are_named(capfd):
 
 def run(folder):
     (folder / "s.yaml").write_text(STUDY)
-    began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "catalogue", "--study", "s.yaml"],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=50,
     )
-    assert time.perf_counter() - began < 50 and "Traceback" not in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stderr.splitlines()[-1]
 
 
