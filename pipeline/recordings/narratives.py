@@ -202,14 +202,15 @@ def milkyway_versions(listed: Listed, mirror: str | None) -> dict[str, str]:
     columns = (table.lines, *(table.cells(name) for name in ("participant_id", "task", "condition")))
     versions = {}
     for line, subject, tasks, conditions in zip(*columns, strict=True):
-        pairs = list(zip(tasks.split(","), conditions.split(","), strict=False))
-        if len(pairs) != tasks.count(",") + 1 or len(pairs) != conditions.count(",") + 1:
+        try:
+            condition_of = dict(zip(tasks.split(","), conditions.split(","), strict=True))
+        except ValueError as error:
             raise BrokenArtifact(
                 f"{table.path} line {line}: tasks '{tasks}' and conditions '{conditions}' differ in number; "
                 f"{table.remedy}"
-            )
-        if "milkyway" in dict(pairs):
-            versions[subject] = dict(pairs)["milkyway"]
+            ) from error
+        if "milkyway" in condition_of:
+            versions[subject] = condition_of["milkyway"]
     return versions
 
 
