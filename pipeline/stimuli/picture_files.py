@@ -97,7 +97,7 @@ def read_picture(path: Path, notes: Notes, *, remedy: str = REMEDY) -> np.ndarra
         shown = ImageOps.exif_transpose(opened).convert("RGBA" if clear else "L" if mode in ("1", "L") else "RGB")
         pixels = np.asarray(shown, dtype=np.uint8)
         if opened.format in ("JPEG", "MPO") and header.end is not None:
-            _refuse_missing_data(path, content[: header.end], remedy)
+            _refuse_missing_data(path, content[: header.end], np.asarray(opened), remedy)
     if clear:
         if pixels[..., 3].min() < 255:
             raise BrokenArtifact(f"{path} has transparent parts; save it on the background that was shown")
@@ -116,14 +116,13 @@ def _open(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content), formats=FORMATS)
 
 
-def _refuse_missing_data(path: Path, jpeg: bytes, remedy: str) -> None:
+def _refuse_missing_data(path: Path, jpeg: bytes, as_it_is: np.ndarray, remedy: str) -> None:
     """Refuse a JPEG that has its end but lacks data before it, which libjpeg fills with grey without a word.
 
     A whole picture leaves bytes between its data and its end unread; one that lacks data takes them for its own.
     """
     import numpy as np
 
-    as_it_is = np.asarray(_open(jpeg))
     # two, as what is lacking may happen to begin like one of them
     if any(not np.array_equal(as_it_is, np.asarray(_open(jpeg[:-2] + filler + jpeg[-2:]))) for filler in _FILLERS):
         raise BrokenArtifact(f"{path} lacks data of its last rows, which would be filled with grey; {remedy}")
