@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.recording import RecordingParts
 from pipeline.errors import BrokenArtifact, SampleMismatch
+from pipeline.names import first_repeated
 from pipeline.recordings.bold.clock import Grid, ScanClock, bring_to_grid, common_grid, state_clocks
 from pipeline.recordings.bold.confounds import read_strategy
 from pipeline.recordings.bold.images import Described, describe
@@ -81,9 +81,9 @@ def prepare_story(
     """
     if not scans:
         raise SampleMismatch(f"{name}: no scan is left; raise the limit or exclude fewer listeners")
-    twice = [subject for subject, n in Counter(scan.subject for scan in scans).items() if n > 1]
-    if twice:
-        raise SampleMismatch(f"{name}: {twice[0]} has more than one scan of {heard.stimulus}; leave all but one out")
+    twice = first_repeated(scan.subject for scan in scans)
+    if twice is not None:
+        raise SampleMismatch(f"{name}: {twice} has more than one scan of {heard.stimulus}; leave all but one out")
     described = [describe(scan.images, remedy) for scan in scans]
     clocks = [_clock(scan, image, options, remedy) for scan, image in zip(scans, described, strict=True)]
     grid = common_grid(clocks, heard.start_s + options.trim_s[0], heard.end_s - options.trim_s[1])
