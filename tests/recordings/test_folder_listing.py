@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline.config.load import load_study
+from pipeline.config.plan import plan_study
 from pipeline.errors import BadConfiguration, BrokenArtifact
 from pipeline.recordings.folder_listing import SETTLED_NS, check_within, list_files, while_unchanged
 
@@ -276,13 +277,18 @@ def load(folder, stimulus="images/"):
     return load_study(str(folder / "s.yaml"))
 
 
-def test_files_and_folders_that_a_study_names_may_be_links(pictures):
-    load(pictures)
+def test_files_and_folders_that_a_study_names_may_be_links(pictures, monkeypatch):
+    monkeypatch.chdir(pictures)
+
+    def key(study):
+        return plan_study(study).analyses[0].dataset.key
+
+    plain = key(load(pictures))
     (pictures / "linked").symlink_to(pictures / "disk")
-    load(pictures, "linked/")
+    assert key(load(pictures, "linked/")) == plain  # of the same contents
     (pictures / "my.npy").rename(pictures / "disk" / "big.npy")
     (pictures / "my.npy").symlink_to("disk/big.npy")
-    load(pictures)
+    assert key(load(pictures)) == plain
 
 
 def test_a_listed_picture_that_leads_out_is_refused(pictures):
