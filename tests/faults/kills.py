@@ -57,8 +57,7 @@ MOMENTS = (
         "likeness",
         "fetch",
         (("written", r"\.sha256\.part"),),
-        0,
-        False,
+        over_older=False,
     ),
     Moment("between digest and rename", "likeness", "fetch", (("os.rename", r" -> .*large\.bin$"),), over_older=False),
     Moment(
@@ -74,8 +73,7 @@ MOMENTS = (
         "pictures",
         "catalogue",
         (("os.rename", r" -> .*digests\.json$"),),
-        0,
-        False,
+        over_older=False,
     ),
     Moment("before the catalogue has its name", "movie", "catalogue", (("os.rename", r" -> .*files-\w+\.json$"),)),
     Moment(
@@ -83,11 +81,14 @@ MOMENTS = (
         "pictures",
         "fetch",
         (("open", r"\.net-\w+\.part/model\.safetensors$"),),
-        0,
-        False,
+        over_older=False,
     ),
     Moment(
-        "before weights have their name", "pictures", "fetch", (("os.rename", r" -> .*weights/net-\w+$"),), 0, False
+        "before weights have their name",
+        "pictures",
+        "fetch",
+        (("os.rename", r" -> .*weights/net-\w+$"),),
+        over_older=False,
     ),
     Moment(
         "after weights replaced altered ones, before those are removed",
@@ -97,19 +98,29 @@ MOMENTS = (
         over_older=True,
         altered="data/raw/weights/net-*/model.safetensors",
     ),
-    Moment("while a dataset is simulated", "mice", "fetch", (("os.mkdir", r"\.part/mouse-2$"),), 0, False),
+    Moment("while a dataset is simulated", "mice", "fetch", (("os.mkdir", r"\.part/mouse-2$"),), over_older=False),
     Moment(
         "before a simulated dataset has its name", "mice", "fetch", (("os.rename", r"\.part -> .*/simulated_mouse/"),)
     ),
     Moment("while a stimulus is written", "movie", "prepare", (("written", r"\.zarr\.part/.*/c/"),)),
-    Moment("while blocks of a recording are written", "listeners", "prepare", (("pwrite", r"recordings/"),), 20),
+    Moment("while blocks of a recording are written", "listeners", "prepare", (("pwrite", r"recordings/"),), times=20),
     Moment("before a recording has its name", "listeners", "prepare", (("os.rename", r" -> .*recordings/[^/]*\.nc$"),)),
     Moment("when a store is begun", "pictures", "activate", (("written", r"\.zarr\.part/"),)),
-    Moment("while a store is written", "pictures", "activate", (("written", r"\.zarr\.part/.*/c/"),), 1),
+    Moment("while a store is written", "pictures", "activate", (("written", r"\.zarr\.part/.*/c/"),), times=1),
     Moment(
-        "before a finished store moves aside", "pictures", "activate", (("os.rename", r"\.zarr -> .*\.old$"),), 0, True
+        "before a finished store moves aside",
+        "pictures",
+        "activate",
+        (("os.rename", r"\.zarr -> .*\.old$"),),
+        over_older=True,
     ),
-    Moment("between the two renames", "pictures", "activate", (("os.rename", r"\.zarr\.part -> .*\.zarr$"),), 0, True),
+    Moment(
+        "between the two renames",
+        "pictures",
+        "activate",
+        (("os.rename", r"\.zarr\.part -> .*\.zarr$"),),
+        over_older=True,
+    ),
     Moment(
         "after the second rename, before the older store is removed",
         "pictures",
@@ -117,11 +128,11 @@ MOMENTS = (
         (("os.rename", r"\.zarr\.part -> .*\.zarr$"), ("shutil.rmtree", r"\.zarr\.old$")),
         over_older=True,
     ),
-    Moment("while scores are written", "pictures", "encode", (("pwrite", r"scores/.*\.nc"),), 5),
+    Moment("while scores are written", "pictures", "encode", (("pwrite", r"scores/.*\.nc"),), times=5),
     Moment("before scores have their name", "likeness", "compare", (("os.rename", r" -> .*scores/.*\.nc$"),)),
     Moment("between two tables of the map", "pictures", "map", (("os.rename", r" -> .*-summary\.csv$"),)),
     Moment("between the tables of the map and the map", "pictures", "map", (("written", r"maps/\.[^/]*\.nc\.part"),)),
-    Moment("while the map is written", "likeness", "map", (("pwrite", r"maps/"),), 30),
+    Moment("while the map is written", "likeness", "map", (("pwrite", r"maps/"),), times=30),
     Moment("while the page is written", "pictures", "report", (("written", r"\.index\.html\.part"),)),
     Moment("before the page has its name", "likeness", "report", (("os.rename", r" -> .*index\.html$"),)),
 )
