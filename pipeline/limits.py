@@ -18,8 +18,10 @@ YAML_NODES = 100_000
 """Keys and values of a YAML file, with every alias written out."""
 JSON_BYTES = 64 << 20
 """A list of some hundred thousand files."""
+TABLE_BYTES = 512 << 20
+"""More is no table that somebody wrote, and its cells would not fit into memory."""
 TEXT_BYTES = 256 << 20
-"""A table or another text that is read whole."""
+"""Another text that is read whole."""
 SAFETENSORS_HEADER_BYTES = 100_000_000
 """What the safetensors library takes."""
 DOCUMENT_DEPTH = 50

@@ -18,11 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import BrokenArtifact
+from pipeline.limits import TABLE_BYTES
 from pipeline.names import clean_name, first_repeated, refuse_alike
 
 TABLES = (".csv", ".tsv")
-LARGEST_BYTES = 512 * 1024**2
-"""More is no table that somebody wrote, and its cells would not fit into memory."""
 LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -201,9 +200,9 @@ def read_text(path: Path, remedy: str = "") -> str:
         raise BrokenArtifact(f"{path} is missing; {remedy or 'correct its path'}")
     try:
         n_bytes = path.stat().st_size
-        if n_bytes > LARGEST_BYTES:
+        if n_bytes > TABLE_BYTES:
             raise BrokenArtifact(
-                f"{path} has {n_bytes / 1024**2:,.0f} MiB, and a table at most {LARGEST_BYTES // 1024**2} MiB; "
+                f"{path} has {n_bytes / 1024**2:,.0f} MiB, and a table at most {TABLE_BYTES // 1024**2} MiB; "
                 f"{remedy or 'check what it is, and save arrays as .npy'}"
             )
         content = path.read_bytes()

@@ -11,7 +11,8 @@ import pytest
 
 from pipeline import tables
 from pipeline.errors import BrokenArtifact
-from pipeline.tables import COMMAS, LARGEST_BYTES, TABS, Table, numbered_lines, parse_table, read_table, read_text
+from pipeline.limits import TABLE_BYTES
+from pipeline.tables import COMMAS, TABS, Table, numbered_lines, parse_table, read_table, read_text
 
 
 def written(folder: Path, content: str | bytes, name: str = "t.tsv") -> Path:
@@ -117,7 +118,7 @@ def test_what_is_no_table_is_one_line(tmp_path: Path, content: str | bytes, part
 def test_absurd_sizes_are_refused_before_they_are_read(tmp_path: Path) -> None:
     path = written(tmp_path, "a\n1\n")
     with open(path, "r+b") as stream:
-        stream.truncate(LARGEST_BYTES * 4)  # sparse: takes no space
+        stream.truncate(TABLE_BYTES * 4)  # sparse: takes no space
     assert "has 2,048 MiB, and a table at most 512 MiB" in refusal(path)
 
 
