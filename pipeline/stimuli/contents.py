@@ -88,7 +88,8 @@ def kept_contents(stimulus: xr.Dataset) -> str | np.ndarray:
 
 def _one_colour(picture: np.ndarray) -> np.ndarray:
     """A picture (y, x, colour) of equal colours with one of them."""
-    grey = picture.shape[2] > 1 and (picture == picture[..., :1]).all()
+    # colour by colour, as numpy is slow along an axis of three
+    grey = all((picture[..., 0] == picture[..., colour]).all() for colour in range(1, picture.shape[2]))
     return picture[..., :1] if grey else picture
 
 

@@ -105,7 +105,8 @@ def read_picture(path: Path, notes: Notes, *, remedy: str = REMEDY) -> np.ndarra
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     if header.end is not None and header.end < len(content):
         notes.add("tail", path, f"{len(content) - header.end:,} bytes follow the picture; they are left out")
-    if (pixels == pixels[0, 0]).all():
+    # colour by colour, as numpy is slow along an axis of three
+    if all((pixels[..., colour] == pixels[0, 0, colour]).all() for colour in range(pixels.shape[2])):
         notes.add("constant", path, f"all pixels are equal ({', '.join(str(value) for value in pixels[0, 0])})")
     return pixels
 
