@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.stimuli.contents import PLURALS, equal_in_words, presented, with_contents
+from pipeline.stimuli.contents import PLURALS, equal_in_words, frame_digests, presented, with_contents
 from pipeline.stimuli.near_alike import near_alike, near_alike_in_words
 from pipeline.stimuli.recurring import recurring, recurring_in_words
 
@@ -22,8 +22,9 @@ def describe_contents(stimulus: xr.Dataset) -> xr.Dataset:
     """
     import numpy as np
 
-    stimulus = with_contents(stimulus)
     modality = str(stimulus.attrs["modality"])
+    frames = frame_digests(stimulus) if modality == "movie" else []  # once for both, as a movie may be long
+    stimulus = with_contents(stimulus, frames)
     said = {}
     if "content" in stimulus.variables:
         names = np.array([str(name) for name in stimulus["item"].values])
@@ -32,5 +33,5 @@ def describe_contents(stimulus: xr.Dataset) -> xr.Dataset:
         kept = np.sort(np.unique(same, return_index=True)[1])
         said[DOUBTS] = near_alike_in_words(near_alike(stimulus, kept), modality)
     elif modality != "words":
-        said[DOUBTS] = recurring_in_words(recurring(stimulus), str(stimulus.attrs["name"]))
+        said[DOUBTS] = recurring_in_words(recurring(stimulus, frames), str(stimulus.attrs["name"]))
     return stimulus.assign_attrs({name: text for name, text in said.items() if text})

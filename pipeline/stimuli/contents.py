@@ -19,10 +19,14 @@ PICTURES_AT_ONCE = 64
 PLURALS = {"images": "pictures", "audio": "sounds"}
 
 
-def contents_of(stimulus: xr.Dataset) -> str | np.ndarray:
+def contents_of(stimulus: xr.Dataset, frames: Sequence[str] = ()) -> str | np.ndarray:
     """Digests of decoded contents: pixels with their shape, samples with their rate, words with their times.
 
     Grey pictures are the same whether they are held in one colour or in three.
+
+    Parameters
+    ----------
+    frames : digests of a movie's frames, where they are known already
 
     Returns
     -------
@@ -36,7 +40,7 @@ def contents_of(stimulus: xr.Dataset) -> str | np.ndarray:
         times = [np.asarray(stimulus[name].values, np.float64) for name in ("onset_s", "offset_s")]
         return _digest(repr(text), *times)
     if modality == "movie":
-        return _digest(float(stimulus.attrs["frame_rate_hz"]), *frame_digests(stimulus))
+        return _digest(float(stimulus.attrs["frame_rate_hz"]), *(frames or frame_digests(stimulus)))
     if modality == "images":
         return np.array(_digests(stimulus["images"]))
     rate = float(stimulus.attrs["sampling_rate_hz"])
@@ -67,9 +71,9 @@ def blocks_of(pictures: xr.DataArray) -> Iterator[np.ndarray]:
         yield pictures[start : start + PICTURES_AT_ONCE].values
 
 
-def with_contents(stimulus: xr.Dataset) -> xr.Dataset:
+def with_contents(stimulus: xr.Dataset, frames: Sequence[str] = ()) -> xr.Dataset:
     """The same with the digest of each item as coordinate ``content``, or of the whole as attribute ``content``."""
-    contents = contents_of(stimulus)
+    contents = contents_of(stimulus, frames)
     if isinstance(contents, str):
         return stimulus.assign_attrs(content=contents)
     return stimulus.assign_coords(content=(ITEM_DIMS[stimulus.attrs["modality"]], contents))

@@ -6,6 +6,7 @@ A still picture or silence is no recurrence of itself, but one that returns afte
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.stimuli.contents import SHOWN, clips_of, frame_digests
@@ -19,12 +20,13 @@ ANCHOR_S = 0.05
 """Peaks of a sound that are the highest so far to either side mark places that can be found again."""
 
 
-def recurring(stimulus: xr.Dataset) -> list[tuple[float, float, float]]:
+def recurring(stimulus: xr.Dataset, frames: Sequence[str] = ()) -> list[tuple[float, float, float]]:
     """Stretches of at least 1 s that are exactly equal to an earlier one.
 
     Parameters
     ----------
     stimulus : a movie or one sound
+    frames : digests of a movie's frames, where they are known already
 
     Returns
     -------
@@ -32,7 +34,7 @@ def recurring(stimulus: xr.Dataset) -> list[tuple[float, float, float]]:
     """
     if stimulus.attrs["modality"] == "movie":
         rate = float(stimulus.attrs["frame_rate_hz"])
-        found = _of_frames(frame_digests(stimulus), max(2, round(SHORTEST_S * rate)))
+        found = _of_frames(frames or frame_digests(stimulus), max(2, round(SHORTEST_S * rate)))
     else:
         rate = float(stimulus.attrs["sampling_rate_hz"])
         found = _of_samples(clips_of(stimulus)[0], round(ANCHOR_S * rate), round(SHORTEST_S * rate))
@@ -54,7 +56,7 @@ def recurring_in_words(stretches: list[tuple[float, float, float]], name: str) -
     )
 
 
-def _of_frames(digests: list[str], shortest: int) -> list[tuple[int, int, int]]:
+def _of_frames(digests: Sequence[str], shortest: int) -> list[tuple[int, int, int]]:
     """Equal runs of frames: (earlier, later, length), in frames."""
     import numpy as np
 
