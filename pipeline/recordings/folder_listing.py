@@ -19,10 +19,9 @@ from pipeline.errors import BrokenArtifact
 from pipeline.fetch.annex import parse_key
 from pipeline.limits import FOLDER_DEPTH, FOLDER_ENTRIES, check_plain_file
 from pipeline.names import natural_order
+from pipeline.recordings.file_digests import SETTLED_NS
 
 NOT_LISTED = (".git", ".datalad", ".snakemake", ".cache")
-SETTLED_NS = 2_000_000_000
-"""A folder changed less than this ago may change again within one tick of the file system's clock."""
 REMEDY = "copy what it leads to, or give the folder where that lies"
 _OBJECT = re.compile(r"(?P<dataset>.*)/\.git/(?:modules/.+/)?annex/objects/(?:[^/]+/)*(?P<key>[^/]+)")
 
