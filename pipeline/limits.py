@@ -45,6 +45,8 @@ FOLDER_DEPTH = 40
 
 def size_in_words(n_bytes: float) -> str:
     """Bytes as people say them: 512 B, 3.1 MB, 2.0 TB."""
+    if n_bytes >= 1000**6:
+        return "over 1,000 PB"  # a file can state numbers that no float holds
     for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if n_bytes < 1000 or unit == "PB":
             return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:,.1f} {unit}"

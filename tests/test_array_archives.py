@@ -52,6 +52,25 @@ def test_a_header_that_states_terabytes(tmp_path):
     assert "e.npz: ev.npy has 928 B, its header states 8.8 TB" in refused(path)
 
 
+def test_a_header_that_states_more_than_a_float_holds(tmp_path):
+    path = write(tmp_path / "e.npz", {"ev.npy": npy_header((10**400,))})
+    assert "e.npz: ev.npy has 512 B, its header states over 1,000 PB" in refused(path)
+
+
+def test_broken_bytes_in_a_whole_archive(tmp_path):
+    """They make the unpacker, or numpy's reader of old headers, raise errors of their own."""
+    packed = tmp_path / "packed.npz"
+    np.savez_compressed(packed, ev=np.arange(1000.0))
+    contents = bytearray(packed.read_bytes())
+    at = 30 + int.from_bytes(contents[26:28], "little") + int.from_bytes(contents[28:30], "little")
+    contents[at : at + 4] = b"\xff\xff\xff\xff"
+    packed.write_bytes(contents)
+    header = write(tmp_path / "header.npz", {"ev.npy": npy_header((3,)).replace(b"(3,)", b"(((,")})
+    for path in (packed, header):
+        with pytest.raises(WrongContents, match=r"^here does not open as \.npz .*cut short or altered there$"):
+            check_inside(path, path.name, ("ev",), "here")
+
+
 def test_an_archive_that_unpacks_to_more_than_may_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.limits.ARRAY_BYTES", 1 << 20)
     np.savez_compressed(tmp_path / "e.npz", a=np.zeros(100_000), b=np.zeros(100_000))

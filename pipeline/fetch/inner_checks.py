@@ -10,7 +10,6 @@ from pipeline.fetch.failures import WrongContents
 from pipeline.hdf5_files import check_hdf5
 
 HDF5 = (".nwb", ".h5", ".hdf5")
-NUMPY_ARCHIVE = (".npz",)
 
 
 def check_inside(path: Path, name: str, holds: tuple[str, ...], origin: str) -> None:
@@ -32,12 +31,15 @@ def check_inside(path: Path, name: str, holds: tuple[str, ...], origin: str) -> 
         return
     suffix = Path(name).suffix.lower()
     try:
-        if suffix in NUMPY_ARCHIVE:
-            check_npz(path, "take it from elsewhere", WrongContents, origin)
-        else:
+        if suffix in HDF5:
             check_hdf5(path, "take it from elsewhere", WrongContents, origin)
-        missing = _missing_in_hdf5(path, holds) if suffix in HDF5 else _missing_in_archive(path, holds)
-    except (OSError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile) as error:
+            missing = _missing_in_hdf5(path, holds)
+        else:
+            check_npz(path, "take it from elsewhere", WrongContents, origin)
+            missing = _missing_in_archive(path, holds)
+    except (WrongContents, MemoryError):
+        raise
+    except Exception as error:  # readers answer broken bytes with whatever they happen to cause
         raise WrongContents(
             f"{origin} does not open as {suffix} ({type(error).__name__}: {error}); it was cut short or altered there"
         ) from error

@@ -116,8 +116,8 @@ def _events(name: str, raw_folder: Path, file: TwoPhotonFile) -> tuple[np.ndarra
     session, times_s = file.session(), file.times_s()
     with verified(path), tempfile.TemporaryDirectory() as folder:  # allensdk insists on writing a manifest somewhere
         cache = observatory_cache_class()(manifest_file=str(Path(folder) / "manifest.json"))
-        check_npz(path, FETCH_AGAIN)
         try:
+            check_npz(path, FETCH_AGAIN)
             events: np.ndarray = cache.get_ophys_experiment_events(session.experiment_id, file_name=str(path))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise BrokenArtifact(
