@@ -103,8 +103,6 @@ def _contents(repository: Path, sha1s: list[str]) -> dict[str, bytes]:
 def _clone(url: str, tag: str, repository: Path) -> None:
     cloned = _git(
         [
-            # a redirect could lead to what only this machine can reach
-            *("-c", "credential.helper=", "-c", "http.followRedirects=false"),
             *("-c", f"http.lowSpeedLimit={SLOWEST_BYTES_PER_S}"),
             *("-c", f"http.lowSpeedTime={max(1, round(servers.SILENCE_S))}"),
             *("clone", "--quiet", "--bare", "--template=", "--depth", "1", "--branch", tag, "--", url, str(repository)),
@@ -137,9 +135,7 @@ def _last(said: str) -> str:
 
 
 def _tags(url: str) -> str:
-    listed = _git(
-        ["-c", "credential.helper=", "-c", "http.followRedirects=false", "ls-remote", "--tags", "--refs", "--", url]
-    )
+    listed = _git(["ls-remote", "--tags", "--refs", "--", url])
     tags = re.findall(r"refs/tags/(\S+)", listed.stdout.decode("utf-8", "replace"))
     return f" (it has {', '.join(tags)})" if tags else ""
 
@@ -156,9 +152,11 @@ def _git(arguments: list[str], given: bytes = b"") -> subprocess.CompletedProces
         "GIT_ALLOW_PROTOCOL": "http:https",
         "LC_ALL": "C",
     }
+    # a redirect could lead to what only this machine can reach
+    command = ["git", "-c", "credential.helper=", "-c", "http.followRedirects=false", *arguments]
     try:
         return subprocess.run(
-            ["git", *arguments], input=given, capture_output=True, env=environment, timeout=LONGEST_CLONE_S, check=False
+            command, input=given, capture_output=True, env=environment, timeout=LONGEST_CLONE_S, check=False
         )
     except FileNotFoundError as error:
         raise NoAnswer("git is not installed", passing=False) from error
