@@ -12,12 +12,13 @@ from pipeline.config.base import file_of
 from pipeline.config.module_files import find_module
 from pipeline.config.networks import NetworkSection
 from pipeline.config.study import Study
+from pipeline.documents import read_object
 from pipeline.errors import BadConfiguration, LayermapError, UnknownName
 from pipeline.fetch.source import ExtraFile, WeightSource
 from pipeline.models.entry import ModelEntry
 from pipeline.models.families import FAMILIES, STABLE, Family, family_of
 from pipeline.models.hub_models import hub_entry
-from pipeline.models.hub_network import CONFIG_FILE, PREPROCESSOR_FILE, read_json
+from pipeline.models.hub_network import CONFIG_FILE, PREPROCESSOR_FILE
 from pipeline.models.own_factory import check_arguments
 from pipeline.models.present_pictures import IMAGENET_MEAN, IMAGENET_SD, Optics
 from pipeline.models.registry import MODELS, resolve_model
@@ -30,8 +31,6 @@ MOST_STAGES = 100
 OWN_FACTORY = "pipeline.models.own_network:load"
 CHECKPOINT_SUFFIXES = (".json", ".safetensors", ".txt")
 RECORDING_AHEAD = "last output step before the sample, of the window that ends look_ahead_s after it"
-OWN_FILE = "correct it"
-"""What to do about a file that the study names."""
 TITLES = ("title", "citation", "licence")
 
 
@@ -174,10 +173,10 @@ def _of_checkpoint(name: str, folder: Path) -> ModelEntry:
     )
     weights = WeightSource(sha256=digests[main], path=str(main), bytes=main.stat().st_size, extra_files=extra)
     preprocessor = folder / PREPROCESSOR_FILE
-    stated = read_json(preprocessor, OWN_FILE) if preprocessor.is_file() else {}
+    stated = read_object(preprocessor, constants=True) if preprocessor.is_file() else {}
     entry = _published(
         name,
-        read_json(folder / CONFIG_FILE, OWN_FILE),
+        read_object(folder / CONFIG_FILE, constants=True),
         stated,
         str(folder),
         hub="",

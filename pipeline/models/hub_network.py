@@ -69,15 +69,15 @@ def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, devi
     )
 
 
-def read_json(path: Path, remedy: str = FETCH_AGAIN) -> dict[str, Any]:
-    """A JSON file beside the weights.
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file beside the fetched weights.
 
     Raises
     ------
     BrokenArtifact
         Missing or no JSON.
     """
-    return read_object(path, remedy, constants=True)
+    return read_object(path, FETCH_AGAIN, constants=True)
 
 
 def build_module(family: Family, settings: Mapping[str, Any], seed: int = 0) -> torch.nn.Module:
