@@ -85,7 +85,7 @@ class _Hub:
         url = address_of_listing(self.repo, revision)
         text, origin = self._from_mirror(url) or self._get(at_endpoint(url), revision)
         try:
-            return _Listing.model_validate(parse_json(text, origin, error=_NoListing))
+            return _Listing.model_validate(parse_json(text, "it", "", error=_NoListing))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the answer"

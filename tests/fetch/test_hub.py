@@ -331,6 +331,10 @@ def closed_port() -> str:
         (Refusal(200, body=b'{"id": "tiny/vit"}', kind="application/json"), ("sha", "HF_ENDPOINT")),
         (Refusal(200, body=b'{"sha": "main", "siblings": []}', kind="application/json"), ("sha",)),
         (Refusal(200, body=b"[]", kind="application/json"), ("does not answer as the hub does",)),
+        (
+            Refusal(200, body=b'{"sha": 1, "sha": 2}', kind="application/json"),
+            ("(it, line 1, has the key 'sha' twice);",),
+        ),
     ],
 )
 def test_a_hub_that_refuses_is_one_line_with_a_remedy(fake_hub, saved, refusal, words) -> None:
