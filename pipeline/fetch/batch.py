@@ -11,6 +11,7 @@ from pipeline.errors import FetchError
 from pipeline.fetch.connections import Connections
 from pipeline.fetch.download import download
 from pipeline.fetch.failures import Stopped
+from pipeline.fetch.inner_checks import load_readers
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.progress import Progress
 from pipeline.fetch.settings import FetchSettings
@@ -50,6 +51,8 @@ def fetch_files(
     progress = Progress(f"fetch {what}", sum(file.bytes or 0 for file in files))
     progress.say(plan)
     connections = Connections(settings)
+    if any(file.holds for file in files):
+        load_readers()
 
     def one(file: RawFile) -> FetchedFile:
         connections.check()

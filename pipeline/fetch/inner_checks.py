@@ -12,6 +12,15 @@ from pipeline.hdf5_files import check_hdf5
 HDF5 = (".nwb", ".h5", ".hdf5")
 
 
+def load_readers() -> None:
+    """Import what ``check_inside`` needs, before it is called in several threads.
+
+    Packages whose import has begun in another thread are seen half made: numpy by h5py, for instance.
+    """
+    import h5py  # noqa: F401
+    import numpy.lib.format  # noqa: F401
+
+
 def check_inside(path: Path, name: str, holds: tuple[str, ...], origin: str) -> None:
     """Open a HDF5 or npz file and look for its datasets.
 

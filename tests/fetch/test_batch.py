@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import io
+import subprocess
+import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile, open_receipt
@@ -88,6 +93,36 @@ def test_what_the_catalogue_brings_replaces_what_an_older_one_brought(tmp_path: 
         return (tmp_path / "raw" / "cells.json").read_text()
 
     assert [fetch("old"), fetch("old"), fetch("new")] == ["old", "old", "new"]
+
+
+IN_THREADS = """
+import sys, threading
+from pathlib import Path
+from pipeline.artifacts.catalogue import RawFile
+from pipeline.fetch.batch import fetch_files
+from pipeline.fetch.mirror import Mirror
+begun = []
+def note(event, arguments):
+    if event == "import" and threading.current_thread() is not threading.main_thread():
+        begun.append(arguments[0])
+sys.addaudithook(note)
+files = [RawFile(url=f"https://data.example.invalid/a{end}", path=f"a{end}", holds=("x",)) for end in (".h5", ".npz")]
+mirror = Mirror(folder=Path("mirror"))
+fetch_files(files, Path("raw"), mirror=mirror, what="w", key="k", receipt_path=Path("receipt.json"))
+print(sorted(begun))
+"""
+
+
+def test_threads_import_no_package_that_another_has_begun_to_import(tmp_path: Path) -> None:
+    folder = tmp_path / "mirror" / "data.example.invalid"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["x"] = [1.0]
+    np.savez(folder / "a.npz", x=[1.0])
+    done = subprocess.run([sys.executable, "-c", IN_THREADS], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not {name.partition(".")[0] for name in ast.literal_eval(done.stdout)} & {"numpy", "h5py", "pandas", "torch"}
+    assert sorted(path.name for path in (tmp_path / "raw").glob("a.*[5z]")) == ["a.h5", "a.npz"]
 
 
 def test_one_path_with_two_meanings_is_refused(tmp_path: Path, settings) -> None:

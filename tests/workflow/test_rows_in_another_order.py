@@ -26,7 +26,8 @@ def test_encode_warns_and_the_page_says_so(tmp_path):
     names = [f"picture_{number}" for number in range(1, N + 1)]
     (tmp_path / "images").mkdir()
     for name, quadrants in zip(names, brightness, strict=True):
-        pixels = (255 * np.kron(quadrants, np.ones((16, 16)))).astype(np.uint8)
+        texture = rng.uniform(-0.1, 0.1, (8, 8))  # without it, some of so few quadrants are nearly alike
+        pixels = (255 * np.kron(np.kron(quadrants, np.ones((4, 4))) + texture, np.ones((4, 4)))).astype(np.uint8)
         Image.fromarray(np.stack([pixels] * 3, axis=-1)).save(tmp_path / "images" / f"{name}.png")
     signal = brightness.reshape(N, 4) @ rng.standard_normal((4, 3))
     np.save(tmp_path / "my.npy", signal / signal.std(axis=0) + rng.standard_normal((2, N, 3)))
