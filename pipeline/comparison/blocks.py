@@ -143,8 +143,7 @@ def _samples_per_block(interval_s: float, block_s: float | None, source: str) ->
 def _blocks(samples: Samples, per_block: int, stretch_s: float) -> Entries:
     """Blocks of each stimulus, in order; a run's incomplete ones are left out of their mean."""
     block = np.full(samples.n, -1)
-    for run in dict.fromkeys(samples.run.tolist()):
-        rows = np.flatnonzero(samples.run == run)
+    for rows in samples.runs:
         own = _intervals_before(samples.clock()[rows], samples.interval_s) // per_block
         found, back, count = np.unique(own, return_inverse=True, return_counts=True)
         block[rows] = np.where((count == per_block) & (found >= 0), found, -1)[back]

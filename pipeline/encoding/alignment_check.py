@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.encoding.candidate_orders import CandidateOrder, rows_of_items, runs_of
+from pipeline.encoding.candidate_orders import CandidateOrder, rows_of_items
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.reduced_problem import MOST_ROWS, ReducedFit
 from pipeline.encoding.splits import Fold, Samples
@@ -214,12 +214,11 @@ def surrogate_of(samples: Samples, generator: np.random.Generator) -> Draw:
         rows = rows_of_items(items, dict(zip(names, generator.permutation(names).tolist(), strict=True)))
         rows = generator.permutation(samples.n) if rows is None else rows
         return lambda responses: responses[rows]
-    runs = runs_of(samples)
-    phases = {size: _phases(size, generator) for size in dict.fromkeys(run.size for run in runs)}
+    phases = {size: _phases(size, generator) for size in dict.fromkeys(run.size for run in samples.runs)}
 
     def drawn(responses: np.ndarray) -> np.ndarray:
         courses = np.empty_like(responses)
-        for run in runs:
+        for run in samples.runs:
             spectrum = np.fft.rfft(responses[run], axis=0) * phases[run.size][:, None]
             courses[run] = np.fft.irfft(spectrum, run.size, axis=0)
         return courses

@@ -86,15 +86,10 @@ def rows_of_items(items: np.ndarray, taken_from: dict[str, str]) -> np.ndarray |
     return rows
 
 
-def runs_of(samples: Samples) -> list[np.ndarray]:
-    """Rows of each run, in order."""
-    return [np.flatnonzero(samples.run == run) for run in dict.fromkeys(samples.run.tolist())]
-
-
 def _rolled(samples: Samples, shift: int) -> np.ndarray:
     """Each row gets the response ``shift`` rows after it in its run; the last ones those of the first rows."""
     rows = np.arange(samples.n)
-    for run in runs_of(samples):
+    for run in samples.runs:
         rows[run] = np.roll(run, -shift)
     return rows
 
@@ -131,7 +126,7 @@ def _shifted_in_time(samples: Samples, delay_span_s: float) -> Iterator[Candidat
     least = math.ceil(least_s / interval_s - 1e-9)
     most = max(least + 2, math.floor(MAX_SHIFT_S / interval_s + 1e-9))
     step = max(1, math.ceil((most - least + 1) / SHIFTS_PER_SIDE))
-    shortest_run = min(run.size for run in runs_of(samples))
+    shortest_run = min(run.size for run in samples.runs)
     for shift, sign in itertools.product(range(least, most + 1, step), (1, -1)):
         if 2 * shift < shortest_run:
             when = "later" if sign > 0 else "earlier"  # responses to what is presented later come later
@@ -142,7 +137,7 @@ def _shifted_in_time(samples: Samples, delay_span_s: float) -> Iterator[Candidat
 
 def _turned_round(samples: Samples) -> Iterator[CandidateOrder]:
     rows = np.arange(samples.n)
-    for run in runs_of(samples):
+    for run in samples.runs:
         rows[run] = run[::-1]
     yield CandidateOrder("they stand in reverse in each run", rows)
     if samples.kind == "item":
@@ -151,7 +146,7 @@ def _turned_round(samples: Samples) -> Iterator[CandidateOrder]:
 
 def _swapped_runs(samples: Samples) -> Iterator[CandidateOrder]:
     """Two runs of equal length that presented different things, each with the other's responses."""
-    runs = runs_of(samples)
+    runs = samples.runs
     pairs = itertools.combinations(range(len(runs)), 2) if len(runs) <= MOST_RUNS_SWAPPED else _neighbours(len(runs))
     for first, second in pairs:
         one, other = runs[first], runs[second]

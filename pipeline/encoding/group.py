@@ -327,8 +327,7 @@ def _axis(samples: Samples) -> np.ndarray:
         return np.arange(samples.n, dtype=np.float64)
     axis = samples.clock().copy()
     shift_s = 0.0
-    for run in dict.fromkeys(samples.run.tolist()):
-        here = samples.run == run
+    for here in samples.runs:
         if shift_s:
             axis[here] += shift_s - axis[here][0] + samples.interval_s
         shift_s = float(axis[here][-1])

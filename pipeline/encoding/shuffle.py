@@ -28,8 +28,7 @@ def shuffled_rows(samples: Samples, seed: int) -> np.ndarray:
     """
     generator = np.random.default_rng(seed)
     order = np.arange(samples.n)
-    for run in dict.fromkeys(samples.run.tolist()):
-        rows = np.flatnonzero(samples.run == run)
+    for rows in samples.runs:
         if samples.kind == "item":
             order[rows] = generator.permutation(rows)
             continue

@@ -65,6 +65,11 @@ class Samples:
             raise ValueError("samples of kind 'item' need item")
         return self.item
 
+    @functools.cached_property
+    def runs(self) -> list[np.ndarray]:
+        """Rows of each run, in order."""
+        return [np.flatnonzero(self.run == run) for run in dict.fromkeys(self.run.tolist())]
+
     @property
     def names(self) -> np.ndarray:
         """What each sample shows is called: its item, or in time its stimulus."""
