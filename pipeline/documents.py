@@ -6,6 +6,7 @@ be encoded. Here each is one line that names the file and, where it is known, th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -70,6 +71,11 @@ def read_object(
     if not isinstance(document, dict):
         raise error(f"{source or path} holds {type(document).__name__}, expected a JSON object; {remedy}")
     return document
+
+
+def digest_of(contents: Any) -> str:
+    """SHA-256, hex, of the contents of a JSON document, however they are laid out."""
+    return hashlib.sha256(json.dumps(contents, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def parse_json(

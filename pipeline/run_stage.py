@@ -134,14 +134,15 @@ def _hub_name(name: str) -> str:
 def run_pin(arguments: argparse.Namespace) -> None:
     from pipeline.fetch import hub, pins
     from pipeline.fetch.mirror import parse_mirror
-    from pipeline.fetch.progress import human_bytes
+    from pipeline.limits import size_in_words
 
     mirror = parse_mirror(arguments.mirror)
     for repo in [_hub_name(name) for name in arguments.names]:
         pin = hub.ask(repo, arguments.revision, mirror)
         older = pins.write_pin(pin)
         before = "" if older is None or older.revision == pin.revision else f" (before: revision {older.revision})"
-        print(f"{repo}: revision {pin.revision}, {len(pin.files)} files, {human_bytes(pin.bytes)}{before}", flush=True)
+        size = f"{len(pin.files)} files, {size_in_words(pin.bytes)}"
+        print(f"{repo}: revision {pin.revision}, {size}{before}", flush=True)
 
 
 def run_prepare(arguments: argparse.Namespace) -> None:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.artifacts.safe_names import check_name, check_path, check_shown
 from pipeline.artifacts.store import SCHEMA_VERSION, write_whole
-from pipeline.documents import read_json
+from pipeline.documents import digest_of, read_json
 from pipeline.errors import BrokenArtifact, UnsafeName
 
 
@@ -136,13 +136,8 @@ def write_json(document: BaseModel, path: Path) -> None:
     """Write a catalogue or receipt with its digest, whole or not at all."""
     contents = document.model_dump(mode="json")
     with write_whole(path) as temporary:
-        text = json.dumps({**contents, DIGEST: _digest_of(contents)}, indent=1, sort_keys=True)
+        text = json.dumps({**contents, DIGEST: digest_of(contents)}, indent=1, sort_keys=True)
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def _digest_of(contents: dict[str, Any]) -> str:
-    """SHA-256, hex, of a document without its own digest, however it is laid out."""
-    return hashlib.sha256(json.dumps(contents, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _read(path: Path, model: type[Document], stage: str) -> Document:
@@ -155,7 +150,7 @@ def _read(path: Path, model: type[Document], stage: str) -> Document:
             f"{path} has schema version {version}, this layermap reads {SCHEMA_VERSION}; "
             f"delete it and run: snakemake {stage}"
         )
-    if raw.pop(DIGEST, None) != _digest_of(raw):
+    if raw.pop(DIGEST, None) != digest_of(raw):
         raise BrokenArtifact(
             f"{path} was altered since it was written: its contents do not fit its digest; "
             f"delete it and run: snakemake {stage}"

@@ -11,12 +11,12 @@ import unicodedata
 from pathlib import PurePosixPath
 
 from pipeline.errors import UnsafeName
+from pipeline.names import REFUSED
 
 LONGEST_NAME = 100
 LONGEST_PART_BYTES = 240
 """Of a file's name: file systems take 255 bytes, some of which go to the endings of parts and locks."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]*")
-_UNSHOWN = ("Cc", "Cs", "Zl", "Zp")
 WHENCE = "correct it where it comes from: a file, folder or table of yours, or the server or mirror that gave it"
 
 
@@ -75,4 +75,4 @@ def check_path(path: str, whence: str) -> None:
 
 def holds_control_characters(text: str) -> bool:
     """Whether a text holds what moves a cursor or ends a line, or bytes that are no text."""
-    return any(unicodedata.category(character) in _UNSHOWN for character in text)
+    return any(unicodedata.category(character) in REFUSED for character in text)

@@ -20,6 +20,7 @@ from zarr.storage import LocalStore
 
 from pipeline.artifacts.checksums import crc32c
 from pipeline.artifacts.contract import broken_if_unreadable
+from pipeline.documents import digest_of
 from pipeline.errors import BrokenArtifact
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def seal(folder: Path) -> None:
             raise ValueError(f"{folder / key} is written without checksums")
     listed = {"metadata": metadata, "chunks": chunks}
     (folder / MANIFEST).write_text(
-        json.dumps({**listed, "sha256": _sha256(listed)}, indent=0, sort_keys=True) + "\n", encoding="utf-8"
+        json.dumps({**listed, "sha256": digest_of(listed)}, indent=0, sort_keys=True) + "\n", encoding="utf-8"
     )
 
 
@@ -67,10 +68,6 @@ def _last_bytes(path: Path) -> bytes:
     with open(path, "rb") as stream:
         stream.seek(max(0, path.stat().st_size - CHECKSUM_BYTES))
         return stream.read()
-
-
-def _sha256(listed: dict[str, dict[str, str]]) -> str:
-    return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
 broken_zarr = functools.partial(broken_if_unreadable, form="Zarr", damage="incomplete")
@@ -100,7 +97,7 @@ def _read_manifest(path: Path, stage: str) -> dict[str, dict[str, str]]:
     try:
         listed = json.loads(manifest.read_text(encoding="utf-8"))
         stated = listed.pop("sha256")
-        if stated != _sha256(listed):
+        if stated != digest_of(listed):
             raise ValueError("its digest is another")
         return {"metadata": dict(listed["metadata"]), "chunks": dict(listed["chunks"])}
     except FileNotFoundError as error:

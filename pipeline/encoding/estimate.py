@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from pipeline.encoding.cost import FitShape, Rates, fit_cost, forms_of
 from pipeline.encoding.memory import stage_memory
-from pipeline.fetch.progress import human_bytes, human_time
+from pipeline.fetch.progress import human_time
+from pipeline.limits import size_in_words
 
 UNKNOWN = "—"
 BYTES_PER_PART = 4e7
@@ -201,16 +202,16 @@ def _row(job: Job, estimate: Estimate | None) -> tuple[str, ...]:
 
 
 def _costs(estimate: Estimate) -> tuple[str, ...]:
-    moved = [human_bytes(n) for n in (estimate.bytes_read, estimate.bytes_written)]
-    return (_flop(estimate.flops), *moved, _duration(estimate.seconds), human_bytes(estimate.peak_bytes))
+    moved = [size_in_words(n) for n in (estimate.bytes_read, estimate.bytes_written)]
+    return (_flop(estimate.flops), *moved, _duration(estimate.seconds), size_in_words(estimate.peak_bytes))
 
 
 def _machine(run: Run) -> str:
     rates = run.rates
     return (
         f"{run.machine}: products {_flop(rates.float32_product)}/s in float32 and {_flop(rates.float64_product)}/s in "
-        f"float64, decompositions {_flop(rates.float64_eigh)}/s, memory {human_bytes(rates.memory)}/s, "
-        f"disk {human_bytes(rates.disk)}/s"
+        f"float64, decompositions {_flop(rates.float64_eigh)}/s, memory {size_in_words(rates.memory)}/s, "
+        f"disk {size_in_words(rates.disk)}/s"
     )
 
 

@@ -7,17 +7,10 @@ import threading
 import time
 from typing import TextIO
 
+from pipeline.limits import size_in_words
+
 LINE_EVERY_S = 10.0
 LINE_EVERY_PERCENT = 10.0
-
-
-def human_bytes(n_bytes: float) -> str:
-    """``1536000`` → ``1.5 MB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(n_bytes) < 1000:
-            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} TB"
 
 
 def human_time(seconds: float) -> str:
@@ -76,9 +69,8 @@ class Progress:
         self._last_line, self._last_percent = now, percent
         rate = self.done_bytes / max(now - self._began, 1e-9)
         left = f", {human_time((self.total_bytes - self.done_bytes) / rate)} left" if rate > 0 else ""
-        self._print(
-            f"{self.what}: {human_bytes(self.done_bytes)} of {human_bytes(self.total_bytes)} ({percent:.0f} %){left}"
-        )
+        done = f"{size_in_words(self.done_bytes)} of {size_in_words(self.total_bytes)}"
+        self._print(f"{self.what}: {done} ({percent:.0f} %){left}")
 
     def say(self, line: str) -> None:
         """Print a line that the bar does not overwrite."""

@@ -10,7 +10,8 @@ from pipeline.artifacts.catalogue import RawFile
 from pipeline.errors import FetchError
 from pipeline.fetch.local_files import needs_no_space
 from pipeline.fetch.part_file import PartFile
-from pipeline.fetch.progress import human_bytes, human_time
+from pipeline.fetch.progress import human_time
+from pipeline.limits import size_in_words
 
 ASSUMED_BYTES_PER_S = 10e6
 """A usual line (80 Mbit/s), for the estimate before anything has come."""
@@ -42,17 +43,17 @@ def check_disk_space(files: Sequence[RawFile], folder: Path, what: str) -> str:
     total = sum(needed.values())
     if total > free:
         raise FetchError(
-            f"{what} needs {human_bytes(total)} more in {folder}, where {human_bytes(free)} are free: "
+            f"{what} needs {size_in_words(total)} more in {folder}, where {size_in_words(free)} are free: "
             f"free some space, or run in another folder (snakemake --directory FOLDER){_smaller(files, needed, free)}"
         )
     there = sum((folder / file.path).exists() for file in files)
     unknown = sum(file.bytes is None and not (folder / file.path).exists() for file in files)
-    parts = [f"{len(files) - there} files to fetch, {human_bytes(total)}"]
+    parts = [f"{len(files) - there} files to fetch, {size_in_words(total)}"]
     parts += [f"{unknown} of unknown size"] if unknown else []
     parts += [f"{there} there already"] if there else []
-    parts += [f"{human_bytes(free)} free in {_existing(folder)}"]
+    parts += [f"{size_in_words(free)} free in {_existing(folder)}"]
     if total:
-        parts.append(f"about {human_time(total / ASSUMED_BYTES_PER_S)} at {human_bytes(ASSUMED_BYTES_PER_S)}/s")
+        parts.append(f"about {human_time(total / ASSUMED_BYTES_PER_S)} at {size_in_words(ASSUMED_BYTES_PER_S)}/s")
     return f"fetch {what}: {', '.join(parts)}"
 
 
@@ -60,7 +61,7 @@ def describe_files(files: Sequence[RawFile]) -> str:
     """Number and known bytes of files, in words: what a selection takes, whatever of it is there already."""
     unknown = sum(file.bytes is None and file.contents is None for file in files)
     known = sum(file.bytes if file.bytes is not None else len((file.contents or "").encode()) for file in files)
-    return f"{len(files)} files, {human_bytes(known)}{f' and {unknown} of unknown size' if unknown else ''}"
+    return f"{len(files)} files, {size_in_words(known)}{f' and {unknown} of unknown size' if unknown else ''}"
 
 
 def _existing(folder: Path) -> Path:
@@ -83,5 +84,5 @@ def _smaller(files: Sequence[RawFile], needed: dict[str, int], free: int) -> str
         fits = part, so_far
     if fits is None or fits[0] == 0:
         first = sum(needed[file.path] for file in files if (file.part or 0) <= next(p for p in parts if p))
-        return f"; even limit=1 needs {human_bytes(first)}"
-    return f", or take less: --config limit={fits[0]} needs {human_bytes(fits[1])}"
+        return f"; even limit=1 needs {size_in_words(first)}"
+    return f", or take less: --config limit={fits[0]} needs {size_in_words(fits[1])}"

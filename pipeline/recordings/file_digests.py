@@ -9,7 +9,6 @@ broken, altered, missing or cannot be written changes nothing.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import time
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from pathlib import Path
 from pipeline.artifacts.store import write_whole
 from pipeline.config.keys import sha256_of_file
 from pipeline.config.paths import DATA
-from pipeline.documents import read_json
+from pipeline.documents import digest_of, read_json
 from pipeline.errors import BrokenArtifact, LayermapError
 
 MEMO = DATA / "catalogue" / "digests.json"
@@ -66,17 +65,13 @@ def _read_memo(memo: Path) -> Notes:
     try:
         held = read_json(memo)
         known: Notes = held["files"]
-        return known if held["sha256"] == _sha_of(known) else {}
+        return known if held["sha256"] == digest_of(known) else {}
     except (BrokenArtifact, KeyError, TypeError):
         return {}
-
-
-def _sha_of(known: Notes) -> str:
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def _write_memo(known: Notes, memo: Path) -> None:
     """Whole or not at all; of two runs that write at the same time, one wins and the other loses only time."""
     with contextlib.suppress(OSError, LayermapError), write_whole(memo) as temporary:
-        held = {"files": known, "sha256": _sha_of(known)}
+        held = {"files": known, "sha256": digest_of(known)}
         temporary.write_text(json.dumps(held, indent=0, sort_keys=True), encoding="utf-8")

@@ -16,9 +16,10 @@ from pipeline.artifacts.catalogue import Catalogue, RawFile, open_receipt
 from pipeline.errors import FetchError
 from pipeline.fetch.batch import fetch_files
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.progress import Progress, human_bytes, human_time
+from pipeline.fetch.progress import Progress, human_time
 from pipeline.fetch.recorded_digests import read_digest
 from pipeline.fetch.stage import run_fetch
+from pipeline.limits import size_in_words
 
 
 def test_a_batch_is_fetched_in_parallel_but_politely(server, settings, noise, pinned, tmp_path: Path, capsys) -> None:
@@ -160,5 +161,5 @@ def test_progress_on_a_terminal_is_a_bar() -> None:
 
 
 def test_numbers_for_people() -> None:
-    assert [human_bytes(n) for n in (0, 999, 1536, 2.5e9, 3e12)] == ["0 B", "999 B", "1.5 kB", "2.5 GB", "3.0 TB"]
+    assert [size_in_words(n) for n in (0, 999, 1536, 2.5e9, 3e12)] == ["0 B", "999 B", "1.5 kB", "2.5 GB", "3.0 TB"]
     assert [human_time(s) for s in (5, 65, 3725)] == ["0:05", "1:05", "1:02:05"]
