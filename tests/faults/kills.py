@@ -170,7 +170,7 @@ def clear_outputs(case: Case, stage: str) -> None:
 
 
 def _dying(server: Server) -> None:
-    address = next(one for one, body in server.files.items() if len(body) > FIRST_BYTES["likeness"])
+    address = next(one for one, file in server.files.items() if len(file.body) > FIRST_BYTES["likeness"])
     server.wrong[address] = kill_after(FIRST_BYTES["likeness"])
 
 

@@ -106,7 +106,7 @@ def hostile_list(case: Case) -> Verdict:
     case.names |= {"ds999999", "sub-03", "sub-01", "words.tsv", "openneuro.org"}
 
     def lie(server: Server) -> None:
-        server.graphql = body
+        server.tell(body)
 
     ran = case.run(case.study.stages[: -len(("map", "report"))], server=lie)
     verdict = case.judge(ran, "list of files", name)

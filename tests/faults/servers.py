@@ -3,53 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import re
 import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
+from tests import http_server
 from tests.faults.studies import Study
+from tests.http_server import HonestServer, Served, running
 
 GRAPHQL = "openneuro.org/crn/graphql"
 Answer = Callable[["Handler", bytes], None]
 
 
-class Handler(BaseHTTPRequestHandler):
-    """As an http mirror: HOST/PATH of public addresses, with ranges."""
+class Handler(http_server.Handler):
+    """As an http mirror: HOST/PATH of public addresses, whatever version of a file is asked for."""
 
-    protocol_version = "HTTP/1.1"
     server: Server
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    def parse_request(self) -> bool:
+        parsed = super().parse_request()
+        if parsed:
+            self.path = unquote(urlsplit(self.path).path)
+        return parsed
 
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send(self.server.graphql, kind="application/json")
-
-    def do_GET(self) -> None:
-        address = unquote(urlsplit(self.path).path).lstrip("/")
-        body = self.server.files.get(address)
-        if body is None:
-            return self.send(b"no", 404, "text/plain")
+    def _answer(self) -> None:
+        address = self.path.lstrip("/")
         wrong = self.server.wrong.get(address)
-        if wrong is not None:
-            return wrong(self, body)
-        tag = f'"{hashlib.sha1(body).hexdigest()}"'
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if wanted is None or self.headers.get("If-Range") not in (None, tag):
-            return self.send(body, ETag=tag)
-        start = int(wanted[1])
-        if start >= len(body):
-            return self.send(b"", 416, Content_Range=f"bytes */{len(body)}")
-        self.send(body[start:], 206, ETag=tag, Content_Range=f"bytes {start}-{len(body) - 1}/{len(body)}")
+        if wrong is None:
+            return super()._answer()
+        wrong(self, self.server.files[address].body)
 
     def send(self, body: bytes, status: int = 200, kind: str = "application/octet-stream", **headers: str) -> None:
         self.send_response(status)
@@ -64,43 +50,30 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
+        self.send_header("ETag", str(Served.etag))
         self.end_headers()
         self.wfile.write(body[:n_bytes])
         self.wfile.flush()
         self.close_connection = True
 
 
-class Server(ThreadingHTTPServer):
+class Server(HonestServer):
     """``wrong`` holds, for some addresses, what is answered instead of the file."""
 
-    daemon_threads = True
-    block_on_close = False
-
     def __init__(self, study: Study, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
-        self.files = dict(study.served)
-        self.graphql = json.dumps({"data": {"snapshot": {"files": list(study.listed)}}}).encode()
+        super().__init__(Handler, port)
+        self.files = {address: Served(body) for address, body in study.served.items()}
+        self.tell(json.dumps({"data": {"snapshot": {"files": list(study.listed)}}}).encode())
         self.wrong: dict[str, Answer] = {}
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        pass
-
-    @property
-    def prefix(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    def tell(self, answer: bytes) -> None:
+        """What is answered to the question for the list of files."""
+        self.files[GRAPHQL] = Served(answer, content_type="application/json", etag=None)
 
 
-@contextlib.contextmanager
-def serving(study: Study, port: int = 0) -> Iterator[Server]:
+def serving(study: Study, port: int = 0) -> contextlib.AbstractContextManager[Server]:
     """The server of a study, in a thread of this process."""
-    server = Server(study, port)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
+    return running(Server(study, port))
 
 
 def free_port() -> int:
