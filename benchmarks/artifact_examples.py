@@ -29,7 +29,7 @@ from pipeline.artifacts.map import TABLES, open_map, write_map
 from pipeline.artifacts.recording import blocks_of_samples, open_recording_blocks, read_samples, write_recording
 from pipeline.artifacts.scores import ENCODING_SCORES, open_scores, write_scores
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs, write_whole
+from pipeline.artifacts.storage.store import standard_attrs, write_whole
 
 BLOCK_BYTES = 64 << 20
 

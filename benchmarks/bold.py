@@ -112,7 +112,7 @@ def read_bare(scan: Scan) -> tuple[float, int]:
 def prepare(scans: list[Scan], folder: Path, output: Path, n_volumes: int) -> float:
     """Seconds from the files to the finished recording."""
     from pipeline.artifacts.recording import write_recording
-    from pipeline.artifacts.store import standard_attrs
+    from pipeline.artifacts.storage.store import standard_attrs
     from pipeline.recordings.bold.story import Heard, prepare_story
 
     began = time.perf_counter()

@@ -31,7 +31,8 @@ def without_checksums() -> Iterator[None]:
     import zarr
     from zarr.codecs import ZstdCodec
 
-    from pipeline.artifacts import catalogue, checksums, contract, map, recording, sealed_zarr
+    from pipeline.artifacts import catalogue, map, recording
+    from pipeline.artifacts.storage import checksums, contract, sealed_zarr
 
     class Unchecked(checksums.Blocks):
         def hold(self, first: int, values: object) -> bool:

@@ -20,7 +20,7 @@ from benchmarks.machine import machine_lines, markdown_table, publish
 from benchmarks.memory import status_mb
 
 if TYPE_CHECKING:
-    from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+    from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEADING = "conversion of 2-photon experiments"
@@ -49,7 +49,7 @@ def write_template(path: Path, n_cells: int, n_samples: int, layout: str, seed: 
     """One experiment of realistic size: two movies, ten passes each, running and pupil; noise for responses."""
     import numpy as np
 
-    from pipeline.simulation.nwb_writer import Experiment, Shown, write_experiment
+    from pipeline.simulated.nwb_writer import Experiment, Shown, write_experiment
 
     generator = np.random.default_rng(seed)
     stimuli, at = {}, 1000
@@ -83,9 +83,9 @@ def write_experiments(folder: Path, template: Path, n_experiments: int) -> list[
     import h5py
     import numpy as np
 
-    from pipeline.config.keys import sha256_of_file
-    from pipeline.fetch.recorded_digests import record_digest
-    from pipeline.recordings.allen.two_photon_catalogue import nwb_path
+    from pipeline.core.keys import sha256_of_file
+    from pipeline.fetch.checks.recorded_digests import record_digest
+    from pipeline.recordings.allen.two_photon.catalogue import nwb_path
 
     names = [str(FIRST_ID + number) for number in range(n_experiments)]
     for number, name in enumerate(names):
@@ -125,8 +125,8 @@ def read_bare(path: Path) -> tuple[float, int]:
 def convert(name: str, folder: Path, output: Path, options: Allen2pOptions) -> float:
     """Seconds from the fetched file to the finished recording."""
     from pipeline.artifacts.recording import write_recording
-    from pipeline.artifacts.store import standard_attrs
-    from pipeline.recordings.allen.two_photon import prepare_recording
+    from pipeline.artifacts.storage.store import standard_attrs
+    from pipeline.recordings.allen.two_photon.dataset import prepare_recording
 
     began = time.perf_counter()
     recording = prepare_recording(name, folder, options)
@@ -145,8 +145,8 @@ def section(arguments: argparse.Namespace, layout: str, folder: Path) -> list[li
 
 
 def _row(names: list[str], folder: Path, title: str, cold: bool) -> list[str]:
-    from pipeline.recordings.allen.two_photon_catalogue import nwb_path
-    from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+    from pipeline.recordings.allen.two_photon.catalogue import nwb_path
+    from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 
     options = Allen2pOptions(stimuli=tuple(MOVIES), signal="dff")
     convert(names[0], folder, folder / "warm-up.nc", options)  # imports

@@ -13,7 +13,7 @@ from benchmarks.workloads import ATTRS, Workload
 from pipeline.activations.options import Reduction
 
 if TYPE_CHECKING:
-    from pipeline.models.hooked_network import HookedNetwork, Pass
+    from pipeline.models.torch.hooked_network import HookedNetwork, Pass
 
 
 @dataclasses.dataclass(frozen=True)

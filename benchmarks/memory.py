@@ -44,7 +44,7 @@ def main(stimulus: Path, layers: str, batch_size: int) -> None:
     from benchmarks.loops import extraction
     from benchmarks.workloads import picture_stimulus, workload
     from pipeline.activations.options import SparseProjection
-    from pipeline.models.efficientnet import EFFICIENTNET_LITE0
+    from pipeline.models.networks.efficientnet import EFFICIENTNET_LITE0
 
     shown = {**EFFICIENTNET_LITE0.preprocessing, "size_px": SIZE_PX}
     entry = dataclasses.replace(EFFICIENTNET_LITE0, preprocessing=shown)

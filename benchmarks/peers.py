@@ -24,7 +24,7 @@ def thingsvision_section(options: argparse.Namespace, sizes: Sizes, folder: Path
     import torch
 
     from pipeline.activations.options import NoReduction
-    from pipeline.models.efficientnet import EFFICIENTNET_LITE0, STAGE_ENDS
+    from pipeline.models.networks.efficientnet import EFFICIENTNET_LITE0, STAGE_ENDS
 
     if options.thingsvision is None:
         return ["thingsvision: not measured; name an interpreter that has it with --thingsvision PYTHON"]

@@ -91,7 +91,7 @@ def _open(folder: Path, case: Case, mode: str) -> tuple[np.memmap, np.memmap]:
 
 def measure(folder: Path, case: Case, budget_mb: float) -> dict[str, float]:
     """Fit a case from disk to disk, in a process that has done nothing else."""
-    from pipeline.encoding.ridge import fit_ridge
+    from pipeline.encoding.ridge.fit import fit_ridge
 
     small = Case("import", "import", 100, 20, 10)
     generator = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from benchmarks.ridge_peers import (
     join,
     near_settings,
 )
-from pipeline.encoding.ridge import RidgeFit, fit_ridge
+from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
 from pipeline.encoding.splits import Fold
 
 TUNING_TARGETS = 2000  # settings are compared with so many, then the best at full size

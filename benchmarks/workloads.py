@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.stimulus import write_stimulus
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.registry import import_object
 from pipeline.models.entry import ModelEntry, Network, Twin
-from pipeline.models.hooked_network import HookedNetwork
-from pipeline.registry import import_object
+from pipeline.models.torch.hooked_network import HookedNetwork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ class Workload:
 def workload(title: str, entry: ModelEntry, stimulus: Path, device: str) -> Workload:
     """Load a network once and find out how many samples the stimulus gives."""
     from pipeline.artifacts.stimulus import open_stimulus
-    from pipeline.fetch.weights import fetch_weights
+    from pipeline.fetch.weights.resolve import fetch_weights
 
     folder = None
     if entry.weights is not None:
@@ -100,7 +100,7 @@ def sound_stimulus(folder: Path, n_clips: int, clip_s: float) -> Path:
     import numpy as np
     import xarray as xr
 
-    from pipeline.models.calibration import calibration_sound
+    from pipeline.models.shown.calibration import calibration_sound
 
     length = round(clip_s * SOUND_HZ)
     sound = calibration_sound(SOUND_HZ, n_clips * clip_s + 1)[: n_clips * length]

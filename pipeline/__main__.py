@@ -7,7 +7,7 @@ import sys
 if not sys.flags.safe_path:
     sys.path.pop(0)
 
-from pipeline.cli import main
+from pipeline.study.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,10 +8,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from pipeline.array_archives import check_npz
-from pipeline.errors import BrokenArtifact
-from pipeline.fetch.failures import WrongContents
-from pipeline.fetch.inner_checks import check_inside
+from pipeline.core.errors import BrokenArtifact
+from pipeline.fetch.checks.inner_checks import check_inside
+from pipeline.fetch.http.failures import WrongContents
+from pipeline.formats.array_archives import check_npz
 
 REMEDY = "fetch it again"
 
@@ -72,7 +72,7 @@ def test_broken_bytes_in_a_whole_archive(tmp_path):
 
 
 def test_an_archive_that_unpacks_to_more_than_may_be_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.limits.ARRAY_BYTES", 1 << 20)
+    monkeypatch.setattr("pipeline.core.limits.ARRAY_BYTES", 1 << 20)
     np.savez_compressed(tmp_path / "e.npz", a=np.zeros(100_000), b=np.zeros(100_000))
     assert (tmp_path / "e.npz").stat().st_size < 4000
     assert "e.npz states an array of 1.6 MB, at most 1.0 MB are read at once" in refused(tmp_path / "e.npz")
@@ -92,7 +92,7 @@ def test_objects_and_too_many_members(tmp_path, monkeypatch):
     np.savez(tmp_path / "e.npz", ev=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="Python objects"):
         check_npz(tmp_path / "e.npz", REMEDY)
-    monkeypatch.setattr("pipeline.array_archives.ARCHIVE_MEMBERS", 5)
+    monkeypatch.setattr("pipeline.formats.array_archives.ARCHIVE_MEMBERS", 5)
     assert "has 6 members, 5 are read at most" in refused(write(tmp_path / "m.npz", {f"{n}.txt": "" for n in range(6)}))
 
 

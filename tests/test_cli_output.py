@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from pipeline.study.cli import main
 from tests.activations.own_study import Lab
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 ALL = """
 import json, sys
-from pipeline.cli import main
+from pipeline.study.cli import main
 sys.exit(max(main(command) for command in json.loads(sys.argv[1])))
 """
 

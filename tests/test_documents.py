@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config.code_version import ROOT
-from pipeline.documents import parse_json, read_json, read_object, read_yaml
-from pipeline.errors import BadConfiguration, BrokenArtifact, FetchError, LayermapError
-from pipeline.limits import DOCUMENT_DEPTH, YAML_BYTES
-from pipeline.yaml_text import parse_yaml
+from pipeline.core.code_version import ROOT
+from pipeline.core.errors import BadConfiguration, BrokenArtifact, FetchError, LayermapError
+from pipeline.core.limits import DOCUMENT_DEPTH, YAML_BYTES
+from pipeline.formats.documents import parse_json, read_json, read_object, read_yaml
+from pipeline.formats.yaml_text import parse_yaml
 
 SHIPPED = [*ROOT.glob("workflows/**/*.yaml"), *ROOT.glob("examples/**/*.yaml"), *ROOT.glob("pipeline/**/*.yaml")]
 
@@ -268,8 +268,8 @@ def test_a_study_file_of_that_kind_ends_the_program_with_one_line(tmp_path, text
     (tmp_path / "s.yaml").write_text(text)
     code = (
         "import sys, resource\n"
-        "from pipeline.config.load import load_study\n"
-        "from pipeline.errors import BadConfiguration\n"
+        "from pipeline.study.load import load_study\n"
+        "from pipeline.core.errors import BadConfiguration\n"
         "import time\n"
         "before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()\n"
         "try:\n    load_study('s.yaml')\nexcept BadConfiguration as error:\n    print(error)\n"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.cli import main
+from pipeline.study.cli import main
 
 N = 24
 STAGES = ("catalogue", "fetch", "prepare", "activate", "encode", "map")  # nothing is read of a page

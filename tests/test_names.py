@@ -9,8 +9,16 @@ import unicodedata
 
 import pytest
 
-from pipeline.errors import BrokenArtifact
-from pipeline.names import clean_name, first_alike, first_repeated, likeness, natural_key, natural_order, refuse_alike
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.names import (
+    clean_name,
+    first_alike,
+    first_repeated,
+    likeness,
+    natural_key,
+    natural_order,
+    refuse_alike,
+)
 
 PERSIAN = "می\u200cخواهم"  # "I want": the non-joiner is part of the spelling
 DEVANAGARI = "क्\u200dष"  # a half form, by a joiner after the virama
@@ -146,8 +154,7 @@ def test_the_first_name_that_stands_twice() -> None:
 
 
 def test_names_need_no_heavy_imports() -> None:
-    said = (
-        "import sys, pipeline.names; print([m for m in ('numpy', 'pandas', 'torch', 'pydantic') if m in sys.modules])"
-    )
+    heavy = ("numpy", "pandas", "torch", "pydantic")
+    said = f"import sys, pipeline.core.names; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

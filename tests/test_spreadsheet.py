@@ -8,10 +8,10 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts.recording import RecordingParts, write_recording
-from pipeline.artifacts.store import SCHEMA_VERSION
-from pipeline.config.load import STUDIES, load_study
-from pipeline.errors import BadConfiguration, BrokenArtifact
-from pipeline.spreadsheet import check_cells, is_formula, write_csv
+from pipeline.artifacts.storage.store import SCHEMA_VERSION
+from pipeline.core.errors import BadConfiguration, BrokenArtifact
+from pipeline.core.spreadsheet import check_cells, is_formula, write_csv
+from pipeline.study.load import STUDIES, load_study
 
 FORMULAS = [
     "=1+1",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import tables
-from pipeline.errors import BrokenArtifact
-from pipeline.limits import TABLE_BYTES
-from pipeline.tables import COMMAS, TABS, Table, numbered_lines, parse_table, read_table, read_text
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.limits import TABLE_BYTES
+from pipeline.formats import tables
+from pipeline.formats.tables import COMMAS, TABS, Table, numbered_lines, parse_table, read_table, read_text
 
 
 def written(folder: Path, content: str | bytes, name: str = "t.tsv") -> Path:

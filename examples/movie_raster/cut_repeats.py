@@ -12,8 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline.errors import LayermapError
-from pipeline.hdf5_files import check_hdf5
+from pipeline.core.errors import LayermapError
+from pipeline.formats.hdf5_files import check_hdf5
 
 FIRST_FRAME = 38_755
 PERIOD_FRAMES = 904.8

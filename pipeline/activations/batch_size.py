@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.models.hooked_network import is_out_of_memory
+from pipeline.models.torch.hooked_network import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
     import xarray as xr
 
-    from pipeline.models.hooked_network import HookedNetwork, Pass
+    from pipeline.models.torch.hooked_network import HookedNetwork, Pass
 
 LARGEST = {"cpu": 32, "cuda": 256}
 """Beyond these a network runs no faster."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Section
+from pipeline.core.section import Section
 
 LARGEST_UNASKED = 100_000
 """Units of a layer that is kept whole although no reduction was asked for."""
@@ -53,7 +53,7 @@ class ClassToken(Section):
 
 
 class PrincipalComponents(Section):
-    """Principal components fitted on stimuli that no study uses (`pipeline.models.calibration`).
+    """Principal components fitted on stimuli that no study uses (`pipeline.models.shown.calibration`).
 
     Layers of more than ``LARGEST_FITTED`` units are projected to that many first, by the same seed.
     """

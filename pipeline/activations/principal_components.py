@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import LayermapError
+from pipeline.core.errors import LayermapError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pipeline.activations.options import PrincipalComponents
     from pipeline.activations.reduce import Projector
-    from pipeline.models.hooked_network import HookedNetwork
+    from pipeline.models.torch.hooked_network import HookedNetwork
 
 LARGEST_FITTED = 4096
 """Wider layers are projected to so many features first: an exact fit would need all units of all samples at once."""

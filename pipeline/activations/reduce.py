@@ -14,7 +14,7 @@ from pipeline.activations.options import (
     SparseProjection,
     SpatialMean,
 )
-from pipeline.errors import LayermapError
+from pipeline.core.errors import LayermapError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from pipeline.activations.principal_components import Components
-    from pipeline.models.hooked_network import Reduce
+    from pipeline.models.torch.hooked_network import Reduce
 
 
 def make_reducer(reduction: Reduction, components: dict[str, Components] | None = None) -> Reduce:

@@ -14,14 +14,14 @@ from pipeline.activations.reduce import make_reducer, narrow_only
 from pipeline.artifacts.activations import ActivationWriter, open_activations
 from pipeline.artifacts.catalogue import open_receipt
 from pipeline.artifacts.stimulus import open_stimulus
-from pipeline.artifacts.store import write_whole
-from pipeline.config.keys import sha256_of_file
-from pipeline.errors import BrokenArtifact, LayermapError, UnknownName
+from pipeline.artifacts.storage.store import write_whole
+from pipeline.core.errors import BrokenArtifact, LayermapError, UnknownName
+from pipeline.core.keys import sha256_of_file
+from pipeline.core.registry import import_object
+from pipeline.core.spreadsheet import check_cells
 from pipeline.models.entry import ModelEntry, Twin
-from pipeline.models.hooked_network import HookedNetwork
-from pipeline.registry import import_object
-from pipeline.spreadsheet import check_cells
-from pipeline.stimuli.contents import kept_contents
+from pipeline.models.torch.hooked_network import HookedNetwork
+from pipeline.stimuli.repeated.contents import kept_contents
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ def extract_activations(
     reduction : how units become features; None keeps them, up to `LARGEST_UNASKED` per layer
     weights_folder : what fetch left for the entry; None for baselines
     device : ``auto``, ``cpu`` or ``cuda``
-    attrs : the standard attributes, from `pipeline.artifacts.store.standard_attrs`
+    attrs : the standard attributes, from `pipeline.artifacts.storage.store.standard_attrs`
     precision : of the network's forward passes; half precision is refused where it changes a layer noticeably
     batch_size : samples per forward pass; None chooses by free memory. Numbers do not depend on it.
 
@@ -137,7 +137,7 @@ class Extraction:
 
     def _fit(self, reduction: PrincipalComponents) -> dict[str, Components]:
         from pipeline.activations.principal_components import fit_components
-        from pipeline.models.calibration import calibration_stimulus
+        from pipeline.models.shown.calibration import calibration_stimulus
 
         if self._hooked is None:
             raise LayermapError("reduction pca is for networks, not for baselines; take another reduction for them")

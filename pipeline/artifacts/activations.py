@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.store import SCHEMA_VERSION
-from pipeline.errors import BrokenArtifact, UnknownName
+from pipeline.artifacts.storage.store import SCHEMA_VERSION
+from pipeline.core.errors import BrokenArtifact, UnknownName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +111,7 @@ class ActivationWriter:
 
     def close(self) -> None:
         """Write what is left, check that every layer holds every sample, and seal the group."""
-        from pipeline.artifacts.sealed_zarr import seal
+        from pipeline.artifacts.storage.sealed_zarr import seal
 
         for column in self._columns.values():
             column.close()
@@ -120,7 +120,7 @@ class ActivationWriter:
 
 def _checked_chunks() -> dict[str, Any]:
     """Arguments of an array whose chunks all have a checksum, those of zeros too."""
-    from pipeline.artifacts.sealed_zarr import compressors
+    from pipeline.artifacts.storage.sealed_zarr import compressors
 
     return {"compressors": compressors(), "config": {"write_empty_chunks": True}}
 
@@ -304,7 +304,7 @@ def open_activations(path: Path) -> Activations:
     BrokenArtifact
         Missing, unreadable, of another schema, or without a needed attribute.
     """
-    from pipeline.artifacts.sealed_zarr import open_sealed
+    from pipeline.artifacts.storage.sealed_zarr import open_sealed
 
     remedy = "delete it and run: snakemake activate"
     if not path.is_dir():

@@ -5,7 +5,8 @@ a dataset consists of. ``data/raw/<dataset>/receipt-<key>.json`` and
 ``data/raw/weights/<model_id>/receipt.json`` say what was fetched: address, bytes and SHA-256 of every file.
 
 Key ``sha256`` of such a document is the digest of all others, so that altered ones are found when they are read.
-Servers and folders give names and paths: they are checked when made and when read (`pipeline.artifacts.safe_names`).
+Servers and folders give names and paths: they are checked when made and when read
+(`pipeline.artifacts.storage.safe_names`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.artifacts.safe_names import check_name, check_path, check_shown
-from pipeline.artifacts.store import SCHEMA_VERSION, write_whole
-from pipeline.documents import digest_of, read_json
-from pipeline.errors import BrokenArtifact, UnsafeName
+from pipeline.artifacts.storage.safe_names import check_name, check_path, check_shown
+from pipeline.artifacts.storage.store import SCHEMA_VERSION, write_whole
+from pipeline.core.errors import BrokenArtifact, UnsafeName
+from pipeline.formats.documents import digest_of, read_json
 
 
 class _Strict(BaseModel):

@@ -11,8 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts.contract import Contract, read_netcdf, write_netcdf
-from pipeline.errors import BrokenArtifact
+from pipeline.artifacts.storage.contract import Contract, read_netcdf, write_netcdf
+from pipeline.core.errors import BrokenArtifact
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -29,10 +29,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.contract import Contract, read_netcdf, write_netcdf
-from pipeline.artifacts.store import write_whole
-from pipeline.errors import BrokenArtifact
-from pipeline.spreadsheet import write_csv
+from pipeline.artifacts.storage.contract import Contract, read_netcdf, write_netcdf
+from pipeline.artifacts.storage.store import write_whole
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.spreadsheet import write_csv
 
 if TYPE_CHECKING:
     import pandas as pd

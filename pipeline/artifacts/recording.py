@@ -38,8 +38,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.checksums import append_checksums
-from pipeline.artifacts.contract import (
+from pipeline.artifacts.storage.checksums import append_checksums
+from pipeline.artifacts.storage.contract import (
     Contract,
     altered,
     blocks_in,
@@ -47,9 +47,9 @@ from pipeline.artifacts.contract import (
     read_netcdf,
     write_netcdf,
 )
-from pipeline.artifacts.store import write_whole
-from pipeline.errors import BrokenArtifact
-from pipeline.spreadsheet import check_cells
+from pipeline.artifacts.storage.store import write_whole
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.spreadsheet import check_cells
 
 if TYPE_CHECKING:
     import h5netcdf

@@ -11,8 +11,8 @@ words       ``text (word)``                        ``onset_s``, ``offset_s`` ``(
 
 Images and clips are labelled by ``item`` (the name a recording refers to) and, where known,
 ``category``. ``content`` is a digest of what an item holds, (image) or (clip), or attr of a movie, one sound or
-words: by it, equal contents under several names are known (`pipeline.stimuli.contents`; made anew where it is not
-there). Attrs ``equal_contents`` and ``alike`` say in words what is equal, and what is nearly so or comes again.
+words: by it, equal contents under several names are known (`pipeline.stimuli.repeated.contents`; made anew where it is
+not there). Attrs ``equal_contents`` and ``alike`` say in words what is equal, and what is nearly so or comes again.
 
 Grey images have one colour. Words may carry ``log_frequency (word)`` (natural log of a count). Any stimulus may carry
 ``regressor (regressor, volume)`` with ``regressor_time_s (volume)``: time courses that the dataset itself supplies,
@@ -26,8 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.artifacts.contract import Contract, read_zarr, write_zarr
-from pipeline.errors import BrokenArtifact
+from pipeline.artifacts.storage.contract import Contract, read_zarr, write_zarr
+from pipeline.core.errors import BrokenArtifact
 
 if TYPE_CHECKING:
     import xarray as xr

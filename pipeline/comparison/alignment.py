@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.comparison.similarity import upper_triangle
-from pipeline.encoding.alignment_check import AlignmentCheck, Draw, judge
-from pipeline.encoding.candidate_orders import candidate_orders
+from pipeline.encoding.alignment.candidate_orders import candidate_orders
+from pipeline.encoding.alignment.check import AlignmentCheck, Draw, judge
 from pipeline.encoding.splits import Samples
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.encoding.shuffle import MIN_SHIFT_S
+from pipeline.core.errors import BadConfiguration, SampleMismatch
+from pipeline.encoding.group.shuffle import MIN_SHIFT_S
 from pipeline.encoding.splits import Samples
-from pipeline.errors import BadConfiguration, SampleMismatch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.comparison.kendall import MOST_ENTRIES, dense_ranks, kendall_tau
 from pipeline.comparison.similarity import compare
-from pipeline.encoding.reliability import spearman_brown
+from pipeline.encoding.group.reliability import spearman_brown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

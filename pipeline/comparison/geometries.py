@@ -13,8 +13,8 @@ from pipeline.artifacts.geometry import open_geometry
 from pipeline.comparison.measured import Compared
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
-from pipeline.errors import BadConfiguration, SampleMismatch
-from pipeline.stimuli.contents import equal_in_words, presented
+from pipeline.core.errors import BadConfiguration, SampleMismatch
+from pipeline.stimuli.repeated.contents import equal_in_words, presented
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.base import MetricSection
+from pipeline.core.section import MetricSection
 
 
 class RsaOptions(MetricSection):

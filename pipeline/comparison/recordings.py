@@ -20,11 +20,11 @@ from pipeline.comparison.ceilings import (
 from pipeline.comparison.measured import Compared
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.similarity import item_similarity, upper_triangle
-from pipeline.encoding.align import high_pass_within
-from pipeline.encoding.group import GroupData, open_group
-from pipeline.encoding.nuisance import take_out
-from pipeline.encoding.reliability import scored_responses, z_score_runs
-from pipeline.errors import BadConfiguration
+from pipeline.core.errors import BadConfiguration
+from pipeline.encoding.group.align import high_pass_within
+from pipeline.encoding.group.group_data import GroupData, open_group
+from pipeline.encoding.group.nuisance import take_out
+from pipeline.encoding.group.reliability import scored_responses, z_score_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

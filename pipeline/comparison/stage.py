@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifacts.contract import read_attrs
-from pipeline.artifacts.store import SCHEMA_VERSION
+from pipeline.artifacts.storage.contract import read_attrs
+from pipeline.artifacts.storage.store import SCHEMA_VERSION
 from pipeline.comparison.alignment import REMEDY, check_similarities
 from pipeline.comparison.geometries import compare_geometry
 from pipeline.comparison.measured import Compared
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.recordings import compare_recordings
-from pipeline.encoding.alignment_check import told
-from pipeline.errors import LayermapError
+from pipeline.core.errors import LayermapError
+from pipeline.encoding.alignment.check import told
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.core.errors import SampleMismatch
 from pipeline.encoding.correlation import extremes, hardly_differ
-from pipeline.errors import SampleMismatch
 
 
 class Columns(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.torch_device import choose_device
+from pipeline.core.torch_device import choose_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 
 
 def arithmetic(device: str, precision: Precision) -> Arithmetic:
-    """Products of a precision on a device; see `pipeline.torch_device.choose_device`."""
+    """Products of a precision on a device; see `pipeline.core.torch_device.choose_device`."""
     import torch
 
     return Arithmetic(choose_device(device), torch.float64 if precision == "float64" else torch.float32)

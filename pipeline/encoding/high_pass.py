@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from pipeline.encoding.align import high_pass_within
+from pipeline.encoding.group.align import high_pass_within
 from pipeline.stimuli.temporal_filter import cosine_basis
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.encoding.blocks import BlockSums
 from pipeline.encoding.correlation import fisher_z, is_constant
-from pipeline.encoding.ridge import RidgeFit
+from pipeline.encoding.ridge.fit import RidgeFit
 from pipeline.encoding.scratch import Scratch, target_batches
 from pipeline.encoding.splits import Fold
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.base import MetricSection, OwnFunction, Section
+from pipeline.core.section import MetricSection, OwnFunction, Section
 
 
 class Splits(Section):

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts.reserved_file import reserve
-from pipeline.artifacts.store import explain_os_error
+from pipeline.artifacts.storage.reserved_file import reserve
+from pipeline.artifacts.storage.store import explain_os_error
+from pipeline.core.errors import LayermapError
 from pipeline.encoding.compute import Compute
-from pipeline.errors import LayermapError
 
 SHARE_IN_MEMORY = 0.5
 """Of the budget, for arrays that outlive a batch; the rest is for batches."""

@@ -14,10 +14,10 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.core.errors import BadConfiguration
 from pipeline.encoding.blocks import number_blocks
 from pipeline.encoding.options import Splits
-from pipeline.errors import BadConfiguration
-from pipeline.stimuli.contents import equal_in_words, presented
+from pipeline.stimuli.repeated.contents import equal_in_words, presented
 
 MIN_TRAIN = 10  # fewer training rows than this fit nothing
 MIN_TEST = 3  # a correlation over two samples is always ±1

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pipeline.artifacts.store import standard_attrs
-from pipeline.encoding.alignment_check import told
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import UnknownName
+from pipeline.encoding.alignment.check import told
+from pipeline.encoding.alignment.group_alignment import REMEDIES, check_group, checked_layer
+from pipeline.encoding.alignment.reduced_problem import feature_components
 from pipeline.encoding.compute import Compute
-from pipeline.encoding.group import GroupData, open_group
-from pipeline.encoding.group_alignment import REMEDIES, check_group, checked_layer
+from pipeline.encoding.group.group_data import GroupData, open_group
+from pipeline.encoding.group.nuisance import Nuisance, nuisance_shares, take_out
+from pipeline.encoding.group.reliability import Reliability, estimate_reliability, match_units, scored_responses
+from pipeline.encoding.group.shuffle import shuffled_rows
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
-from pipeline.encoding.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.options import EncodingOptions, RidgeOptions
 from pipeline.encoding.progress import FoldProgress
-from pipeline.encoding.reduced_problem import feature_components
-from pipeline.encoding.reliability import Reliability, estimate_reliability, match_units, scored_responses
-from pipeline.encoding.ridge import RidgeFit, fit_ridge
+from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
 from pipeline.encoding.scratch import Scratch, target_batches
-from pipeline.encoding.shuffle import shuffled_rows
 from pipeline.encoding.splits import Fold, describe, held_out_stretches, make_splits
-from pipeline.errors import UnknownName
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 class LayerFit(Protocol):
     """Fits one layer in every fold.
 
-    Takes what `pipeline.encoding.ridge.fit_ridge` takes, and how to compute it: ``features`` (n_bins, n_features) and
-    ``responses`` (n_samples, n_targets) may be mapped from files, so they are read by columns where they are large, and
-    ``compute.memory_budget_mb`` is what is left for the fit. Held-out predictions go into ``predictions``, float32 of
-    the shape of ``responses``, which the fit gives back: it is used again for the next layer.
+    Takes what `pipeline.encoding.ridge.fit.fit_ridge` takes, and how to compute it: ``features`` (n_bins, n_features)
+    and ``responses`` (n_samples, n_targets) may be mapped from files, so they are read by columns where they are large,
+    and ``compute.memory_budget_mb`` is what is left for the fit. Held-out predictions go into ``predictions``, float32
+    of the shape of ``responses``, which the fit gives back: it is used again for the next layer.
     """
 
     def __call__(
@@ -111,7 +111,7 @@ def score_group(
     Parameters
     ----------
     runs : (recording, activations) of each run of the group, in order; those of one member share targets, and
-        all share the model; see `pipeline.encoding.members`
+        all share the model; see `pipeline.encoding.group.matched_cells`
     options : splits, delays, and what the fit needs
     layers : to score, in order of depth; None scores all that the activations hold
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``

@@ -7,14 +7,14 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path, PurePosixPath
 
 from pipeline.artifacts.catalogue import FetchedFile, RawFile, Receipt, write_json
-from pipeline.errors import FetchError
-from pipeline.fetch.connections import Connections
+from pipeline.core.errors import FetchError
+from pipeline.core.progress import Progress
+from pipeline.fetch.checks.inner_checks import load_readers
 from pipeline.fetch.download import download
-from pipeline.fetch.failures import Stopped
-from pipeline.fetch.inner_checks import load_readers
+from pipeline.fetch.http.connections import Connections
+from pipeline.fetch.http.failures import Stopped
+from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.progress import Progress
-from pipeline.fetch.settings import FetchSettings
 from pipeline.fetch.space import check_disk_space
 
 

@@ -12,22 +12,22 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.artifacts.catalogue import FetchedFile, RawFile
-from pipeline.artifacts.store import explain_os_error, locked
-from pipeline.errors import AlreadyRunning, FetchError
-from pipeline.fetch.addresses import split_address
+from pipeline.artifacts.storage.store import explain_os_error, locked
+from pipeline.core.errors import AlreadyRunning, FetchError
+from pipeline.core.progress import Progress
 from pipeline.fetch.annex import absent_contents
-from pipeline.fetch.connections import Connections
-from pipeline.fetch.digests import check_contents, is_pinned
-from pipeline.fetch.failures import Unavailable, WrongContents
-from pipeline.fetch.http_transfer import HttpTransfer
-from pipeline.fetch.hub_files import at_endpoint
-from pipeline.fetch.inner_checks import check_inside
+from pipeline.fetch.checks.digests import check_contents, is_pinned
+from pipeline.fetch.checks.inner_checks import check_inside
+from pipeline.fetch.checks.recorded_digests import digest_file, read_digest, record_digest
+from pipeline.fetch.http.addresses import split_address
+from pipeline.fetch.http.connections import Connections
+from pipeline.fetch.http.failures import Unavailable, WrongContents
+from pipeline.fetch.http.part_file import PartFile, PartNote
+from pipeline.fetch.http.settings import FetchSettings
+from pipeline.fetch.http.transfer import HttpTransfer
 from pipeline.fetch.local_files import local_path, take_local
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.part_file import PartFile, PartNote
-from pipeline.fetch.progress import Progress
-from pipeline.fetch.recorded_digests import digest_file, read_digest, record_digest
-from pipeline.fetch.settings import FetchSettings
+from pipeline.fetch.weights.hub_files import at_endpoint
 
 
 def download(

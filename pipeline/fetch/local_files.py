@@ -8,11 +8,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.errors import FetchError
+from pipeline.core.errors import FetchError
 from pipeline.fetch.annex import absent_contents, is_pointer, pointer_refused
-from pipeline.fetch.digests import digests_of
-from pipeline.fetch.failures import WrongContents
-from pipeline.fetch.part_file import PartFile
+from pipeline.fetch.checks.digests import digests_of
+from pipeline.fetch.http.failures import WrongContents
+from pipeline.fetch.http.part_file import PartFile
 
 
 def local_path(url: str) -> Path | None:

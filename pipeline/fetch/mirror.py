@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult
 
-from pipeline.errors import BadConfiguration, FetchError
-from pipeline.fetch.addresses import path_within, split_address
+from pipeline.core.errors import BadConfiguration, FetchError
+from pipeline.fetch.http.addresses import path_within, split_address
 
 ENVIRONMENT_VARIABLE = "LAYERMAP_MIRROR"
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.errors import FetchError
+from pipeline.core.errors import FetchError
+from pipeline.core.limits import size_in_words
+from pipeline.core.progress import human_time
+from pipeline.fetch.http.part_file import PartFile
 from pipeline.fetch.local_files import needs_no_space
-from pipeline.fetch.part_file import PartFile
-from pipeline.fetch.progress import human_time
-from pipeline.limits import size_in_words
 
 ASSUMED_BYTES_PER_S = 10e6
 """A usual line (80 Mbit/s), for the estimate before anything has come."""

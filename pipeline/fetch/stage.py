@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.artifacts.catalogue import Catalogue, Receipt
-from pipeline.config.keys import slug
+from pipeline.core.keys import slug
 from pipeline.fetch.batch import fetch_files
+from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.settings import FetchSettings
-from pipeline.fetch.weights import WeightSource, fetch_weights
+from pipeline.fetch.weights.resolve import WeightSource, fetch_weights
 
 
 def run_fetch(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.inference.analysis import InferenceSettings
-from pipeline.inference.batch import Batch, LayerAxis, ModelScores
-from pipeline.inference.bootstrap import draw_counts, generator
-from pipeline.inference.fold_scores import FoldScores
 from pipeline.inference.layer_choice import held_out_r, held_out_r2
 from pipeline.inference.pathways import WHOLE, pathways_of
 from pipeline.inference.places import ALL, Place, subjects_of
 from pipeline.inference.profile import Profile, estimate, join_draws
+from pipeline.inference.requests import InferenceSettings
+from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.fold_scores import FoldScores
+from pipeline.inference.scores.shared_draws import Batch, LayerAxis, ModelScores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.inference.bootstrap import interval
+from pipeline.inference.scores.bootstrap import interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

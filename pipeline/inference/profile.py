@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.inference.depth_index import depth_index
-from pipeline.inference.fold_scores import FoldScores
 from pipeline.inference.layer_choice import by_depth, choose_layers, held_out_r, held_out_r2, most_frequent
+from pipeline.inference.scores.fold_scores import FoldScores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,22 +10,22 @@ import pandas as pd
 
 from pipeline.artifacts.map import TABLES
 from pipeline.artifacts.scores import open_header
-from pipeline.inference.analysis import AnalysisScores, InferenceSettings
-from pipeline.inference.batch import Batch, paths_by_group
-from pipeline.inference.contrasts import ModelOutcomes, contrast_rows, outcomes_of
-from pipeline.inference.encoding_batches import encoding_batches
+from pipeline.core.names import refuse_alike
 from pipeline.inference.estimates import estimate_places
-from pipeline.inference.geometry_batches import geometry_batches
-from pipeline.inference.languages import Cells, cells_of, language_rows
 from pipeline.inference.places import list_places
-from pipeline.inference.region_order import order_rows, rank_rows
+from pipeline.inference.questions.contrasts import ModelOutcomes, contrast_rows, outcomes_of
+from pipeline.inference.questions.languages import Cells, cells_of, language_rows
+from pipeline.inference.questions.region_order import order_rows, rank_rows
+from pipeline.inference.questions.streams import stream_rows
+from pipeline.inference.questions.units import UnitMaps, list_units
+from pipeline.inference.questions.variance_parts import variance_rows
+from pipeline.inference.requests import AnalysisScores, InferenceSettings
 from pipeline.inference.rows import rows_of, summary_of
-from pipeline.inference.streams import stream_rows
+from pipeline.inference.scores.encoding_batches import encoding_batches
+from pipeline.inference.scores.geometry_batches import geometry_batches
+from pipeline.inference.scores.shared_draws import Batch, paths_by_group
 from pipeline.inference.surface import surface_rows
 from pipeline.inference.twin_names import twin_of
-from pipeline.inference.unique import variance_rows
-from pipeline.inference.units import UnitMaps, list_units
-from pipeline.names import refuse_alike
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 
 if TYPE_CHECKING:
     import xarray as xr

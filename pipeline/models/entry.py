@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipeline.artifacts.activations import LayerInfo
-from pipeline.fetch.source import WeightSource
+from pipeline.fetch.weights.source import WeightSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ TwinKind = Literal["random", "shuffled"]
 
 @dataclasses.dataclass(frozen=True)
 class Twin:
-    """A network with the trained one's architecture and none of what it learned; see `pipeline.models.twins`."""
+    """A network with the trained one's architecture and none of what it learned; see `pipeline.models.torch.twins`."""
 
     kind: TwinKind
     seed: int
@@ -29,7 +29,7 @@ class Network(Protocol):
     """A loaded model, ready to be shown a stimulus.
 
     This is all that a model of one's own has to have. What is a torch module is better made a
-    `pipeline.models.hooked_network.HookedNetwork`, whose layers are reduced while they are extracted.
+    `pipeline.models.torch.hooked_network.HookedNetwork`, whose layers are reduced while they are extracted.
     """
 
     def clock(self, stimulus: xr.Dataset) -> tuple[str, np.ndarray]:

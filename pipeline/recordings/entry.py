@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipeline.artifacts.catalogue import Catalogue
-from pipeline.config.base import Section
+from pipeline.core.section import Section
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.artifacts.store import write_whole
-from pipeline.config.keys import sha256_of_file
-from pipeline.config.paths import DATA
-from pipeline.documents import digest_of, read_json
-from pipeline.errors import BrokenArtifact, LayermapError
+from pipeline.artifacts.storage.store import write_whole
+from pipeline.core.errors import BrokenArtifact, LayermapError
+from pipeline.core.keys import sha256_of_file
+from pipeline.core.paths import DATA
+from pipeline.formats.documents import digest_of, read_json
 
 MEMO = DATA / "catalogue" / "digests.json"
 SETTLED_NS = 2_000_000_000

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.documents import unwritable
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.limits import FOLDER_DEPTH, FOLDER_ENTRIES, check_plain_file
+from pipeline.core.names import natural_order
 from pipeline.fetch.annex import parse_key
-from pipeline.limits import FOLDER_DEPTH, FOLDER_ENTRIES, check_plain_file
-from pipeline.names import natural_order
+from pipeline.formats.documents import unwritable
 from pipeline.recordings.file_digests import SETTLED_NS
 
 NOT_LISTED = (".git", ".datalad", ".snakemake", ".cache")

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from pipeline.core.registry import Registry
 from pipeline.recordings.entry import DatasetEntry
-from pipeline.registry import Registry
 
 DATASETS: Registry[DatasetEntry] = Registry(
     "dataset",
     {
-        "simulated_mouse": "pipeline.recordings.simulated_mouse:DATASET",
-        "simulated_listening": "pipeline.recordings.simulated_listening:DATASET",
-        "allen_scenes": "pipeline.recordings.allen_scenes:DATASET",
-        "allen_2p": "pipeline.recordings.allen.two_photon:DATASET",
-        "allen_neuropixels": "pipeline.recordings.allen.neuropixels:DATASET",
-        "alice": "pipeline.recordings.alice:DATASET",
-        "alice_bold": "pipeline.recordings.alice_bold:DATASET",
-        "narratives": "pipeline.recordings.narratives:DATASET",
-        "petit_prince": "pipeline.recordings.petit_prince:DATASET",
-        "openneuro": "pipeline.recordings.openneuro_bids:DATASET",
-        "bids": "pipeline.recordings.bids:DATASET",
-        "natsound165": "pipeline.recordings.natsound165:DATASET",
-        "files": "pipeline.recordings.files:DATASET",
+        "simulated_mouse": "pipeline.simulated.mouse_dataset:DATASET",
+        "simulated_listening": "pipeline.simulated.listening_dataset:DATASET",
+        "allen_scenes": "pipeline.recordings.published.allen_scenes:DATASET",
+        "allen_2p": "pipeline.recordings.allen.two_photon.dataset:DATASET",
+        "allen_neuropixels": "pipeline.recordings.allen.neuropixels.dataset:DATASET",
+        "alice": "pipeline.recordings.published.alice:DATASET",
+        "alice_bold": "pipeline.recordings.stories.alice_bold:DATASET",
+        "narratives": "pipeline.recordings.stories.narratives:DATASET",
+        "petit_prince": "pipeline.recordings.stories.petit_prince:DATASET",
+        "openneuro": "pipeline.recordings.bids.openneuro:DATASET",
+        "bids": "pipeline.recordings.bids.local:DATASET",
+        "natsound165": "pipeline.recordings.published.natsound165:DATASET",
+        "files": "pipeline.recordings.files.dataset:DATASET",
     },
     group="layermap.datasets",
 )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from pipeline.errors import FetchError
+from pipeline.core.errors import FetchError
 
 TRIES = 4
 BACK_OFF_S = 1.0
@@ -89,7 +89,7 @@ def json_at(url: str, most_bytes: int | None = None) -> Any:
     NoAnswer
         Another status than 200.
     """
-    from pipeline.fetch.sessions import ask_text
+    from pipeline.fetch.http.sessions import ask_text
 
     answer = ask_text("GET", url, silence_s=SILENCE_S, most_bytes=most_bytes)
     if answer.status != 200:
@@ -102,7 +102,7 @@ def _readable() -> Iterator[None]:
     """Turn what requests, json and readers of rows raise over a bad answer into `NoAnswer`."""
     import requests
 
-    from pipeline.fetch.sessions import RefusedAnswer
+    from pipeline.fetch.http.sessions import RefusedAnswer
 
     try:
         yield
@@ -174,8 +174,8 @@ def _announced(address: str) -> int | None:
     NoAnswer
         It does not have the file, or does not answer.
     """
-    from pipeline.fetch.answers import BadAnswer, content_length
-    from pipeline.fetch.sessions import AnonymousSession
+    from pipeline.fetch.http.answers import BadAnswer, content_length
+    from pipeline.fetch.http.sessions import AnonymousSession
 
     for attempt in range(TRIES):
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pipeline.inference.languages import DOMAIN, LANGUAGE
+from pipeline.inference.questions.languages import DOMAIN, LANGUAGE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,26 +8,32 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import __version__
-from pipeline.documents import read_yaml
-from pipeline.report.behaviour import BehaviourTable
-from pipeline.report.comparisons import PlantedTable, contrast_findings, order_findings, planted_table, rank_findings
-from pipeline.report.cortex import VIEWS
-from pipeline.report.dataset_text import clock_warnings_of, left_out_in_words, prepared_in_words, warnings_of
-from pipeline.report.depth_table import DepthGroup, depth_groups
-from pipeline.report.facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, StudyFacts
-from pipeline.report.figure import Figure, LegendEntry
-from pipeline.report.figures_cortex import PICTURES, ColourBar, CortexPanel
-from pipeline.report.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
-from pipeline.report.held_out import HeldOutSection, held_out_section
-from pipeline.report.languages import LanguageSection
-from pipeline.report.methods_text import TEMPLATES, TEXT, Methods
+from pipeline.formats.documents import read_yaml
+from pipeline.report.figures.cortex import PICTURES, ColourBar, CortexPanel
+from pipeline.report.figures.cortex_pictures import VIEWS
+from pipeline.report.figures.figure import Figure, LegendEntry
 from pipeline.report.provenance import Download, StageTime
-from pipeline.report.scores_read import ScoresContents
-from pipeline.report.streams import StreamSection, stream_section
-from pipeline.report.variance import VarianceSection, variance_section
+from pipeline.report.read_scores import ScoresContents
+from pipeline.report.sections.behaviour import BehaviourTable
+from pipeline.report.sections.comparisons import (
+    PlantedTable,
+    contrast_findings,
+    order_findings,
+    planted_table,
+    rank_findings,
+)
+from pipeline.report.sections.dataset_text import clock_warnings_of, left_out_in_words, prepared_in_words, warnings_of
+from pipeline.report.sections.depth_table import DepthGroup, depth_groups
+from pipeline.report.sections.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
+from pipeline.report.sections.held_out import HeldOutSection, held_out_section
+from pipeline.report.sections.languages import LanguageSection
+from pipeline.report.sections.methods_text import TEMPLATES, TEXT, Methods
+from pipeline.report.sections.streams import StreamSection, stream_section
+from pipeline.report.sections.variance import VarianceSection, variance_section
+from pipeline.report.study_facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, StudyFacts
 from pipeline.report.views import View
 from pipeline.report.wording import ci_units, counted, duration, file_size, listed, metric
-from pipeline.stimuli.alike import DOUBTS
+from pipeline.stimuli.repeated.alike import DOUBTS
 
 RUN_SECTIONS = [
     ("data", "data"),

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.artifacts.map import csv_path
-from pipeline.config import paths
-from pipeline.config.keys import slug
-from pipeline.config.plan import AnalysisPlan, StudyPlan
-from pipeline.errors import BrokenArtifact, LayermapError
+from pipeline.core import paths
+from pipeline.core.errors import BrokenArtifact, LayermapError
+from pipeline.core.keys import slug
+from pipeline.core.spreadsheet import write_csv
+from pipeline.formats.tables import read_table
 from pipeline.report.views import ALL, MEAN
-from pipeline.spreadsheet import write_csv
-from pipeline.tables import read_table
+from pipeline.study.plan import AnalysisPlan, StudyPlan
 
 if TYPE_CHECKING:
     import pandas as pd

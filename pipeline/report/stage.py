@@ -7,30 +7,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.map import open_map
-from pipeline.artifacts.store import write_whole
-from pipeline.config.plan import StudyPlan
-from pipeline.errors import BrokenArtifact
-from pipeline.report.alignment import alignment_warnings
-from pipeline.report.behaviour import behaviour_table
-from pipeline.report.doubts import doubts_in_words
-from pipeline.report.facts import NETWORK, AnalysisFacts, StudyFacts, study_facts, with_layers
-from pipeline.report.figure import Figure
-from pipeline.report.figures_cortex import cortex_maps
-from pipeline.report.figures_depth import depth_plot, order_plot
-from pipeline.report.figures_gradient import gradient_plot
-from pipeline.report.figures_languages import language_figures
-from pipeline.report.figures_models import contrast_plot, models_side_by_side, subject_spread
-from pipeline.report.figures_pathways import pathway_profiles
-from pipeline.report.figures_profile import compartment_map, heat_maps, profiles
-from pipeline.report.figures_scores import score_figures
-from pipeline.report.figures_streams import stream_plot
-from pipeline.report.figures_variance import variance_bars, variance_profiles
-from pipeline.report.languages import LanguageView, language_section, language_views
-from pipeline.report.methods_text import methods_text
+from pipeline.artifacts.storage.store import write_whole
+from pipeline.core.errors import BrokenArtifact
+from pipeline.report.figures.cortex import cortex_maps
+from pipeline.report.figures.depth import depth_plot, order_plot
+from pipeline.report.figures.figure import Figure
+from pipeline.report.figures.gradient import gradient_plot
+from pipeline.report.figures.languages import language_figures
+from pipeline.report.figures.models import contrast_plot, models_side_by_side, subject_spread
+from pipeline.report.figures.pathways import pathway_profiles
+from pipeline.report.figures.profile import compartment_map, heat_maps, profiles
+from pipeline.report.figures.scores import score_figures
+from pipeline.report.figures.streams import stream_plot
+from pipeline.report.figures.variance import variance_bars, variance_profiles
 from pipeline.report.page import Captions, PageContents, Part, page_view, render, split_in_words
 from pipeline.report.provenance import Download, StageTime, downloads, stage_times, versions
-from pipeline.report.scores_read import ScoresContents, read_contents
+from pipeline.report.read_scores import ScoresContents, read_contents
+from pipeline.report.sections.alignment import alignment_warnings
+from pipeline.report.sections.behaviour import behaviour_table
+from pipeline.report.sections.doubts import doubts_in_words
+from pipeline.report.sections.languages import LanguageView, language_section, language_views
+from pipeline.report.sections.methods_text import methods_text
+from pipeline.report.study_facts import NETWORK, AnalysisFacts, StudyFacts, study_facts, with_layers
 from pipeline.report.views import View, left_out, make_views
+from pipeline.study.plan import StudyPlan
 
 if TYPE_CHECKING:
     import pandas as pd

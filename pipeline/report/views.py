@@ -11,11 +11,11 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.inference.pathways import WHOLE, in_order, pathways_of
-from pipeline.inference.region_order import OrderName, RankName
-from pipeline.inference.streams import StreamName
+from pipeline.inference.questions.region_order import OrderName, RankName
+from pipeline.inference.questions.streams import StreamName
 from pipeline.inference.twin_names import twin_of
 from pipeline.report.contrast_names import LanguageName
-from pipeline.report.facts import BASELINE, NETWORK, TWIN, AnalysisFacts, StudyFacts
+from pipeline.report.study_facts import BASELINE, NETWORK, TWIN, AnalysisFacts, StudyFacts
 from pipeline.report.wording import WITHIN_CATEGORY, counted, listed
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 
 
 def refuse_placeholder(path: Path, what: str, remedy: str) -> None:

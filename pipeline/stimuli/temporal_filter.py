@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BadConfiguration
+from pipeline.core.errors import BadConfiguration
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,8 +16,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.errors import BrokenArtifact
-from pipeline.limits import TEXT_BYTES, read_bounded
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.limits import TEXT_BYTES, read_bounded
 from pipeline.stimuli.words import REMEDY, WordTable, mend_offsets
 
 USUAL_TIERS = ("words", "word")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BrokenArtifact
-from pipeline.tables import COMMAS, TABS, Dialect, Table, read_table
+from pipeline.core.errors import BrokenArtifact
+from pipeline.formats.tables import COMMAS, TABS, Dialect, Table, read_table
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,12 +13,12 @@ import yaml
 from PIL import Image
 
 from pipeline.artifacts.stimulus import write_stimulus
-from pipeline.artifacts.store import standard_attrs
-from pipeline.cli import main
-from pipeline.config.load import load_study
-from pipeline.config.plan import AnalysisPlan, plan_study
-from pipeline.models.hooked_network import HookedNetwork
-from pipeline.registry import import_object
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.registry import import_object
+from pipeline.models.torch.hooked_network import HookedNetwork
+from pipeline.study.cli import main
+from pipeline.study.load import load_study
+from pipeline.study.plan import AnalysisPlan, plan_study
 
 ROOT = Path(__file__).resolve().parents[2]
 N = 12

@@ -16,9 +16,9 @@ from pipeline.activations.batch_size import (
     free_memory_bytes,
     trial_pass,
 )
-from pipeline.models.hooked_network import HookedNetwork
-from pipeline.models.hooks import Tap
-from pipeline.models.present_audio import Waveforms, Windows
+from pipeline.models.shown.present_audio import Waveforms, Windows
+from pipeline.models.torch.hooked_network import HookedNetwork
+from pipeline.models.torch.hooks import Tap
 from tests.activations.own_study import SIDE, own_network, picture_set, random_pictures
 
 STEM_BYTES = 4 * 4 * (SIDE // 2) ** 2

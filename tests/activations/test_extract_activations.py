@@ -11,9 +11,9 @@ from pipeline.activations.options import NoReduction, SparseProjection
 from pipeline.activations.stage import extract_activations
 from pipeline.artifacts.activations import open_activations
 from pipeline.artifacts.stimulus import write_stimulus
-from pipeline.artifacts.store import standard_attrs
-from pipeline.config.keys import sha256_of_file
-from pipeline.errors import LayermapError
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import LayermapError
+from pipeline.core.keys import sha256_of_file
 from pipeline.models.registry import resolve_model
 
 

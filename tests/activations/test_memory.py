@@ -14,9 +14,9 @@ EXTRACT = """
 import sys
 from pathlib import Path
 from pipeline.activations.stage import extract_activations
-from pipeline.artifacts.store import standard_attrs
-from pipeline.config.load import load_study
-from pipeline.config.plan import plan_study
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.study.load import load_study
+from pipeline.study.plan import plan_study
 
 study, stimulus, output = sys.argv[1:]
 model = plan_study(load_study(study)).analyses[0].models[0]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.artifacts.activations import open_activations
 from pipeline.artifacts.stimulus import open_stimulus
-from pipeline.models.present_pictures import IMAGENET_MEAN, IMAGENET_SD, Optics
+from pipeline.models.shown.present_pictures import IMAGENET_MEAN, IMAGENET_SD, Optics
 from tests.activations.own_study import NETWORK, OWN, SIDE, Lab, digests
 
 ODD = """

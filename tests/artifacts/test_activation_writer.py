@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.activations import ATTRS, CHUNK_BYTES, ActivationWriter, LayerInfo, open_activations
-from pipeline.artifacts.store import standard_attrs, write_whole
-from pipeline.errors import BrokenArtifact
+from pipeline.artifacts.storage.store import standard_attrs, write_whole
+from pipeline.core.errors import BrokenArtifact
 
 N = 150
 LAYERS = [LayerInfo("wide", 0, 0.0), LayerInfo("narrow", 1, 1.0)]

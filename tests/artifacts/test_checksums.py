@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from pipeline.artifacts import checksums
 from pipeline.artifacts.activations import ATTRS, ActivationWriter, LayerInfo, open_activations
 from pipeline.artifacts.catalogue import (
     Catalogue,
@@ -23,7 +22,6 @@ from pipeline.artifacts.catalogue import (
     open_receipt,
     write_json,
 )
-from pipeline.artifacts.contract import read_attrs
 from pipeline.artifacts.geometry import open_geometry, write_geometry
 from pipeline.artifacts.map import TABLES, csv_path, digests_path, open_map, write_map
 from pipeline.artifacts.recording import (
@@ -35,8 +33,10 @@ from pipeline.artifacts.recording import (
     write_recording,
 )
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs, write_whole
-from pipeline.errors import BrokenArtifact
+from pipeline.artifacts.storage import checksums
+from pipeline.artifacts.storage.contract import read_attrs
+from pipeline.artifacts.storage.store import standard_attrs, write_whole
+from pipeline.core.errors import BrokenArtifact
 from tests.artifacts.test_contracts import recording
 from tests.artifacts.test_recording_parts import header
 

@@ -7,8 +7,8 @@ import xarray as xr
 from pipeline.artifacts.activations import ActivationWriter, LayerInfo, open_activations
 from pipeline.artifacts.recording import open_recording, write_recording
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs, write_whole
-from pipeline.errors import BrokenArtifact, UnknownName
+from pipeline.artifacts.storage.store import standard_attrs, write_whole
+from pipeline.core.errors import BrokenArtifact, UnknownName
 
 
 def recording(**changes):

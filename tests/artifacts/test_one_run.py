@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts.one_run import LOCK_NAME, claim_folders
-from pipeline.artifacts.store import locked
-from pipeline.errors import AlreadyRunning, LayermapError
+from pipeline.artifacts.storage.one_run import LOCK_NAME, claim_folders
+from pipeline.artifacts.storage.store import locked
+from pipeline.core.errors import AlreadyRunning, LayermapError
 
 DATA, REPORTS = Path("data"), Path("reports")
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.artifacts.one_run import claim_folders
+from pipeline.artifacts.storage.one_run import claim_folders
 locks = claim_folders(Path("data"), [Path("reports")])
 print("held", flush=True)
 time.sleep(60)
@@ -107,7 +107,7 @@ READ_ONLY = """
 import os, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from pipeline.artifacts.one_run import claim_folders
+from pipeline.artifacts.storage.one_run import claim_folders
 os.setgid(65534), os.setuid(65534)
 print(len(claim_folders(Path("data"), [])))
 """

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts.recording import RecordingParts, open_recording, write_recording
-from pipeline.artifacts.store import standard_attrs
-from pipeline.errors import BrokenArtifact
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BrokenArtifact
 
 N_SAMPLES, N_TARGETS = 40, 9
 

@@ -16,14 +16,14 @@ from pipeline.artifacts.catalogue import (
     open_receipt,
     write_json,
 )
-from pipeline.config.load import known_studies, load_study
-from pipeline.errors import BrokenArtifact, LayermapError, UnsafeName
-from pipeline.fetch.hub import HUB
+from pipeline.core.errors import BrokenArtifact, LayermapError, UnsafeName
+from pipeline.fetch.weights.hub import HUB
 from pipeline.models.registry import MODELS
 from pipeline.recordings.allen import cortical_layers, queries
 from pipeline.recordings.openneuro import git_tree, graphql
 from pipeline.recordings.openneuro.listed import S3_BUCKET
-from pipeline.recordings.pinned_files import FILES, pinned_files
+from pipeline.recordings.published.pinned_files import FILES, pinned_files
+from pipeline.study.load import known_studies, load_study
 
 HOSTILE = [
     *("701'$(touch PWNED)'", "701;touch PWNED", "`touch PWNED`", "$(touch PWNED)", "a|b", "a&b", "a>b", "a b", "a\tb"),

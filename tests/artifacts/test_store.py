@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from pipeline.artifacts.store import locked, write_whole
-from pipeline.errors import AlreadyRunning, LayermapError
+from pipeline.artifacts.storage.store import locked, write_whole
+from pipeline.core.errors import AlreadyRunning, LayermapError
 
 
 def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import checksums
 from benchmarks.artifact_examples import kinds
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 
 FILES = ("r.nc", "g.nc", "s.zarr", "a.zarr", "e.nc", "c.json", "t.json", "m.nc")
 

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks import convert
 from pipeline.artifacts.recording import open_recording
-from pipeline.recordings.allen.two_photon_catalogue import nwb_path
-from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+from pipeline.recordings.allen.two_photon.catalogue import nwb_path
+from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 
 
 @pytest.mark.parametrize("layout", convert.LAYOUTS)

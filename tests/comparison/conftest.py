@@ -10,7 +10,7 @@ import xarray as xr
 
 from pipeline.artifacts.activations import ActivationWriter, LayerInfo
 from pipeline.artifacts.recording import write_recording
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.store import standard_attrs
 
 INTERVAL_S = 0.1
 PER_BLOCK = 5  # samples: blocks of 0.5 s

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.blocks import entries_of
+from pipeline.core.errors import BadConfiguration, SampleMismatch
 from pipeline.encoding.splits import Samples
-from pipeline.errors import BadConfiguration, SampleMismatch
 
 
 def in_time(*runs, interval_s=0.1):

@@ -9,11 +9,11 @@ import xarray as xr
 from pipeline.artifacts.activations import ActivationWriter, LayerInfo
 from pipeline.artifacts.geometry import write_geometry
 from pipeline.artifacts.scores import open_scores, write_scores
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
 from pipeline.comparison.stage import compare_group
-from pipeline.errors import BadConfiguration, BrokenArtifact, LayermapError, SampleMismatch
+from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, SampleMismatch
 from pipeline.inference.stage import AnalysisScores, build_map
 from tests.inference_settings import Contrast, Settings
 

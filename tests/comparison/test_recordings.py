@@ -9,7 +9,7 @@ from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
 from pipeline.comparison.stage import compare_group
-from pipeline.errors import BadConfiguration, LayermapError, SampleMismatch, UnknownName
+from pipeline.core.errors import BadConfiguration, LayermapError, SampleMismatch, UnknownName
 from pipeline.inference.stage import AnalysisScores, build_map
 
 ATTRS = {"study": "s", "analysis": "a", "group": "g", "created_by": "test", "config_sha": "c", "inputs_sha": "i"}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.encoding.align import (
+from pipeline.core.errors import BadConfiguration, SampleMismatch
+from pipeline.encoding.group.align import (
     align_convolved,
     align_items,
     align_time,
@@ -11,7 +12,6 @@ from pipeline.encoding.align import (
     high_pass_within,
     whole_delays,
 )
-from pipeline.errors import BadConfiguration, SampleMismatch
 from pipeline.stimuli.temporal_filter import cosine_high_pass
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.scores import open_scores, write_scores
-from pipeline.encoding.alignment_check import AlignmentCheck, check_alignment, surrogate_of
-from pipeline.encoding.candidate_orders import candidate_orders
-from pipeline.encoding.mappings import encode_pls
+from pipeline.encoding.alignment.candidate_orders import candidate_orders
+from pipeline.encoding.alignment.check import AlignmentCheck, check_alignment, surrogate_of
+from pipeline.encoding.alignment.reduced_problem import delayed_components, feature_components, response_components
+from pipeline.encoding.mappings.published import encode_pls
 from pipeline.encoding.options import PlsOptions, Splits
-from pipeline.encoding.reduced_problem import delayed_components, feature_components, response_components
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.encoding.stage import encode_group
 from tests.encoding.test_encode_stage import ATTRS, IN_TIME, OF_ITEMS, write_activations, write_responses

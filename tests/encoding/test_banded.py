@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline.encoding.banded import FeatureSpace, fit_banded, weightings
+from pipeline.core.errors import SampleMismatch
+from pipeline.encoding.mappings.banded import FeatureSpace, fit_banded, weightings
 from pipeline.encoding.options import Splits
-from pipeline.encoding.ridge import fit_ridge
+from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
-from pipeline.errors import SampleMismatch
 
 PENALTIES = np.geomspace(1e-3, 1e4, 15)
 

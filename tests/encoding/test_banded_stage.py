@@ -8,11 +8,11 @@ import xarray as xr
 
 from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.scores import open_header, open_scores, write_scores
-from pipeline.encoding.banded_stage import encode_banded
-from pipeline.encoding.feature_spaces import SpaceFiles
+from pipeline.core.errors import UnknownName
+from pipeline.encoding.mappings.banded_stage import encode_banded
+from pipeline.encoding.mappings.feature_spaces import SpaceFiles
 from pipeline.encoding.options import BandedRidgeOptions
-from pipeline.errors import UnknownName
-from pipeline.inference.unique import JOINT, UNIQUE, variance_scores, variance_sums
+from pipeline.inference.questions.variance_parts import JOINT, UNIQUE, variance_scores, variance_sums
 from tests.encoding.test_encode_stage import ATTRS, story, write_activations
 
 OPTIONS = BandedRidgeOptions.model_validate(

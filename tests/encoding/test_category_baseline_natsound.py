@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.encoding.correlation import fisher_z
 from pipeline.encoding.options import PenaltyGrid, Splits
-from pipeline.encoding.ridge import fit_ridge
+from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
 
 FOLDER = "raw.githubusercontent.com/snormanhaignere/natsound165-neuron2015"

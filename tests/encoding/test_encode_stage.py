@@ -10,11 +10,11 @@ import xarray as xr
 from pipeline.artifacts.activations import ActivationWriter, LayerInfo
 from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.scores import open_scores, write_scores
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, SampleMismatch, UnknownName
 from pipeline.encoding.correlation import fisher_z
 from pipeline.encoding.options import RidgeOptions
 from pipeline.encoding.stage import encode_group
-from pipeline.errors import BadConfiguration, BrokenArtifact, LayermapError, SampleMismatch, UnknownName
 
 LAYERS = ("shallow", "planted", "deep")
 ATTRS = {

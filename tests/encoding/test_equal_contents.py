@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.core.errors import BadConfiguration
 from pipeline.encoding.options import RidgeOptions, Splits
 from pipeline.encoding.splits import Fold, Samples, make_splits
-from pipeline.errors import BadConfiguration
 from tests.encoding import test_splits
 from tests.encoding.test_encode_stage import encode, fold_mean_r, write_activations, write_responses
 from tests.encoding.test_splits import all_folds

@@ -8,15 +8,18 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.cli import main
-from pipeline.encoding import calibrate, penalty_search, progress, ridge, target_batch
-from pipeline.encoding.cost import FitShape, FoldShape, Rates, fit_cost, fold_shapes, forms_of
-from pipeline.encoding.estimate import Job, Run, describe, estimate_job
-from pipeline.encoding.gram import symmetric_product
-from pipeline.encoding.memory import fit_memory, stage_memory
+from pipeline.encoding import progress
+from pipeline.encoding.estimate import calibrate
+from pipeline.encoding.estimate.cost import FitShape, FoldShape, Rates, fit_cost, fold_shapes, forms_of
+from pipeline.encoding.estimate.memory import fit_memory, stage_memory
+from pipeline.encoding.estimate.run_cost import Job, Run, describe, estimate_job
 from pipeline.encoding.progress import FoldProgress
-from pipeline.encoding.ridge import fit_ridge
+from pipeline.encoding.ridge import fit as ridge
+from pipeline.encoding.ridge import penalty_search, target_batch
+from pipeline.encoding.ridge.fit import fit_ridge
+from pipeline.encoding.ridge.gram import symmetric_product
 from pipeline.encoding.splits import Fold
+from pipeline.study.cli import main
 from tests.activations.own_study import OWN, Lab
 
 RATES = Rates(1e11, 5e10, 2e10, 1e10, 1e9)

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.scores import open_scores, write_scores
-from pipeline.config.metrics import METRICS
-from pipeline.encoding.best_unit import fit_best_unit
+from pipeline.core.registry import import_object
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.correlation import correlate, fisher_z
-from pipeline.encoding.mappings import fitted_together
-from pipeline.encoding.pls import Pls
-from pipeline.encoding.ridge import RidgeFit, fit_ridge
+from pipeline.encoding.mappings.best_unit import fit_best_unit
+from pipeline.encoding.mappings.pls import Pls
+from pipeline.encoding.mappings.published import fitted_together
+from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
 from pipeline.encoding.splits import Fold
 from pipeline.encoding.standardise import standardise
 from pipeline.inference.stage import AnalysisScores, build_map
-from pipeline.registry import import_object
+from pipeline.study.metrics import METRICS
 from tests.encoding.test_encode_stage import ATTRS, LAYERS, story
 from tests.inference_settings import Settings
 

@@ -11,11 +11,11 @@ import xarray as xr
 
 from pipeline.artifacts.activations import Activations
 from pipeline.artifacts.scores import open_scores, write_scores
-from pipeline.encoding import group as group_module
-from pipeline.encoding.group import open_group
+from pipeline.core.errors import BadConfiguration, LayermapError, SampleMismatch
+from pipeline.encoding.group import group_data as group_module
+from pipeline.encoding.group.group_data import open_group
 from pipeline.encoding.options import RidgeOptions
 from pipeline.encoding.stage import encode_group
-from pipeline.errors import BadConfiguration, LayermapError, SampleMismatch
 from tests.encoding.imaged_groups import (
     ATTRS,
     IN_TIME,

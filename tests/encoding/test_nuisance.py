@@ -12,13 +12,13 @@ import xarray as xr
 from pydantic import ValidationError
 
 from pipeline.artifacts.scores import open_scores, write_scores
+from pipeline.core.errors import BadConfiguration
 from pipeline.encoding.correlation import correlate, fisher_z
-from pipeline.encoding.group import open_group
-from pipeline.encoding.nuisance import Nuisance, nuisance_shares, take_out
+from pipeline.encoding.group.group_data import open_group
+from pipeline.encoding.group.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.options import RidgeOptions
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.encoding.stage import encode_group
-from pipeline.errors import BadConfiguration
 from tests.encoding.imaged_groups import ATTRS, IN_TIME, OF_ITEMS, Session, driven, features, items, write_activations
 
 N, REPEATS = 60, 10

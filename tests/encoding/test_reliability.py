@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.encoding.reliability import (
+from pipeline.encoding.group.reliability import (
     estimate_reliability,
     match_units,
     scored_responses,

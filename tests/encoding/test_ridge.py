@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from pipeline.encoding import ridge
-from pipeline.encoding.align import delayed_design
+from pipeline.core.errors import SampleMismatch
 from pipeline.encoding.correlation import correlate, fisher_z
+from pipeline.encoding.group.align import delayed_design
 from pipeline.encoding.options import PenaltyGrid, Splits
-from pipeline.encoding.ridge import RidgeFit, fit_ridge
+from pipeline.encoding.ridge import fit as ridge
+from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
 from pipeline.encoding.standardise import standardise
-from pipeline.errors import SampleMismatch
 
 
 @pytest.fixture(autouse=True, params=[0.0, np.inf], ids=["batched", "plain"])

@@ -11,12 +11,14 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from pipeline.encoding import batched_ridge, gram, ridge
-from pipeline.encoding.align import delayed_design
+from pipeline.encoding.group.align import delayed_design
+from pipeline.encoding.group.shuffle import Reordered
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.options import Splits
-from pipeline.encoding.ridge import RidgeFit, fit_ridge
-from pipeline.encoding.shuffle import Reordered
+from pipeline.encoding.ridge import batched as batched_ridge
+from pipeline.encoding.ridge import fit as ridge
+from pipeline.encoding.ridge import gram
+from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
 from pipeline.encoding.splits import Fold, Samples, held_out_stretches, make_splits
 
 EXACT = {"precision": "float64", "tolerance": 0.0}

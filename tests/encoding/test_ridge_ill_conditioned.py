@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from pipeline.encoding import ridge
-from pipeline.encoding.ridge import fit_ridge
+from pipeline.core.errors import BadConfiguration, SampleMismatch
+from pipeline.encoding.ridge import fit as ridge
+from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold
-from pipeline.errors import BadConfiguration, SampleMismatch
 
 
 @pytest.fixture(autouse=True, params=[0.0, np.inf], ids=["batched", "plain"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.encoding.shuffle import shuffled_rows
+from pipeline.encoding.group.shuffle import shuffled_rows
 from pipeline.encoding.splits import Samples
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.errors import BadConfiguration
 from pipeline.encoding.options import Splits
 from pipeline.encoding.splits import Fold, Samples, make_splits
-from pipeline.errors import BadConfiguration
 
 
 def in_time(lengths: list[int], interval_s: float = 2.0, stimuli: list[str] | None = None) -> Samples:

@@ -15,17 +15,17 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts import activations as activations_module
-from pipeline.artifacts.checksums import append_checksums
-from pipeline.artifacts.contract import Contract, write_netcdf
 from pipeline.artifacts.recording import IN_BLOCKS
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.checksums import append_checksums
+from pipeline.artifacts.storage.contract import Contract, write_netcdf
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.encoding import scratch as scratch_module
-from pipeline.encoding.align import Alignment, Binning, align_items, align_time
 from pipeline.encoding.compute import Compute
-from pipeline.encoding.group import open_group
+from pipeline.encoding.group.align import Alignment, Binning, align_items, align_time
+from pipeline.encoding.group.group_data import open_group
 from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.stage import encode_group
-from pipeline.errors import BrokenArtifact, LayermapError
 from tests.encoding.imaged_groups import ATTRS, IN_TIME, Session, driven, features, write_activations
 
 

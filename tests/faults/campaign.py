@@ -103,8 +103,8 @@ class Campaign:
 
     def warm_up(self) -> None:
         """Let this process know the code's versions, which every child would otherwise work out anew."""
-        from pipeline.config.load import load_study
-        from pipeline.config.plan import plan_study
+        from pipeline.study.load import load_study
+        from pipeline.study.plan import plan_study
 
         for name in self.studies:
             plan = plan_study(load_study(str(study_file(self.user, name))))

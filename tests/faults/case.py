@@ -144,7 +144,7 @@ def run_stages(
     port: int = 0,
 ) -> int:
     """The stages in this process, which must be nobody else's; the exit status of the last."""
-    from pipeline.cli import main
+    from pipeline.study.cli import main
 
     os.chdir(work)
     with contextlib.ExitStack() as stack:
@@ -165,7 +165,7 @@ def run_stages(
 
 def _impatient() -> None:
     """The pauses before a server is asked again, without the waiting."""
-    from pipeline.fetch.connections import Connections
+    from pipeline.fetch.http.connections import Connections
 
     Connections.pause = lambda self, seconds: time.sleep(min(seconds, 0.01))  # type: ignore[method-assign]
 

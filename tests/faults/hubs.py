@@ -134,7 +134,7 @@ def _pin(case: Case, listing: dict[str, Any], files: dict[str, bytes], body: byt
     pins.unlink(missing_ok=True)
 
     def job() -> int:
-        from pipeline.cli import main
+        from pipeline.study.cli import main
 
         os.chdir(case.work)
         with serving(Study("hub", "", served)) as server:

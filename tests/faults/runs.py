@@ -136,14 +136,16 @@ def import_everything() -> None:
     import xarray
     import zarr
 
-    from pipeline import estimate_stage, run_stage
     from pipeline.activations import stage as activations_stage
     from pipeline.comparison import stage as comparison_stage
     from pipeline.encoding import stage as encoding_stage
     from pipeline.inference import stage as inference_stage
-    from pipeline.models import image_baselines, own_network
-    from pipeline.recordings import files_recording, openneuro_bids
+    from pipeline.models.baselines import image_baselines
+    from pipeline.models.hub import own_network
+    from pipeline.recordings.bids import openneuro as openneuro_bids
+    from pipeline.recordings.files import responses as files_recording
     from pipeline.report import stage as report_stage
+    from pipeline.study import estimate_stage, run_stage
 
     del h5netcdf, nibabel, pandas, requests, safetensors, scipy, xarray, zarr
     del estimate_stage, run_stage, activations_stage, comparison_stage, encoding_stage, inference_stage

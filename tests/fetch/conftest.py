@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.fetch.settings import FetchSettings
+from pipeline.fetch.http.settings import FetchSettings
 from tests.http_server import HOST, HonestServer, running
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.errors import FetchError
-from pipeline.fetch.answers import BadAnswer, content_length, part_of
+from pipeline.core.errors import FetchError
 from pipeline.fetch.download import download
+from pipeline.fetch.http.answers import BadAnswer, content_length, part_of
+from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.settings import FetchSettings
 from pipeline.recordings.servers import sizes_of
 from tests.http_server import HOST, HonestServer, Served, raw_answer
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile, open_receipt
-from pipeline.errors import FetchError
+from pipeline.core.errors import FetchError
+from pipeline.core.limits import size_in_words
+from pipeline.core.progress import Progress, human_time
 from pipeline.fetch.batch import fetch_files
+from pipeline.fetch.checks.recorded_digests import read_digest
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.progress import Progress, human_time
-from pipeline.fetch.recorded_digests import read_digest
 from pipeline.fetch.stage import run_fetch
-from pipeline.limits import size_in_words
 
 
 def test_a_batch_is_fetched_in_parallel_but_politely(server, settings, noise, pinned, tmp_path: Path, capsys) -> None:
@@ -134,7 +134,7 @@ def test_one_path_with_two_meanings_is_refused(tmp_path: Path, settings) -> None
 
 def test_progress_says_bytes_and_time_left_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("pipeline.fetch.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("pipeline.core.progress.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     progress = Progress("fetch alice", 100_000_000, stream)
     for _ in range(100):

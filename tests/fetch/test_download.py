@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.errors import FetchError
+from pipeline.core.errors import FetchError
+from pipeline.core.progress import Progress
 from pipeline.fetch.download import download
+from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.progress import Progress
-from pipeline.fetch.settings import FetchSettings
 
 HOST = "data.example.invalid"
 SIZE = 300_000

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.errors import LayermapError
+from pipeline.core.errors import LayermapError
 from pipeline.fetch.download import download
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.space import check_disk_space
@@ -25,10 +25,10 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.errors import LayermapError
+from pipeline.core.errors import LayermapError
 from pipeline.fetch.download import download
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.settings import FetchSettings
+from pipeline.fetch.http.settings import FetchSettings
 entry, destination, prefix, user = sys.argv[1:]
 file = RawFile.model_validate_json(entry)
 if int(user):

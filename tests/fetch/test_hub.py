@@ -20,11 +20,11 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from pipeline.artifacts.catalogue import open_receipt
-from pipeline.errors import BadConfiguration, FetchError, LayermapError
-from pipeline.fetch import hub, pins
+from pipeline.core.errors import BadConfiguration, FetchError, LayermapError
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.stage import run_fetch_weights
-from pipeline.fetch.weights import weights_key
+from pipeline.fetch.weights import hub, pins
+from pipeline.fetch.weights.resolve import weights_key
 
 ROOT = Path(__file__).resolve().parents[2]
 REPO = "tiny/vit"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.errors import BadConfiguration, FetchError
+from pipeline.core.errors import BadConfiguration, FetchError
+from pipeline.core.progress import Progress
 from pipeline.fetch.download import download
+from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror, parse_mirror
-from pipeline.fetch.progress import Progress
-from pipeline.fetch.settings import FetchSettings
-from pipeline.fetch.weight_files import Wanted, obtain
+from pipeline.fetch.weights.files import Wanted, obtain
 
 
 def test_a_folder_holds_host_and_path(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import BrokenArtifact, LayermapError
-from pipeline.fetch import pins
+from pipeline.core.errors import BrokenArtifact, LayermapError
+from pipeline.fetch.weights import pins
 
 REPO = "tiny/vit"
 FIRST = "1" * 40

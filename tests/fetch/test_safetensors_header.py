@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from pipeline.errors import BrokenArtifact
-from pipeline.fetch.safetensors_header import NotSafetensors, read_header
-from pipeline.models.convert_hub import convert
+from pipeline.core.errors import BrokenArtifact
+from pipeline.fetch.weights.safetensors_header import NotSafetensors, read_header
+from pipeline.models.convert.hub import convert
 
 
 def write(path, header, data=b"", n_header=None):

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from pipeline.errors import FetchError
-from pipeline.fetch.addresses import is_public, redirected
+from pipeline.core.errors import FetchError
 from pipeline.fetch.download import download
-from pipeline.fetch.hub import ask as ask_hub
+from pipeline.fetch.http.addresses import is_public, redirected
+from pipeline.fetch.http.sessions import MOST_REDIRECTS, AnonymousSession, RefusedAnswer, ask_text
+from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.sessions import MOST_REDIRECTS, AnonymousSession, RefusedAnswer, ask_text
-from pipeline.fetch.settings import FetchSettings
+from pipeline.fetch.weights.hub import ask as ask_hub
 from pipeline.recordings import servers
 from pipeline.recordings.openneuro.git_tree import read_git_tree
 from pipeline.recordings.openneuro.graphql import ask_graphql
@@ -261,8 +261,8 @@ class TestTexts:
 
     @pytest.mark.parametrize("way", ["json", "graphql", "hub"])
     def test_every_question_has_its_limit(self, server, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-        monkeypatch.setattr("pipeline.fetch.sessions.MOST_TEXT_BYTES", 1000)
-        monkeypatch.setattr("pipeline.fetch.hub.MOST_TEXT_BYTES", 1000)
+        monkeypatch.setattr("pipeline.fetch.http.sessions.MOST_TEXT_BYTES", 1000)
+        monkeypatch.setattr("pipeline.fetch.weights.hub.MOST_TEXT_BYTES", 1000)
         monkeypatch.setenv("HF_ENDPOINT", server.prefix)
         long = server.serve("a", b"[" + b" " * 5000 + b"]")
         for path in (f"{HOST}/a", "crn/graphql", "api/models/a/b/revision/main?blobs=true"):

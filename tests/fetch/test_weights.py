@@ -12,12 +12,12 @@ import pytest
 from safetensors.numpy import load_file, save
 
 from pipeline.artifacts.catalogue import open_receipt
-from pipeline.config.code_version import code_version
-from pipeline.errors import FetchError, LayermapError
+from pipeline.core.code_version import code_version
+from pipeline.core.errors import FetchError, LayermapError
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.source import ExtraFile, WeightSource
 from pipeline.fetch.stage import run_fetch_weights
-from pipeline.fetch.weights import fetch_weights
+from pipeline.fetch.weights.resolve import fetch_weights
+from pipeline.fetch.weights.source import ExtraFile, WeightSource
 
 HOST = "data.example.invalid"
 RAW = bytes(range(240))

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts.scores import write_scores
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.store import standard_attrs
 from tests.inference_settings import Contrast, Settings
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.inference.bootstrap import draw_counts, generator
-from pipeline.inference.fold_scores import block_sums, fold_scores
+from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.fold_scores import block_sums, fold_scores
 
 
 def fisher_mean(rs, ns):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.comparison.similarity import item_similarity
-from pipeline.errors import SampleMismatch
-from pipeline.inference import geometry_batches as module
-from pipeline.inference import pair_scores
+from pipeline.core.errors import SampleMismatch
 from pipeline.inference.estimates import estimate_places
-from pipeline.inference.geometry_batches import geometry_batches
 from pipeline.inference.places import list_places
+from pipeline.inference.scores import geometry_batches as module
+from pipeline.inference.scores import pair_scores
+from pipeline.inference.scores.geometry_batches import geometry_batches
 
 N_ITEMS = 24
 

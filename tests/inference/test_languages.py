@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from pipeline.config.study import Languages
-from pipeline.errors import UnknownName
-from pipeline.inference.batch import LayerAxis
-from pipeline.inference.contrasts import ModelOutcomes, Outcome
-from pipeline.inference.languages import LEVELLED, UNLEVELLED, cells_of, design_of, language_rows
+from pipeline.core.errors import UnknownName
 from pipeline.inference.places import Place
+from pipeline.inference.questions.contrasts import ModelOutcomes, Outcome
+from pipeline.inference.questions.languages import LEVELLED, UNLEVELLED, cells_of, design_of, language_rows
+from pipeline.inference.scores.shared_draws import LayerAxis
 from pipeline.inference.stage import AnalysisScores, build_map
+from pipeline.study.study import Languages
 
 CODES = ("en", "fr", "zh")
 LISTENERS = {code.upper(): code for code in CODES}

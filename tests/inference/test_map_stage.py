@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from pipeline.artifacts.map import TABLES, open_map, write_map
-from pipeline.artifacts.store import standard_attrs
-from pipeline.errors import BrokenArtifact, SampleMismatch, UnknownName
-from pipeline.inference.region_order import ShareOfOrders, orders_as_strong, rank_correlation
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BrokenArtifact, SampleMismatch, UnknownName
+from pipeline.inference.questions.region_order import ShareOfOrders, orders_as_strong, rank_correlation
 from pipeline.inference.stage import AnalysisScores, build_map
 
 REGIONS = ["early", "late", "noise"]

@@ -9,10 +9,10 @@ from scipy.signal import lfilter
 
 from pipeline.encoding.options import RidgeOptions
 from pipeline.encoding.stage import encode_group
-from pipeline.inference.bootstrap import draw_counts, generator
-from pipeline.inference.fold_scores import block_sums, fold_scores
 from pipeline.inference.layer_choice import by_depth, choose_layers, held_out_r
-from pipeline.inference.units import _over_blocks, score_units
+from pipeline.inference.questions.units import _over_blocks, score_units
+from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.fold_scores import block_sums, fold_scores
 from tests.encoding.test_encode_stage import ATTRS, write_activations, write_responses
 
 N_LAYERS, N_FEATURES, N_SAMPLES, N_TARGETS = 8, 24, 300, 160

@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from pipeline.comparison.similarity import item_similarity
-from pipeline.inference import pair_scores as module
-from pipeline.inference.bootstrap import draw_counts, generator, interval
-from pipeline.inference.pair_scores import PairVectors, agreement, pair_scores, weighted_midranks
+from pipeline.inference.scores import pair_scores as module
+from pipeline.inference.scores.bootstrap import draw_counts, generator, interval
+from pipeline.inference.scores.pair_scores import PairVectors, agreement, pair_scores, weighted_midranks
 
 
 def matrices(rng, n, n_items=15, levels=None):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.scores import write_scores
-from pipeline.config.study import Contrast as StudyContrast
-from pipeline.errors import UnknownName
+from pipeline.core.errors import UnknownName
 from pipeline.inference.pathways import in_one_pathway, in_order, pathways_of
-from pipeline.inference.region_order import OrderName
+from pipeline.inference.questions.region_order import OrderName
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.inference.twin_names import twin_of, twins_of
+from pipeline.study.study import Contrast as StudyContrast
 
 N = 7
 PATHWAYS = ["stem", *["path1"] * N, *["path2"] * N]

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline.config.study import StreamAssignment
-from pipeline.inference.region_order import OrderName
+from pipeline.inference.questions.region_order import OrderName
+from pipeline.inference.questions.streams import REGION, StreamName
 from pipeline.inference.stage import AnalysisScores, build_map
-from pipeline.inference.streams import REGION, StreamName
+from pipeline.study.study import StreamAssignment
 
 REGIONS = ["VISp", "VISl", "VISpm", "VISal", "VISam"]
 PUBLISHED = StreamAssignment(name="published", ventral=("VISl", "VISpm"), dorsal=("VISal", "VISam"))

@@ -6,17 +6,15 @@ import xarray as xr
 from himalaya.backend import set_backend
 from himalaya.scoring import r2_score, r2_score_split
 
-from pipeline.encoding.banded import FeatureSpace
-from pipeline.encoding.banded_stage import JointFit, with_variance
 from pipeline.encoding.blocks import BlockSums
 from pipeline.encoding.compute import Compute
+from pipeline.encoding.mappings.banded import FeatureSpace
+from pipeline.encoding.mappings.banded_stage import JointFit, with_variance
 from pipeline.encoding.options import BandedRidgeOptions, Splits
 from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Samples, make_splits
-from pipeline.inference.bootstrap import draw_counts, generator
-from pipeline.inference.contrasts import jointly
-from pipeline.inference.fold_scores import block_sums, fold_scores
-from pipeline.inference.unique import (
+from pipeline.inference.questions.contrasts import jointly
+from pipeline.inference.questions.variance_parts import (
     FIRST_SHARE,
     JOINT,
     OFFSET,
@@ -25,6 +23,8 @@ from pipeline.inference.unique import (
     variance_scores,
     variance_sums,
 )
+from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.fold_scores import block_sums, fold_scores
 from tests.inference_settings import Contrast
 
 N_SAMPLES, N_TARGETS = 300, 12

@@ -6,14 +6,14 @@ import pytest
 from scipy import stats
 
 from pipeline.artifacts.map import TABLES, open_map, write_map
-from pipeline.artifacts.store import standard_attrs
-from pipeline.errors import SampleMismatch
-from pipeline.inference.bootstrap import draw_counts, generator
-from pipeline.inference.fold_scores import block_sums, fold_scores
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import SampleMismatch
 from pipeline.inference.layer_choice import by_depth, most_frequent
 from pipeline.inference.profile import estimate
+from pipeline.inference.questions.units import UNITS_AT_ONCE, false_discovery_rate, score_units
+from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.fold_scores import block_sums, fold_scores
 from pipeline.inference.stage import AnalysisScores, build_map
-from pipeline.inference.units import UNITS_AT_ONCE, false_discovery_rate, score_units
 
 DEPTHS = np.linspace(0, 1, 4)
 
@@ -143,7 +143,7 @@ def test_chunks_of_units_change_nothing(make_planted, make_blocks, save, setting
     rng = np.random.default_rng(1)
     scores = planted_units(make_planted, make_blocks(), rng.uniform(0, 0.4, (4, 7)), 2)
     whole = tables_of(scores, save, settings)["unit"]
-    monkeypatch.setattr("pipeline.inference.units.UNITS_AT_ONCE", 3)
+    monkeypatch.setattr("pipeline.inference.questions.units.UNITS_AT_ONCE", 3)
     # matrix products of another size may be rounded otherwise
     pd.testing.assert_frame_equal(tables_of(scores, save, settings)["unit"], whole, check_exact=False, rtol=1e-12)
 

@@ -10,8 +10,8 @@ import nibabel
 import numpy as np
 import torch
 
-from pipeline.recordings.bold.regions import AUDITORY_TO_PREFRONTAL
-from pipeline.simulation.haemodynamics import bold_response, scanner_noise
+from pipeline.recordings.bold.parcellation.regions import AUDITORY_TO_PREFRONTAL
+from pipeline.simulated.haemodynamics import bold_response, scanner_noise
 from tests.listening.planted_net import N_LAYERS, build
 
 REGIONS = tuple(AUDITORY_TO_PREFRONTAL)

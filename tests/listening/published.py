@@ -19,11 +19,11 @@ import nibabel
 import numpy as np
 import soundfile
 
-from pipeline.recordings import alice_bold, narratives, petit_prince
-from pipeline.recordings.bold.atlases import atlas_files
 from pipeline.recordings.bold.options import BoldOptions
-from pipeline.simulation.sound_sequence import compose_sound
-from pipeline.stimuli.audio_files import read_audio
+from pipeline.recordings.bold.parcellation.atlases import atlas_files
+from pipeline.recordings.stories import alice_bold, narratives, petit_prince
+from pipeline.simulated.sound_sequence import compose_sound
+from pipeline.stimuli.sounds.audio_files import read_audio
 from tests.conftest import MIRROR
 from tests.listening.planted import SAMPLING_RATE_HZ, Cortex, Volume, listener_scan, planted_signals, write_gifti
 from tests.listening.server import Contents, ListedRow, ListeningServer

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline.errors import FetchError, LayermapError
-from pipeline.fetch.pins import source_of
-from pipeline.fetch.weights import fetch_weights
+from pipeline.core.errors import FetchError, LayermapError
+from pipeline.fetch.weights.pins import source_of
+from pipeline.fetch.weights.resolve import fetch_weights
 from pipeline.models.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]

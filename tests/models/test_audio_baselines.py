@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import LayermapError
-from pipeline.models import audio_baselines, mel
+from pipeline.core.errors import LayermapError
+from pipeline.models.baselines import audio_baselines, mel
 
 RATE_HZ = 16_000
 TIME_S = np.arange(2 * RATE_HZ) / RATE_HZ

@@ -7,8 +7,9 @@ from skimage.transform import resize
 from sklearn.datasets import load_sample_image
 
 from pipeline.artifacts.stimulus import MODALITIES, open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs
-from pipeline.models.calibration import (
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.models.registry import MODELS
+from pipeline.models.shown.calibration import (
     CROP_PX,
     FRAME_RATE_HZ,
     SAMPLING_RATE_HZ,
@@ -18,8 +19,7 @@ from pipeline.models.calibration import (
     calibration_sound,
     calibration_stimulus,
 )
-from pipeline.models.registry import MODELS
-from pipeline.simulation.movie import PHOTOGRAPHS
+from pipeline.simulated.movie import PHOTOGRAPHS
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

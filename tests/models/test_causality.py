@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config.network_entries import entries_of
-from pipeline.config.networks import NetworkSection
-from pipeline.models import audio_baselines, crepe, hub_network, own_network, torch_network, whisper
+from pipeline.models.baselines import audio_baselines
 from pipeline.models.entry import ModelEntry, Network
-from pipeline.models.families import FAMILIES
-from pipeline.models.hooked_network import HookedNetwork
-from pipeline.models.hooks import Tap
-from pipeline.models.hub_models import hub_entry
-from pipeline.models.present_audio import Frames, PaddedSpectrograms, Windows, n_before
+from pipeline.models.hub import network as hub_network
+from pipeline.models.hub import own_network
+from pipeline.models.hub.families import FAMILIES
+from pipeline.models.hub.known import hub_entry
+from pipeline.models.networks import crepe, whisper
 from pipeline.models.registry import MODELS
-from pipeline.stimuli.resampling import reach_s
+from pipeline.models.shown.present_audio import Frames, PaddedSpectrograms, Windows, n_before
+from pipeline.models.torch import torch_network
+from pipeline.models.torch.hooked_network import HookedNetwork
+from pipeline.models.torch.hooks import Tap
+from pipeline.stimuli.sounds.resampling import reach_s
+from pipeline.study.network_entries import entries_of
+from pipeline.study.networks import NetworkSection
 
 RATE_HZ = 16_000
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -129,7 +133,7 @@ def replaced_after(sound: np.ndarray, time_s: float, rate_hz: int = RATE_HZ) -> 
 
 def stand_in(entry: ModelEntry) -> str:
     """What of `BUILT` stands for a model of the registry."""
-    return str(entry.arguments["family"]) if entry.factory == "pipeline.models.hub_network:load" else entry.name
+    return str(entry.arguments["family"]) if entry.factory == "pipeline.models.hub.network:load" else entry.name
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if "audio" in MODELS.get(name).modalities])

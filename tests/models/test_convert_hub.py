@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
 
-from pipeline.errors import BrokenArtifact
-from pipeline.models.convert_hub import convert
+from pipeline.core.errors import BrokenArtifact
+from pipeline.models.convert.hub import convert
 
 DRAW = torch.Generator().manual_seed(5)
 TENSORS = {

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import BrokenArtifact
-from pipeline.models import crepe
+from pipeline.core.errors import BrokenArtifact
+from pipeline.models.networks import crepe
 
 RATE_HZ = crepe.SAMPLING_RATE_HZ
 

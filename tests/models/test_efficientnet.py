@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from pipeline.models import efficientnet
+from pipeline.models.networks import efficientnet
 
 ANY_CAT = range(281, 286)
 

@@ -15,14 +15,15 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from pipeline.errors import BrokenArtifact, LayermapError, UnknownName
-from pipeline.models import hub_models, hub_network
-from pipeline.models.calibration import calibration_stimulus
+from pipeline.core.errors import BrokenArtifact, LayermapError, UnknownName
 from pipeline.models.entry import ModelEntry, Twin
-from pipeline.models.families import FAMILIES, family_of
-from pipeline.models.hub_models import hub_entry
-from pipeline.models.hub_network import build_module, load_checkpoint
+from pipeline.models.hub import known as hub_models
+from pipeline.models.hub import network as hub_network
+from pipeline.models.hub.families import FAMILIES, family_of
+from pipeline.models.hub.known import hub_entry
+from pipeline.models.hub.network import build_module, load_checkpoint
 from pipeline.models.registry import MODELS
+from pipeline.models.shown.calibration import calibration_stimulus
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
 PICTURES = {**SIZES, "image_size": 32, "patch_size": 8}
@@ -451,9 +452,9 @@ def __getattr__(name):
 BUILD = """
 import sys
 from pathlib import Path
-from pipeline.models.families import FAMILIES
-from pipeline.models.hub_network import load_checkpoint
-from pipeline.models.smollm import build_module
+from pipeline.models.hub.families import FAMILIES
+from pipeline.models.hub.network import load_checkpoint
+from pipeline.models.networks.smollm import build_module
 import transformers
 from transformers.utils import is_kernels_available
 assert is_kernels_available()
@@ -503,6 +504,6 @@ def test_a_checkpoint_runs_with_the_librarys_own_default(tmp_path):
 
 
 def test_stages_keep_the_library_offline():
-    asked = "import pipeline.cli as c; c.main(['models']); from huggingface_hub import constants as k"
+    asked = "import pipeline.study.cli as c; c.main(['models']); from huggingface_hub import constants as k"
     command = [sys.executable, "-c", f"{asked}; assert k.HF_HUB_OFFLINE"]
     subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "0"}, stdout=subprocess.DEVNULL)

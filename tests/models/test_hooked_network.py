@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from pipeline.activations.reduce import mean_over_positions
-from pipeline.errors import LayermapError, UnknownName
-from pipeline.models.hooked_network import HALF_BOUND, HookedNetwork, Pass
-from pipeline.models.hooks import Tap
-from pipeline.models.prefetch import prefetched
-from pipeline.models.present_pictures import Optics, Pictures
+from pipeline.core.errors import LayermapError, UnknownName
+from pipeline.models.shown.present_pictures import Optics, Pictures
+from pipeline.models.torch.hooked_network import HALF_BOUND, HookedNetwork, Pass
+from pipeline.models.torch.hooks import Tap
+from pipeline.models.torch.prefetch import prefetched
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTICS = Optics(16, (0.5,) * 3, (0.25,) * 3)
@@ -188,10 +188,10 @@ import json, resource, sys
 import numpy as np, torch, xarray as xr
 from pathlib import Path
 from pipeline.activations.reduce import mean_over_positions
-from pipeline.errors import LayermapError
-from pipeline.models.hooked_network import HookedNetwork
-from pipeline.models.hooks import Tap
-from pipeline.models.present_pictures import Optics, Pictures
+from pipeline.core.errors import LayermapError
+from pipeline.models.torch.hooked_network import HookedNetwork
+from pipeline.models.torch.hooks import Tap
+from pipeline.models.shown.present_pictures import Optics, Pictures
 
 size_px, batch_size, spare_mb, n_free = (int(value) for value in sys.argv[1:5])
 torch.manual_seed(0)

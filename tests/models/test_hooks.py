@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import LayermapError, UnknownName
-from pipeline.models.hooks import Tap, match_modules, pick_tensor, tapped, transformer_taps
+from pipeline.core.errors import LayermapError, UnknownName
+from pipeline.models.torch.hooks import Tap, match_modules, pick_tensor, tapped, transformer_taps
 
 Pair = collections.namedtuple("Pair", ["maps", "weights"])
 VALUES, OTHERS = torch.arange(6.0).reshape(2, 3), torch.full((2, 3), -1.0)

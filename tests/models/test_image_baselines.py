@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.models import image_baselines
+from pipeline.models.baselines import image_baselines
 
 
 def grating(wavelength_px, orientation, phase=0.0, size_px=64):

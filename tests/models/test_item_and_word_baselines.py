@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import LayermapError
-from pipeline.models.item_baselines import load_category
-from pipeline.models.word_baselines import SOUND_POWER, WORD_RATE, load_sound_power, load_word_rate
+from pipeline.core.errors import LayermapError
+from pipeline.models.baselines.item_baselines import load_category
+from pipeline.models.baselines.word_baselines import SOUND_POWER, WORD_RATE, load_sound_power, load_word_rate
 
 
 def test_category_is_one_hot(sounds_of, all_layers):

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from pipeline.errors import BrokenArtifact, LayermapError
-from pipeline.fetch.pins import has_weights
-from pipeline.models import efficientnet
+from pipeline.core.errors import BrokenArtifact, LayermapError
+from pipeline.core.registry import import_object
+from pipeline.core.torch_device import choose_device
+from pipeline.fetch.weights.pins import has_weights
+from pipeline.models.networks import efficientnet
 from pipeline.models.registry import MODELS
-from pipeline.registry import import_object
-from pipeline.torch_device import choose_device
 
 
 @pytest.mark.parametrize("name", MODELS.names())

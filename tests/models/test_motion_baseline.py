@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import LayermapError
-from pipeline.models.image_baselines import N_ORIENTATIONS, WAVELENGTHS_PX
-from pipeline.models.motion_baseline import MOTION_ENERGY, RATES_HZ, load, temporal_filters
+from pipeline.core.errors import LayermapError
+from pipeline.models.baselines.image_baselines import N_ORIENTATIONS, WAVELENGTHS_PX
+from pipeline.models.baselines.motion_baseline import MOTION_ENERGY, RATES_HZ, load, temporal_filters
 
 FRAME_RATE_HZ = 30.0
 ALL_RATES_HZ = [*RATES_HZ, *(-rate for rate in RATES_HZ if rate)]

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import BrokenArtifact, LayermapError
-from pipeline.models import crepe, hub_network, whisper
-from pipeline.models.audio_stimuli import scaled_to_rms
-from pipeline.models.hooked_network import HookedNetwork
-from pipeline.models.hooks import Tap
-from pipeline.models.hub_models import hub_entry
-from pipeline.models.present_audio import Frames, PaddedSpectrograms, Waveforms, Windows, n_heard
+from pipeline.core.errors import BrokenArtifact, LayermapError
+from pipeline.models.hub import network as hub_network
+from pipeline.models.hub.known import hub_entry
+from pipeline.models.networks import crepe, whisper
+from pipeline.models.shown.audio_stimuli import scaled_to_rms
+from pipeline.models.shown.present_audio import Frames, PaddedSpectrograms, Waveforms, Windows, n_heard
+from pipeline.models.torch.hooked_network import HookedNetwork
+from pipeline.models.torch.hooks import Tap
 
 RATE_HZ = 16_000
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import BrokenArtifact
-from pipeline.models.present_pictures import HALF, Clips, Optics, Pictures, clip_offsets
+from pipeline.core.errors import BrokenArtifact
+from pipeline.models.shown.present_pictures import HALF, Clips, Optics, Pictures, clip_offsets
 
 AS_THEY_ARE = Optics(4, (0.0,) * 3, (1.0,) * 3, scale=1.0)
 

@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from pipeline.models import smollm
-from pipeline.models.hooked_network import Pass
-from pipeline.models.present_words import token_windows
+from pipeline.models.networks import smollm
+from pipeline.models.shown.present_words import token_windows
+from pipeline.models.torch.hooked_network import Pass
 
 TEXT = (
     "the old woman opened the door of her house and saw that it was raining so she went back inside to look for "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.similarity import item_similarity
-from pipeline.models.time_baseline import ELAPSED_TIME, WIDTHS_S, load
+from pipeline.models.baselines.time_baseline import ELAPSED_TIME, WIDTHS_S, load
 
 FRAME_RATE_HZ = 30.0
 LAYERS = [layer.name for layer in ELAPSED_TIME.layers]

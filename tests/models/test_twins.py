@@ -7,14 +7,15 @@ import pytest
 import skimage.data
 import torch
 
-from pipeline.errors import LayermapError
-from pipeline.models import crepe, efficientnet, hub_network
-from pipeline.models.calibration import calibration_sound, calibration_stimulus
+from pipeline.core.errors import LayermapError
 from pipeline.models.entry import Twin
-from pipeline.models.hub_models import hub_entry
-from pipeline.models.present_pictures import Optics, Pictures
+from pipeline.models.hub import network as hub_network
+from pipeline.models.hub.known import hub_entry
+from pipeline.models.networks import crepe, efficientnet
 from pipeline.models.registry import MODELS, resolve_model
-from pipeline.models.twins import recompute_normalisation, replace_weights
+from pipeline.models.shown.calibration import calibration_sound, calibration_stimulus
+from pipeline.models.shown.present_pictures import Optics, Pictures
+from pipeline.models.torch.twins import recompute_normalisation, replace_weights
 
 
 def small_network():

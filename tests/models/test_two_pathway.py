@@ -8,17 +8,17 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
-from pipeline.errors import BrokenArtifact
-from pipeline.fetch.digests import digests_of
-from pipeline.models import two_pathway
-from pipeline.models.calibration import calibration_photographs
-from pipeline.models.convert_two_pathway import convert
+from pipeline.core.errors import BrokenArtifact
+from pipeline.fetch.checks.digests import digests_of
+from pipeline.models.convert.two_pathway import convert
 from pipeline.models.entry import Twin
-from pipeline.models.hooked_network import HookedNetwork, Pass
-from pipeline.models.hooks import Tap
-from pipeline.models.present_pictures import Pictures
-from pipeline.models.torch_network import load_weights
-from pipeline.models.twins import recompute_normalisation, replace_weights
+from pipeline.models.networks import two_pathway
+from pipeline.models.shown.calibration import calibration_photographs
+from pipeline.models.shown.present_pictures import Pictures
+from pipeline.models.torch.hooked_network import HookedNetwork, Pass
+from pipeline.models.torch.hooks import Tap
+from pipeline.models.torch.torch_network import load_weights
+from pipeline.models.torch.twins import recompute_normalisation, replace_weights
 
 torch = pytest.importorskip("torch")
 

@@ -7,12 +7,12 @@ import wave
 import numpy as np
 import pytest
 
-from pipeline.errors import BrokenArtifact, LayermapError
-from pipeline.fetch.weight_packages import find_in_package
-from pipeline.models import whisper
-from pipeline.models.convert_ctranslate2 import read_model, whisper_state
-from pipeline.models.hooked_network import Pass
-from pipeline.stimuli.resampling import resample
+from pipeline.core.errors import BrokenArtifact, LayermapError
+from pipeline.fetch.weights.packages import find_in_package
+from pipeline.models.convert.ctranslate2 import read_model, whisper_state
+from pipeline.models.networks import whisper
+from pipeline.models.torch.hooked_network import Pass
+from pipeline.stimuli.sounds.resampling import resample
 
 SPEECH = (
     "raw.githubusercontent.com/Uberi/speech_recognition/0a675d1e5232dbeae1be8d071c923fb37f0f163a/examples/english.wav"

@@ -2,7 +2,7 @@
 
 A session holds what a real one does: movies in several passes, or scenes in random order with grey screens among them,
 spontaneous activity around them, a 2-photon clock of its own, running and pupil. Readouts are chosen so that the
-encoding model of the study can tell layers apart (`pipeline.simulation.readouts`).
+encoding model of the study can tell layers apart (`pipeline.simulated.readouts`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
 from pipeline.recordings.allen.presentations import SCENES, of_movie
 from pipeline.recordings.allen.responses import WINDOWS_S, mean_responses, window_weights
-from pipeline.simulation.mouse import extract_features
-from pipeline.simulation.movie import render_movie
-from pipeline.simulation.nwb_writer import Experiment, Shown, write_experiment
-from pipeline.simulation.readouts import choose_readouts, layer_smoothers
+from pipeline.simulated.mouse import extract_features
+from pipeline.simulated.movie import render_movie
+from pipeline.simulated.nwb_writer import Experiment, Shown, write_experiment
+from pipeline.simulated.readouts import choose_readouts, layer_smoothers
 
 RATE_2P_HZ = 30.0
 QUIET_S = 15.0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
-from pipeline.recordings.allen.neuropixels_catalogue import MOVIE_NUMBER
+from pipeline.recordings.allen.neuropixels.catalogue import MOVIE_NUMBER
 from pipeline.recordings.allen.presentations import BLANK_CONDITION, SCENES
 from pipeline.recordings.allen.responses import WINDOWS_S
 from tests.observatory.ephys_example import CORTEX_UM, FAILING

@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.load import load_study
-from pipeline.fetch.weights import fetch_weights
-from pipeline.models.efficientnet import EFFICIENTNET_LITE0
-from pipeline.models.two_pathway import TWO_PATHWAY_CPC
+from pipeline.fetch.weights.resolve import fetch_weights
+from pipeline.models.networks.efficientnet import EFFICIENTNET_LITE0
+from pipeline.models.networks.two_pathway import TWO_PATHWAY_CPC
+from pipeline.study.load import load_study
 from tests.conftest import MIRROR
 from tests.http_server import Served, running
 from tests.observatory.planted import Design

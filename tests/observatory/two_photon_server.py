@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pipeline.recordings.allen.two_photon_catalogue import find_experiments, take_in_turn
-from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+from pipeline.recordings.allen.two_photon.catalogue import find_experiments, take_in_turn
+from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 from tests.http_server import running
 from tests.observatory.metadata import link_of, made_up_containers, observatory_rows, real_containers
 from tests.observatory.planted import Design, experiment_files, make_drives, random_drives

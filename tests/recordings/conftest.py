@@ -7,9 +7,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.cli import main
-from pipeline.config.load import load_study
-from pipeline.config.plan import DatasetPlan, plan_study
+from pipeline.study.cli import main
+from pipeline.study.load import load_study
+from pipeline.study.plan import DatasetPlan, plan_study
 
 N = 12
 RIDGE = {"kind": "ridge", "splits": {"kind": "random_items", "n_folds": 4, "n_inner_folds": 4}}

@@ -9,9 +9,9 @@ import pytest
 from pipeline.artifacts.catalogue import Catalogue
 from pipeline.artifacts.recording import open_recording, write_recording
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs
-from pipeline.errors import LayermapError
-from pipeline.recordings.alice import DATASET, EXCLUSION_REASONS, HIGH_PASS_S, REGIONS, TR_S, AliceOptions
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import LayermapError
+from pipeline.recordings.published.alice import DATASET, EXCLUSION_REASONS, HIGH_PASS_S, REGIONS, TR_S, AliceOptions
 
 RATE_FOLDER = (
     "raw.githubusercontent.com/daandouwe/Thesis/ec54039b6ac5ad7bf8c81b91768108e5be5c1ce0/"

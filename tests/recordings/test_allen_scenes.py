@@ -10,10 +10,16 @@ from scipy.stats import spearmanr
 
 from pipeline.artifacts.geometry import open_geometry, write_geometry
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs
-from pipeline.errors import LayermapError
-from pipeline.fetch.unpickle import SIMILARITY_MATRICES, load_restricted
-from pipeline.recordings.allen_scenes import CEILINGS_FILE, DATASET, IMAGES_FILE, MATRICES_FILE, AllenScenesOptions
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import LayermapError
+from pipeline.fetch.weights.unpickle import SIMILARITY_MATRICES, load_restricted
+from pipeline.recordings.published.allen_scenes import (
+    CEILINGS_FILE,
+    DATASET,
+    IMAGES_FILE,
+    MATRICES_FILE,
+    AllenScenesOptions,
+)
 
 OPTIONS = AllenScenesOptions()
 

@@ -9,8 +9,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from pipeline.errors import LayermapError
-from pipeline.recordings.bids_bold import BoldRun, read_bold_run
+from pipeline.core.errors import LayermapError
+from pipeline.simulated.bids_reader import BoldRun, read_bold_run
 
 TR = 1.5
 N_VOLUMES = 40

@@ -11,8 +11,8 @@ from PIL import Image
 from pipeline.artifacts.map import open_map
 from pipeline.artifacts.recording import open_recording
 from pipeline.artifacts.stimulus import open_stimulus
-from pipeline.config.load import load_study
-from pipeline.config.plan import plan_study
+from pipeline.study.load import load_study
+from pipeline.study.plan import plan_study
 from tests.recordings.conftest import N, run_stages, write_study
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 from pipeline.artifacts.activations import open_activations
 from pipeline.artifacts.scores import open_scores
 from pipeline.artifacts.stimulus import open_stimulus
-from pipeline.config.load import load_study
-from pipeline.config.plan import plan_study
+from pipeline.study.load import load_study
+from pipeline.study.plan import plan_study
 from tests.recordings.conftest import run_stages, write_study
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.artifacts.catalogue import open_receipt
 from pipeline.artifacts.recording import open_recording
-from pipeline.config.keys import sha256_of_file
-from pipeline.errors import FetchError
+from pipeline.core.errors import FetchError
+from pipeline.core.keys import sha256_of_file
 from pipeline.fetch.stage import run_fetch
 from pipeline.recordings import file_digests
 from pipeline.recordings.file_digests import digests_of_files

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.cli import main
-from pipeline.recordings.files_lengths import Heard, odd_lengths
+from pipeline.recordings.files.lengths import Heard, odd_lengths
+from pipeline.study.cli import main
 
 STUDY = """study: lengths
 title: lengths

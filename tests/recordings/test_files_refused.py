@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from pipeline.errors import LayermapError
+from pipeline.core.errors import LayermapError
 from tests.recordings.conftest import N, plan_of, refusal, run_stages, write_study
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config.load import load_study
-from pipeline.config.plan import plan_study
-from pipeline.errors import BadConfiguration, BrokenArtifact
+from pipeline.core.errors import BadConfiguration, BrokenArtifact
 from pipeline.recordings.file_digests import SETTLED_NS
 from pipeline.recordings.folder_listing import check_within, list_files, while_unchanged
+from pipeline.study.load import load_study
+from pipeline.study.plan import plan_study
 
 KEY = "MD5E-s3--36b310929b34ae47f93afa78a714a612.nii.gz"
 SCAN = "sub-01/func/sub-01_task-t_run-1_bold.nii.gz"

@@ -16,8 +16,8 @@ import pytest
 from scipy import stats
 
 from pipeline.artifacts.scores import open_scores
-from pipeline.cli import main
-from pipeline.models.time_baseline import WIDTHS_S, time_bumps
+from pipeline.models.baselines.time_baseline import WIDTHS_S, time_bumps
+from pipeline.study.cli import main
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "movie_raster"
 RASTER = (

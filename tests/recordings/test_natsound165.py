@@ -10,12 +10,12 @@ from scipy.io import loadmat, savemat
 
 from pipeline.artifacts.recording import open_recording, write_recording
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs
-from pipeline.errors import LayermapError
-from pipeline.recordings.natsound165 import COMPONENTS_FILE, DATASET, NatSoundOptions
-from pipeline.recordings.pinned_files import pinned_files
-from pipeline.stimuli.audio_files import read_sound
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import LayermapError
+from pipeline.recordings.published.natsound165 import COMPONENTS_FILE, DATASET, NatSoundOptions
+from pipeline.recordings.published.pinned_files import pinned_files
 from pipeline.stimuli.notes import Notes
+from pipeline.stimuli.sounds.audio_files import read_sound
 
 OPTIONS = NatSoundOptions()
 

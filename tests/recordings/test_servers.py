@@ -44,6 +44,6 @@ def test_what_is_no_answer(server, body, words):
 
 
 def test_an_answer_without_end(server, monkeypatch):
-    monkeypatch.setattr("pipeline.fetch.sessions.MOST_TEXT_BYTES", 3_000_000)
+    monkeypatch.setattr("pipeline.fetch.http.sessions.MOST_TEXT_BYTES", 3_000_000)
     with pytest.raises(NoAnswer, match="has more than 3000000 bytes"):
         answer(server, b"[" + b" " * 20_000_000)

@@ -18,19 +18,19 @@ from pydantic import ValidationError
 from scipy.stats import spearmanr
 
 from pipeline.artifacts.recording import check_recording
-from pipeline.artifacts.store import standard_attrs
-from pipeline.encoding.align import align_time, whole_delays
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.group.align import align_time, whole_delays
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.options import PenaltyGrid, Splits
-from pipeline.encoding.ridge import fit_ridge
+from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Samples, held_out_stretches, make_splits
-from pipeline.errors import BrokenArtifact, LayermapError
-from pipeline.fetch.weights import fetch_weights
+from pipeline.fetch.weights.resolve import fetch_weights
 from pipeline.models.registry import MODELS
-from pipeline.recordings.simulated_listening import DATASET, SimulatedListeningOptions, catalogue, prepare_recording
-from pipeline.simulation import listening
-from pipeline.simulation.sound_sequence import SAMPLING_RATE_HZ, compose_sound
+from pipeline.simulated import listening
+from pipeline.simulated.listening_dataset import DATASET, SimulatedListeningOptions, catalogue, prepare_recording
+from pipeline.simulated.sound_sequence import SAMPLING_RATE_HZ, compose_sound
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "pitch"]
 DEPTH = {layer: index / 6 for index, layer in enumerate(LAYERS)}

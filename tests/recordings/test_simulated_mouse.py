@@ -10,26 +10,26 @@ from pydantic import ValidationError
 
 from pipeline.artifacts.recording import open_recording, write_recording
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.encoding.correlation import fisher_z
 from pipeline.encoding.options import PenaltyGrid, Splits
-from pipeline.encoding.ridge import fit_ridge
+from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
-from pipeline.errors import BrokenArtifact, LayermapError
-from pipeline.fetch.weights import fetch_weights
-from pipeline.models.efficientnet import EFFICIENTNET_LITE0
+from pipeline.fetch.weights.resolve import fetch_weights
+from pipeline.models.networks.efficientnet import EFFICIENTNET_LITE0
 from pipeline.recordings.allen.sdk import nwb_data_set_class
-from pipeline.recordings.allen.two_photon_nwb import TwoPhotonFile
-from pipeline.recordings.simulated_mouse import DATASET, MODEL, MOVIE, SimulatedMouseOptions, read_movie_responses
-from pipeline.simulation.mouse import (
+from pipeline.recordings.allen.two_photon.nwb import TwoPhotonFile
+from pipeline.simulated.mouse import (
     experiment_path,
     extract_features,
     make_experiment,
     mouse_name,
     planted_drives,
 )
-from pipeline.simulation.movie import render_movie
-from pipeline.simulation.nwb_writer import write_experiment
+from pipeline.simulated.mouse_dataset import DATASET, MODEL, MOVIE, SimulatedMouseOptions, read_movie_responses
+from pipeline.simulated.movie import render_movie
+from pipeline.simulated.nwb_writer import write_experiment
 
 N_CELLS = 4
 OPTIONS = SimulatedMouseOptions(n_cells=N_CELLS, n_mice=1)

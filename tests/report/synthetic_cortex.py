@@ -12,9 +12,9 @@ import pandas as pd
 from nilearn.datasets import load_fsaverage
 
 from pipeline.artifacts.map import SURFACE_COLUMNS, UNIT_COLUMNS
-from pipeline.inference.languages import DOMAIN, LANGUAGE, NO_EXPERIENCE
-from pipeline.inference.region_order import ShareOfOrders
-from pipeline.report.facts import LanguageFacts
+from pipeline.inference.questions.languages import DOMAIN, LANGUAGE, NO_EXPERIENCE
+from pipeline.inference.questions.region_order import ShareOfOrders
+from pipeline.report.study_facts import LanguageFacts
 from tests.report.synthetic_models import layers_of
 
 LISTENERS = {"EN": "en", "FR": "fr", "CN": "zh"}

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from pipeline.artifacts.activations import LayerInfo
-from pipeline.report.facts import ModelFacts, StreamFacts
+from pipeline.report.study_facts import ModelFacts, StreamFacts
 
 STREAMS = (
     StreamFacts("published", ("VISl", "VISpm"), ("VISal", "VISam")),

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import xarray as xr
 
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement
 from pipeline.comparison.options import RsaOptions
 from tests.report.synthetic_models import strength, targets_of

@@ -9,9 +9,9 @@ from pipeline.artifacts.scores import write_scores
 from pipeline.comparison.options import RsaOptions
 from pipeline.encoding.options import BandedRidgeOptions, RidgeOptions
 from pipeline.inference.stage import AnalysisScores, build_map
-from pipeline.report.facts import AnalysisFacts, DatasetFacts, StudyFacts
-from pipeline.report.scores_read import read_contents
+from pipeline.report.read_scores import read_contents
 from pipeline.report.stage import build_page
+from pipeline.report.study_facts import AnalysisFacts, DatasetFacts, StudyFacts
 from pipeline.report.views import make_views
 from tests.inference_settings import Contrast, Settings
 from tests.report.synthetic_models import built, layers_of, models_of

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from nilearn.datasets import load_fsaverage
 
-from pipeline.report.cortex import HEMISPHERES, NO_VERTEX, VIEWS, cortex_pictures, encoded, from_right
-from pipeline.report.figures_cortex import FADED, NOTHING, PICTURES, Q_CLASSES, UNKNOWN, cortex_maps
+from pipeline.report.figures.cortex import FADED, NOTHING, PICTURES, Q_CLASSES, UNKNOWN, cortex_maps
+from pipeline.report.figures.cortex_pictures import HEMISPHERES, NO_VERTEX, VIEWS, cortex_pictures, encoded, from_right
 from pipeline.report.page import RESYNTHESISED, Captions
 from tests.report.synthetic_cortex import LISTENERS, MODELS, trilingual
 from tests.report.test_page import read

@@ -12,11 +12,11 @@ from pipeline.activations.options import (
     SparseProjection,
     SpatialMean,
 )
-from pipeline.config.load import load_study
-from pipeline.config.plan import plan_study
-from pipeline.report.facts import model_facts, reduction_in_words
 from pipeline.report.page import preprocessing_in_words
+from pipeline.report.study_facts import model_facts, reduction_in_words
 from pipeline.report.wording import NBSP
+from pipeline.study.load import load_study
+from pipeline.study.plan import plan_study
 
 NETWORK = "import torch\n\n\ndef build(width):\n    return torch.nn.Sequential(torch.nn.Conv2d(3, width, 3))\n"
 STUDY = {

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from scipy.stats import kendalltau
 
-from pipeline.report.figure import score_range
-from pipeline.report.figures_depth import depth_plot, order_plot
-from pipeline.report.figures_models import models_side_by_side, subject_spread
-from pipeline.report.figures_pathways import pathway_profiles
-from pipeline.report.figures_profile import heat_maps, profiles
-from pipeline.report.figures_scores import score_figures
-from pipeline.report.figures_streams import stream_plot
-from pipeline.report.methods_text import TEXT
+from pipeline.report.figures.depth import depth_plot, order_plot
+from pipeline.report.figures.figure import score_range
+from pipeline.report.figures.models import models_side_by_side, subject_spread
+from pipeline.report.figures.pathways import pathway_profiles
+from pipeline.report.figures.profile import heat_maps, profiles
+from pipeline.report.figures.scores import score_figures
+from pipeline.report.figures.streams import stream_plot
+from pipeline.report.sections.methods_text import TEXT
 from pipeline.report.stage import VIEW_FIGURES
 
 STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies"]

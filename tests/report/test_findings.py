@@ -4,9 +4,15 @@ import dataclasses
 
 import pytest
 
-from pipeline.report.comparisons import contrast_findings, hierarchy_index, order_findings, planted_table
-from pipeline.report.depth_table import depth_groups
-from pipeline.report.findings import model_findings, parts_of, region_sentence, shuffled_sentence, unit_sentence
+from pipeline.report.sections.comparisons import contrast_findings, hierarchy_index, order_findings, planted_table
+from pipeline.report.sections.depth_table import depth_groups
+from pipeline.report.sections.findings import (
+    model_findings,
+    parts_of,
+    region_sentence,
+    shuffled_sentence,
+    unit_sentence,
+)
 from pipeline.report.views import left_out
 from pipeline.report.wording import NBSP
 

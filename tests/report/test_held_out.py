@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from pipeline.report.held_out import held_out_section
+from pipeline.report.sections.held_out import held_out_section
 from pipeline.report.views import make_views
 from pipeline.report.wording import number, with_interval
 

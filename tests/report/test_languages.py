@@ -7,13 +7,13 @@ import math
 import plotly.graph_objects as go
 import pytest
 
-from pipeline.inference.region_order import RankName, ShareOfOrders
-from pipeline.report.comparisons import rank_findings
+from pipeline.inference.questions.region_order import RankName, ShareOfOrders
 from pipeline.report.contrast_names import LanguageName
-from pipeline.report.figures_gradient import gradient_plot
-from pipeline.report.figures_languages import MEAN_OF_REGIONS, language_figures
-from pipeline.report.figures_models import contrast_plot
-from pipeline.report.languages import language_section, language_views
+from pipeline.report.figures.gradient import gradient_plot
+from pipeline.report.figures.languages import MEAN_OF_REGIONS, language_figures
+from pipeline.report.figures.models import contrast_plot
+from pipeline.report.sections.comparisons import rank_findings
+from pipeline.report.sections.languages import language_section, language_views
 from pipeline.report.wording import NBSP
 from tests.report.synthetic_cortex import CAUTION, EFFECTS, LISTENERS, MODELS
 from tests.report.test_page import words

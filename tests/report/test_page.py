@@ -13,11 +13,11 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from pipeline.artifacts.map import TABLES, csv_path, write_map
-from pipeline.artifacts.store import standard_attrs
-from pipeline.errors import BrokenArtifact
-from pipeline.report.methods_text import methods_text
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BrokenArtifact
 from pipeline.report.provenance import TITLES, StageTime, downloads
-from pipeline.report.scores_read import Reference
+from pipeline.report.read_scores import Reference
+from pipeline.report.sections.methods_text import methods_text
 from pipeline.report.stage import build_page
 
 STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies", "cortex"]

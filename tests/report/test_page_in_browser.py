@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from pipeline.report.cortex import cortex_pictures
-from pipeline.report.figures_cortex import cortex_maps
+from pipeline.report.figures.cortex import cortex_maps
+from pipeline.report.figures.cortex_pictures import cortex_pictures
 from tests.report.test_cortex import N_VERTICES, decoded
 
 pytestmark = pytest.mark.browser

@@ -7,17 +7,17 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts.scores import open_scores, write_scores
-from pipeline.artifacts.store import SCHEMA_VERSION
-from pipeline.inference import geometry_batches
-from pipeline.recordings.allen.neuropixels_options import AllenNeuropixelsOptions
-from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+from pipeline.artifacts.storage.store import SCHEMA_VERSION
+from pipeline.inference.scores import geometry_batches
+from pipeline.recordings.allen.neuropixels.options import AllenNeuropixelsOptions
+from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 from pipeline.recordings.bold.onset_check import _sentence as onset_sentence
-from pipeline.report import methods_text as methods_module
-from pipeline.report.behaviour import behaviour_table
-from pipeline.report.dataset_text import left_out_in_words, recorded_in_words, warnings_of
-from pipeline.report.methods_text import draws_in_words, methods_text
 from pipeline.report.page import split_in_words
-from pipeline.report.scores_read import Shares, read_contents
+from pipeline.report.read_scores import Shares, read_contents
+from pipeline.report.sections import methods_text as methods_module
+from pipeline.report.sections.behaviour import behaviour_table
+from pipeline.report.sections.dataset_text import left_out_in_words, recorded_in_words, warnings_of
+from pipeline.report.sections.methods_text import draws_in_words, methods_text
 from pipeline.report.wording import NBSP
 from tests.inference_settings import Settings
 from tests.report.synthetic_models import Analysis, models_of

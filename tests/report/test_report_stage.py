@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from pipeline.artifacts.catalogue import FetchedFile, Receipt, write_json
-from pipeline.cli import main
-from pipeline.config import paths
-from pipeline.config.load import load_study
-from pipeline.config.plan import plan_study
-from pipeline.report.facts import study_facts
+from pipeline.core import paths
 from pipeline.report.provenance import stage_times
+from pipeline.report.study_facts import study_facts
+from pipeline.study.cli import main
+from pipeline.study.load import load_study
+from pipeline.study.plan import plan_study
 
 COMPONENTS = {"lowfreq": 0.2, "speech": 0.8}
 STUDY = {

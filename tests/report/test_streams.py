@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from pipeline.report.facts import StreamFacts
-from pipeline.report.streams import differing_regions, stream_lines, stream_section
+from pipeline.report.sections.streams import differing_regions, stream_lines, stream_section
+from pipeline.report.study_facts import StreamFacts
 from pipeline.report.wording import NBSP
 from tests.report.synthetic_models import STREAMS
 

@@ -5,8 +5,8 @@ import json
 import plotly.graph_objects as go
 import pytest
 
-from pipeline.report.figures_variance import variance_bars, variance_profiles
-from pipeline.report.variance import variance_section
+from pipeline.report.figures.variance import variance_bars, variance_profiles
+from pipeline.report.sections.variance import variance_section
 from tests.report.test_page import words
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline.stimuli.audio_files import audio_stimulus
+from pipeline.stimuli.sounds.audio_files import audio_stimulus
 
 
 def pictures_stimulus(pictures: Sequence[np.ndarray]) -> xr.Dataset:

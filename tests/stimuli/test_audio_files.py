@@ -9,10 +9,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import BrokenArtifact
-from pipeline.stimuli import audio_files
-from pipeline.stimuli.audio_files import read_audio
-from pipeline.stimuli.resampling import reach_s, resample, resample_blocks
+from pipeline.core.errors import BrokenArtifact
+from pipeline.stimuli.sounds import audio_files
+from pipeline.stimuli.sounds.audio_files import read_audio
+from pipeline.stimuli.sounds.resampling import reach_s, resample, resample_blocks
 
 EXAMPLES = "raw.githubusercontent.com/Uberi/speech_recognition/0a675d1e5232dbeae1be8d071c923fb37f0f163a/examples"
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs
-from pipeline.stimuli.alike import DOUBTS, EQUAL, describe_contents
-from pipeline.stimuli.contents import contents_of, equal_in_words, kept_contents, presented
-from pipeline.stimuli.movies import movie_stimulus
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.stimuli.pictures.movies import movie_stimulus
+from pipeline.stimuli.repeated.alike import DOUBTS, EQUAL, describe_contents
+from pipeline.stimuli.repeated.contents import contents_of, equal_in_words, kept_contents, presented
 from pipeline.stimuli.words import WordTable, words_stimulus
 from tests.stimuli.conftest import pictures_stimulus, sounds_stimulus
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 from pipeline.stimuli.overlap import check_overlap, likely_slip, outlasting, overlap_s, partly_heard, samples_within
 
 

@@ -12,9 +12,9 @@ import skimage
 import tifffile
 from PIL import Image, ImageCms, ImageFile
 
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 from pipeline.stimuli.notes import Notes
-from pipeline.stimuli.picture_files import read_picture, read_pictures
+from pipeline.stimuli.pictures.picture_files import read_picture, read_pictures
 
 EXAMPLES = Path(skimage.__file__).parent / "data"
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.stimuli.alike import DOUBTS, describe_contents
-from pipeline.stimuli.movies import movie_stimulus
-from pipeline.stimuli.recurring import recurring
+from pipeline.stimuli.pictures.movies import movie_stimulus
+from pipeline.stimuli.repeated.alike import DOUBTS, describe_contents
+from pipeline.stimuli.repeated.recurring import recurring
 from tests.stimuli.conftest import sounds_stimulus
 
 RATE = 16000

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.errors import BrokenArtifact, UnknownName
-from pipeline.stimuli.resynthesis import RMS, resynthesise_words, stretched
+from pipeline.core.errors import BrokenArtifact, UnknownName
+from pipeline.stimuli.synthetic.resynthesis import RMS, resynthesise_words, stretched
 from pipeline.stimuli.words import WordTable
 
 RATE_HZ = 16_000
@@ -64,7 +64,7 @@ def test_the_same_words_give_the_same_bytes_whatever_was_spoken_before() -> None
     resynthesise_words(story("zh"), language="zh", duration_s=30)
     assert first.tobytes() == resynthesise_words(words, language="en", duration_s=duration_s).tobytes()
     again = (
-        "import hashlib, importlib.util, sys; from pipeline.stimuli.resynthesis import resynthesise_words;"
+        "import hashlib, importlib.util, sys; from pipeline.stimuli.synthetic.resynthesis import resynthesise_words;"
         "spec = importlib.util.spec_from_file_location('stories', sys.argv[1]);"
         "stories = importlib.util.module_from_spec(spec); spec.loader.exec_module(stories);"
         "words = stories.story('en');"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.errors import BrokenArtifact
-from pipeline.stimuli.audio_files import read_audio, read_sound, read_sounds, sound_duration_s
-from pipeline.stimuli.compressed_sounds import mp3_samples
+from pipeline.core.errors import BrokenArtifact
 from pipeline.stimuli.notes import Notes
+from pipeline.stimuli.sounds.audio_files import read_audio, read_sound, read_sounds, sound_duration_s
+from pipeline.stimuli.sounds.compressed import mp3_samples
 from tests.stimuli.sound_bytes import RATE_HZ, chunk, extensible, form, noise, pcm16, wav
 
 SOUND = noise(20_000)

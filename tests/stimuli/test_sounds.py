@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.stimuli.sounds import at_level, band_noise, glide_hz, harmonic_tone, ramped
+from pipeline.stimuli.synthetic.tones import at_level, band_noise, glide_hz, harmonic_tone, ramped
 
 RATE = 16_000
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import LayermapError
-from pipeline.stimuli.speech import Utterance, render_speech
+from pipeline.core.errors import LayermapError
+from pipeline.stimuli.synthetic.speech import Utterance, render_speech
 
 BREATHY = Utterance("She sells sea shells by the sea shore.", voice="en+f3")
 WHISPER = Utterance("A sudden wind shook the windows.", voice="en+whisper")

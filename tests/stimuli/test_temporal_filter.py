@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import BadConfiguration
+from pipeline.core.errors import BadConfiguration
 from pipeline.stimuli.temporal_filter import cosine_basis, cosine_high_pass
 
 

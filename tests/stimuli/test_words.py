@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 from pipeline.stimuli.words import read_gentle, read_word_csv, read_word_table
 
 PETIT_PRINCE = (

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from pipeline.config.load import STUDIES
-from pipeline.fetch.weights import fetch_weights
-from pipeline.models.efficientnet import EFFICIENTNET_LITE0
+from pipeline.fetch.weights.resolve import fetch_weights
+from pipeline.models.networks.efficientnet import EFFICIENTNET_LITE0
+from pipeline.study.load import STUDIES
 from tests.observatory.server import ObservatoryServer
 from tests.workflow.conftest import Folder
 

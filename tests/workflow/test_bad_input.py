@@ -9,9 +9,9 @@ import sysconfig
 
 import pytest
 
-from pipeline.artifacts.checksums import append_checksums
 from pipeline.artifacts.recording import IN_BLOCKS
-from pipeline.config import paths
+from pipeline.artifacts.storage.checksums import append_checksums
+from pipeline.core import paths
 from tests.workflow.conftest import ROOT, SMALL_MOUSE, Folder
 
 
@@ -161,7 +161,7 @@ def test_no_write_permission_is_one_line(finished, tmp_path):
         if str(folder).startswith("/tmp/"):
             folder.chmod(0o755)
     become_nobody = "import os, sys; os.setgid(65534); os.setuid(65534); "
-    code = become_nobody + "from pipeline.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = become_nobody + "from pipeline.study.cli import main; sys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}", "HOME": "/tmp"}
     # An interpreter in a private home is out of reach of others; the system's own of the same version will do.
     candidates = (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}")

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from pipeline.inference.languages import DOMAIN, LANGUAGE
+from pipeline.inference.questions.languages import DOMAIN, LANGUAGE
 from tests.conftest import MIRROR
 from tests.listening.planted import REGIONS
 from tests.listening.published import serve_alice, serve_narratives, serve_petit_prince

@@ -17,12 +17,12 @@ import pytest
 import yaml
 
 from pipeline.artifacts.catalogue import Catalogue
-from pipeline.errors import BrokenArtifact, FetchError, LayermapError
-from pipeline.fetch.settings import FetchSettings
+from pipeline.core.errors import BrokenArtifact, FetchError, LayermapError
+from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.stage import run_fetch
-from pipeline.recordings.allen.two_photon import prepare_recording
-from pipeline.recordings.allen.two_photon_catalogue import catalogue
-from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+from pipeline.recordings.allen.two_photon.catalogue import catalogue
+from pipeline.recordings.allen.two_photon.dataset import prepare_recording
+from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 from tests.http_server import Served, running
 from tests.observatory.planted import Design
 from tests.observatory.server import API, PAGE, ObservatoryServer

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 from tests.conftest import MIRROR
 from tests.http_server import running
 from tests.observatory.planted import PLANTED, Design

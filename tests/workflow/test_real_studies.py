@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.config.load import STUDIES
+from pipeline.study.load import STUDIES
 from tests.workflow.conftest import Folder
 
 pytestmark = [pytest.mark.study, pytest.mark.mirror]

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pipeline.artifacts.one_run import LOCK_NAME
+from pipeline.artifacts.storage.one_run import LOCK_NAME
 from tests.workflow.conftest import SMALL_MOUSE, Folder
 
 pytestmark = pytest.mark.study

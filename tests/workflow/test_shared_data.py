@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipeline.artifacts.one_run import LOCK_NAME
+from pipeline.artifacts.storage.one_run import LOCK_NAME
 from tests.activations.own_study import NETWORK, OWN, Lab
 from tests.workflow.conftest import Folder
 

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from pipeline.artifacts.one_run import claim_folders
-from pipeline.config import paths
-from pipeline.config.load import load_study, load_workflow_config
-from pipeline.config.keys import slug
-from pipeline.config.plan import plan_study, weights_key_of
-from pipeline.errors import BadConfiguration, LayermapError
+from pipeline.artifacts.storage.one_run import claim_folders
+from pipeline.core import paths
+from pipeline.study.load import load_study, load_workflow_config
+from pipeline.core.keys import slug
+from pipeline.study.plan import plan_study, weights_key_of
+from pipeline.core.errors import BadConfiguration, LayermapError
 
 # Rules call plain `python`: it must be the one that runs Snakemake, whether or not its environment is activated, and
 # import nothing that lies in the folder of a study.

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, StimulusEntry
-from pipeline.config.base import beside_the_study
-from pipeline.config.keys import sha256_of_file
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.keys import sha256_of_file
+from pipeline.core.section import beside_the_study
 from pipeline.recordings.entry import DatasetEntry, DatasetOptions
 
 if TYPE_CHECKING:

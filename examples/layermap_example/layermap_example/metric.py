@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from pipeline.config.metrics import MetricEntry
 from pipeline.encoding.options import EncodingOptions
+from pipeline.study.metrics import MetricEntry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ def encode(*, options: PlsOptions, **group: Any) -> xr.Dataset:
     """Scores of one group and model; layermap hands over runs, layers, attributes and seeds."""
     from sklearn.cross_decomposition import PLSRegression
 
-    from pipeline.encoding.own_mapping import encode_with
+    from pipeline.encoding.mappings.own_mapping import encode_with
 
     def predict(train: np.ndarray, responses: np.ndarray, test: np.ndarray) -> np.ndarray:
         n = min(options.n_components, train.shape[1], train.shape[0] - 1)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.models.entry import ModelEntry, Twin, evenly_deep
-from pipeline.models.hooked_network import HookedNetwork
-from pipeline.models.hooks import Tap
-from pipeline.models.present_pictures import HALF, Optics, Pictures
+from pipeline.models.shown.present_pictures import HALF, Optics, Pictures
+from pipeline.models.torch.hooked_network import HookedNetwork
+from pipeline.models.torch.hooks import Tap
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ def build_module() -> torch.nn.Module:
 
 
 def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> HookedNetwork:
-    from pipeline.models.torch_network import assemble
+    from pipeline.models.torch.torch_network import assemble
 
     taps = {"edges": Tap("1"), "pooled4": Tap("2"), "pooled16": Tap("3")}
     return assemble(entry, build_module(), taps, Pictures(Optics.of(entry.preprocessing)), twin=twin, device=device)

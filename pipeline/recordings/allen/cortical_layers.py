@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.documents import read_object
-from pipeline.errors import BrokenArtifact
-from pipeline.limits import check_backed, check_room
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.limits import check_backed, check_room
+from pipeline.formats.documents import read_object
 from pipeline.recordings.allen.queries import API_URL
 from pipeline.recordings.servers import sizes_of
 from pipeline.recordings.verified import FETCH_AGAIN, verified

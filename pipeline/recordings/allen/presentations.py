@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 from pipeline.recordings.allen.gratings import (
     DRIFTING_CYCLE_FRAMES,
     DRIFTING_FRAMES,

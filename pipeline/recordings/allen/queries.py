@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from pipeline.errors import FetchError
+from pipeline.core.errors import FetchError
 from pipeline.recordings import servers
 from pipeline.recordings.servers import NoAnswer, addresses_of
 

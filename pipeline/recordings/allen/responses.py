@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 from pipeline.recordings.allen.presentations import BLANK, Presentations
 
 if TYPE_CHECKING:

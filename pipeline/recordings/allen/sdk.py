@@ -15,7 +15,7 @@ import warnings
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.errors import LayermapError
+from pipeline.core.errors import LayermapError
 from pipeline.recordings.servers import json_at
 
 MOST_ANSWER_BYTES = 1_000_000_000

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 from pipeline.recordings.bold.tables import read_table
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.tables import Table
+    from pipeline.formats.tables import Table
 
 MOTION = {
     "new": ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"),

@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import BrokenArtifact
-from pipeline.limits import check_room, size_in_words
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.limits import check_room, size_in_words
 
 if TYPE_CHECKING:
     import nibabel

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.parsers.expat import ExpatError
 
-from pipeline.errors import BrokenArtifact, SampleMismatch
-from pipeline.limits import NIFTI_EXTENSION_BYTES, check_backed, check_plain_file, check_room, size_in_words
+from pipeline.core.errors import BrokenArtifact, SampleMismatch
+from pipeline.core.limits import NIFTI_EXTENSION_BYTES, check_backed, check_plain_file, check_room, size_in_words
 from pipeline.recordings.bold.gifti_parser import load_gifti
 
 if TYPE_CHECKING:

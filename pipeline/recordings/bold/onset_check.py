@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 
 if TYPE_CHECKING:
     import numpy as np

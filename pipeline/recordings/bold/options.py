@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
 
-from pipeline.config.base import Name, Section, ToldApart, beside_the_study
+from pipeline.core.section import Name, Section, ToldApart, beside_the_study
 from pipeline.recordings.entry import DatasetOptions
 
 Hemisphere = Literal["left", "right"]
@@ -23,7 +23,7 @@ def _beside(value: Any, info: ValidationInfo) -> str:
 
 def _name_and_digest(path: str) -> str:
     """Keys and pages follow the contents of a file, not the place where it lies."""
-    from pipeline.config.keys import sha256_of_file
+    from pipeline.core.keys import sha256_of_file
 
     return f"{Path(path).name} (sha256 {sha256_of_file(Path(path))[:10]})"
 

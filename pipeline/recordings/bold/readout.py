@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 from pipeline.recordings.bold.images import N_VERTICES, count_volumes, open_nifti, read_gifti, volume_chunks
 from pipeline.recordings.bold.options import BoldOptions, Vertices, is_volumetric
-from pipeline.recordings.bold.parcels import Units, average, projected_weights, surface_weights, volume_weights
+from pipeline.recordings.bold.parcellation.parcels import (
+    Units,
+    average,
+    projected_weights,
+    surface_weights,
+    volume_weights,
+)
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.recording import RecordingParts
-from pipeline.errors import BrokenArtifact, SampleMismatch
-from pipeline.names import first_repeated
+from pipeline.core.errors import BrokenArtifact, SampleMismatch
+from pipeline.core.names import first_repeated
 from pipeline.recordings.bold.clock import Grid, ScanClock, bring_to_grid, common_grid, state_clocks
 from pipeline.recordings.bold.confounds import read_strategy
 from pipeline.recordings.bold.images import Described, describe
 from pipeline.recordings.bold.options import BoldOptions, is_volumetric
-from pipeline.recordings.bold.parcels import Units, surface_units, volume_units
+from pipeline.recordings.bold.parcellation.parcels import Units, surface_units, volume_units
 from pipeline.recordings.bold.readout import Readout
 from pipeline.recordings.bold.tables import read_repetition_time
 
@@ -135,7 +135,7 @@ class _Story:
         """(1, n_samples, n_units) of each listener, then of their mean."""
         import numpy as np
 
-        from pipeline.recordings.clean_bold import clean_responses
+        from pipeline.recordings.bold.clean import clean_responses
 
         shape = (self.grid.ends_s.size, self.units.name.size)
         total = np.zeros(shape, np.float32) if self.averages else None
@@ -166,7 +166,7 @@ class _Story:
         """(n_samples, n_units) float32, mean 0 and SD 1; zeros where nothing varies or is measured."""
         import numpy as np
 
-        from pipeline.recordings.clean_bold import clean_responses
+        from pipeline.recordings.bold.clean import clean_responses
 
         confounds = read_strategy(scan.confounds, self.options.confounds, self.remedy, image=scan.images[0])
         if confounds is not None:

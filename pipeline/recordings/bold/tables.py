@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline import tables
-from pipeline.documents import read_object
-from pipeline.errors import BrokenArtifact
-from pipeline.tables import Table
+from pipeline.core.errors import BrokenArtifact
+from pipeline.formats import tables
+from pipeline.formats.documents import read_object
+from pipeline.formats.tables import Table
 
 TR_TOLERANCE = 1e-3  # relative; headers hold TR in single precision
 SHORTEST_TR_S, LONGEST_TR_S = 0.05, 60.0

@@ -25,7 +25,7 @@ def ask_graphql(dataset: str, tag: str, base: str) -> list[ListedFile]:
     NoAnswer
         No such snapshot, or no list of files came back.
     """
-    from pipeline.fetch.sessions import ask_text
+    from pipeline.fetch.http.sessions import ask_text
 
     query = (
         f"query{{snapshot(datasetId:{json.dumps(dataset)},tag:{json.dumps(tag)})"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.errors import BadConfiguration, FetchError
+from pipeline.core.errors import BadConfiguration, FetchError
 from pipeline.recordings.openneuro import git_tree, graphql
 from pipeline.recordings.openneuro.listed import ListedFile
 from pipeline.recordings.servers import NoAnswer, addresses_of, ask

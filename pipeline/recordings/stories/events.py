@@ -6,7 +6,7 @@ import dataclasses
 import math
 from pathlib import Path
 
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 from pipeline.recordings.bold.tables import read_table
 
 MUSIC = "music"

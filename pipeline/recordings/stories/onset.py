@@ -81,7 +81,7 @@ def loudness(sound: Path) -> np.ndarray:
     """(n,) RMS of a sound in steps of 0.1 s."""
     import numpy as np
 
-    from pipeline.stimuli.audio_files import read_audio
+    from pipeline.stimuli.sounds.audio_files import read_audio
 
     samples = read_audio(sound, sampling_rate_hz=SAMPLING_RATE_HZ, remedy=FETCH_AGAIN)
     step = SAMPLING_RATE_HZ // ENVELOPE_HZ

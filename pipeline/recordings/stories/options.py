@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Names
-from pipeline.errors import UnknownName
+from pipeline.core.errors import UnknownName
+from pipeline.core.section import Names
 from pipeline.recordings.bold.options import BoldOptions
 
 NO_FILES = frozenset({"high_pass_s", "trim_s", "slice_reference", "mesh", "average", "check_onset", "volume_tolerance"})

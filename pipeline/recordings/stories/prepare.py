@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 from pipeline.recordings.bold.tables import stated_repetition_time
 from pipeline.recordings.stories.events import Played, played, read_events
 from pipeline.recordings.stories.options import NO_FILES, StoryOptions
@@ -54,7 +54,7 @@ def prepare_stimulus(name: str, raw_folder: Path, options: StoryOptions) -> xr.D
     BrokenArtifact
         A file is missing, altered, or no sound or table of words.
     """
-    from pipeline.config.keys import key_of
+    from pipeline.core.keys import key_of
     from pipeline.stimuli.words import words_stimulus
 
     selection = open_selection(raw_folder, options)
@@ -71,7 +71,7 @@ def prepare_stimulus(name: str, raw_folder: Path, options: StoryOptions) -> xr.D
 
 
 def _recorded(path: Path) -> str | None:
-    from pipeline.fetch.recorded_digests import read_digest
+    from pipeline.fetch.checks.recorded_digests import read_digest
 
     return read_digest(path)
 
@@ -83,12 +83,12 @@ def _words(story: StoryFiles, raw_folder: Path) -> WordTable:
 
 
 def _sound(name: str, story: StoryFiles, raw_folder: Path, *, resynthesise: bool) -> xr.Dataset:
-    from pipeline.stimuli.audio_files import audio_stimulus, read_audio
+    from pipeline.stimuli.sounds.audio_files import audio_stimulus, read_audio
 
     if not resynthesise:
         sound = read_audio(raw_folder / story.audio, sampling_rate_hz=SAMPLING_RATE_HZ, remedy=FETCH_AGAIN)
         return audio_stimulus(name, [sound], [name], SAMPLING_RATE_HZ)
-    from pipeline.stimuli.resynthesis import resynthesise_words
+    from pipeline.stimuli.synthetic.resynthesis import resynthesise_words
 
     words = _words(story, raw_folder)
     duration_s = story.end_s or float(words.offset_s[-1]) + 1.0
@@ -196,7 +196,7 @@ def _told(chosen: list[tuple[ScanFiles, Played | None]], story: StoryFiles, raw_
 
 def _end_of_source(story: StoryFiles, raw_folder: Path, options: StoryOptions, selection: Selection) -> float:
     """Length of the sound that was fetched, or where the last of the words that were ends, in s."""
-    from pipeline.stimuli.audio_files import sound_duration_s
+    from pipeline.stimuli.sounds.audio_files import sound_duration_s
 
     source = source_of(story, options)
     with intact(raw_folder, [source], selection):

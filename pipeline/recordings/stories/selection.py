@@ -13,9 +13,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, StimulusEntry
-from pipeline.config.keys import key_of
-from pipeline.documents import read_json
-from pipeline.errors import BadConfiguration, BrokenArtifact, UnknownName
+from pipeline.core.errors import BadConfiguration, BrokenArtifact, UnknownName
+from pipeline.core.keys import key_of
+from pipeline.formats.documents import read_json
 from pipeline.recordings.openneuro.snapshot import ListedFile
 from pipeline.recordings.stories.options import NO_FILES, StoryOptions
 from pipeline.recordings.verified import FETCH_AGAIN, verified, verified_all

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 from pipeline.recordings.stories.selection import StoryFiles
 
 if TYPE_CHECKING:

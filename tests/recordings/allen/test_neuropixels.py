@@ -11,14 +11,14 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts.recording import open_recording, write_recording
-from pipeline.artifacts.store import SCHEMA_VERSION
-from pipeline.config.keys import sha256_of_file
-from pipeline.errors import BrokenArtifact, SampleMismatch
+from pipeline.artifacts.storage.store import SCHEMA_VERSION
+from pipeline.core.errors import BrokenArtifact, SampleMismatch
+from pipeline.core.keys import sha256_of_file
 from pipeline.fetch.batch import fetch_files
-from pipeline.fetch.recorded_digests import record_digest
-from pipeline.recordings.allen.neuropixels import DATASET, prepare_recording, prepare_stimulus
-from pipeline.recordings.allen.neuropixels_catalogue import nwb_path, scene_path
-from pipeline.recordings.allen.neuropixels_options import AllenNeuropixelsOptions
+from pipeline.fetch.checks.recorded_digests import record_digest
+from pipeline.recordings.allen.neuropixels.catalogue import nwb_path, scene_path
+from pipeline.recordings.allen.neuropixels.dataset import DATASET, prepare_recording, prepare_stimulus
+from pipeline.recordings.allen.neuropixels.options import AllenNeuropixelsOptions
 from pipeline.recordings.allen.sdk import ecephys_cache_class
 from tests.http_server import running
 from tests.observatory.ephys_example import MOVIE_STARTS_S, N_FRAMES, N_SCENES, example_session

@@ -12,12 +12,12 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.artifacts.catalogue import Catalogue
-from pipeline.errors import BadConfiguration, FetchError, UnknownName
+from pipeline.core.errors import BadConfiguration, FetchError, UnknownName
 from pipeline.recordings import servers
 from pipeline.recordings.allen import queries
 from pipeline.recordings.allen.cortical_layers import ADDRESSES, ANNOTATION, STRUCTURES
-from pipeline.recordings.allen.neuropixels_catalogue import catalogue
-from pipeline.recordings.allen.neuropixels_options import AllenNeuropixelsOptions
+from pipeline.recordings.allen.neuropixels.catalogue import catalogue
+from pipeline.recordings.allen.neuropixels.options import AllenNeuropixelsOptions
 from pipeline.recordings.allen.sdk import ecephys_cache_class
 from tests.http_server import Served, running
 from tests.observatory.ephys_example import example_session

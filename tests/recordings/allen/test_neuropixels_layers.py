@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.config.keys import sha256_of_file
-from pipeline.errors import BrokenArtifact
-from pipeline.fetch.recorded_digests import record_digest
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.keys import sha256_of_file
+from pipeline.fetch.checks.recorded_digests import record_digest
 from pipeline.recordings.allen.cortical_layers import ANNOTATION, STRUCTURES, layer_of, layers_at
-from pipeline.recordings.allen.neuropixels import prepare_recording
-from pipeline.recordings.allen.neuropixels_catalogue import channels_path, nwb_path
-from pipeline.recordings.allen.neuropixels_options import AllenNeuropixelsOptions
+from pipeline.recordings.allen.neuropixels.catalogue import channels_path, nwb_path
+from pipeline.recordings.allen.neuropixels.dataset import prepare_recording
+from pipeline.recordings.allen.neuropixels.options import AllenNeuropixelsOptions
 from tests.observatory.ephys_example import example_session
 from tests.observatory.ephys_nwb import write_session
 from tests.observatory.ephys_tables import rows_of_designs

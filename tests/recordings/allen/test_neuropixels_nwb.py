@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.errors import BrokenArtifact, SampleMismatch
-from pipeline.recordings.allen.neuropixels_nwb import NeuropixelsFile, whole_passes
+from pipeline.core.errors import BrokenArtifact, SampleMismatch
+from pipeline.recordings.allen.neuropixels.nwb import NeuropixelsFile, whole_passes
 from pipeline.recordings.allen.sdk import ecephys_session_class
 from pipeline.recordings.allen.specimens import mouse_of
 from tests.observatory.ephys_example import CORTEX_UM, MOVIE_STARTS_S, N_FRAMES, N_SCENES, example_session

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 from pipeline.recordings.allen.gratings import drifting_parameters
 from pipeline.recordings.allen.presentations import (
     BLANK_CONDITION,

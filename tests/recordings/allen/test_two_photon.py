@@ -14,14 +14,14 @@ import xarray as xr
 
 from pipeline.artifacts.recording import open_recording, write_recording
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
-from pipeline.artifacts.store import standard_attrs
-from pipeline.config.keys import sha256_of_file
-from pipeline.errors import BrokenArtifact, LayermapError
-from pipeline.fetch.recorded_digests import digest_file, record_digest
-from pipeline.recordings.allen.two_photon import prepare_recording, prepare_stimulus
-from pipeline.recordings.allen.two_photon_catalogue import chosen_cells_path, events_path, nwb_path
-from pipeline.recordings.allen.two_photon_options import Allen2pOptions
-from pipeline.simulation.nwb_writer import Experiment, Shown, write_experiment
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BrokenArtifact, LayermapError
+from pipeline.core.keys import sha256_of_file
+from pipeline.fetch.checks.recorded_digests import digest_file, record_digest
+from pipeline.recordings.allen.two_photon.catalogue import chosen_cells_path, events_path, nwb_path
+from pipeline.recordings.allen.two_photon.dataset import prepare_recording, prepare_stimulus
+from pipeline.recordings.allen.two_photon.options import Allen2pOptions
+from pipeline.simulated.nwb_writer import Experiment, Shown, write_experiment
 
 RATE_HZ = 30.2
 N_CELLS = 5

@@ -8,10 +8,10 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from pipeline.errors import BadConfiguration, FetchError, UnknownName
-from pipeline.recordings.allen.two_photon import DATASET
-from pipeline.recordings.allen.two_photon_catalogue import catalogue, find_experiments, take_in_turn
-from pipeline.recordings.allen.two_photon_options import Allen2pOptions
+from pipeline.core.errors import BadConfiguration, FetchError, UnknownName
+from pipeline.recordings.allen.two_photon.catalogue import catalogue, find_experiments, take_in_turn
+from pipeline.recordings.allen.two_photon.dataset import DATASET
+from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 from tests.http_server import Served, running
 from tests.observatory.metadata import link_of
 from tests.observatory.server import API, ObservatoryServer

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 from pipeline.recordings.bold.clock import ScanClock, bring_to_grid, common_grid, samples_of, state_clocks
-from pipeline.simulation.haemodynamics import double_gamma
+from pipeline.simulated.haemodynamics import double_gamma
 from tests.recordings.bold.conftest import SPHERE
 
 IMPULSE_S = 60.37

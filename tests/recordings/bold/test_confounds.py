@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 from pipeline.recordings.bold.confounds import ACOMPCOR, MOTION, read_strategy
 from tests.recordings.bold.conftest import REMEDY
 

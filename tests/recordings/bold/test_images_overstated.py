@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from pipeline.errors import BrokenArtifact
+from pipeline.core.errors import BrokenArtifact
 from pipeline.recordings.bold.images import count_volumes, open_nifti, read_gifti, volume_chunks, voxels
 from tests.recordings.bold.conftest import N_VERTICES, REMEDY, write_gifti
 
@@ -45,7 +45,7 @@ def test_dimensions_that_the_file_cannot_hold(tmp_path, kind, ending):
 
 
 def test_a_volume_that_may_not_be_read_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.limits.ARRAY_BYTES", 1 << 20)
+    monkeypatch.setattr("pipeline.core.limits.ARRAY_BYTES", 1 << 20)
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(gzip.compress(header((60, 60, 60, 2)) + bytes(60**3 * 8)))
     with pytest.raises(BrokenArtifact, match=r"states an array of 1\.7 MB, at most 1\.0 MB are read at once"):
@@ -53,7 +53,7 @@ def test_a_volume_that_may_not_be_read_at_once(tmp_path, monkeypatch):
 
 
 def test_long_scans_of_small_volumes_are_not_limited(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.limits.ARRAY_BYTES", 1 << 10)
+    monkeypatch.setattr("pipeline.core.limits.ARRAY_BYTES", 1 << 10)
     path = tmp_path / "scan.nii.gz"
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4, 200), np.float32), np.eye(4)), path)
     image = open_nifti(path, 4, REMEDY)

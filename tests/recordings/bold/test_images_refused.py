@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from pipeline.errors import LayermapError
+from pipeline.core.errors import LayermapError
 from pipeline.recordings.bold.images import count_volumes, read_gifti
 from tests.recordings.bold.conftest import N_VERTICES, REMEDY, SPHERE, write_gifti, write_nifti, write_strips
 

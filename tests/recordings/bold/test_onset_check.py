@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import SampleMismatch
+from pipeline.core.errors import SampleMismatch
 from pipeline.recordings.bold.onset_check import check_onset
-from pipeline.simulation.haemodynamics import double_gamma, scanner_noise
+from pipeline.simulated.haemodynamics import double_gamma, scanner_noise
 
 RATE_HZ = 20.0
 TR_S = 2.0

@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 from nilearn import datasets, surface
 
-from pipeline.recordings.bold.projection import projection_matrix
+from pipeline.recordings.bold.parcellation.projection import projection_matrix
 from tests.recordings.bold.conftest import MNI_AFFINE, MNI_SHAPE
 
 

@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 
 from pipeline.artifacts.recording import open_recording, write_recording
-from pipeline.artifacts.store import standard_attrs
-from pipeline.errors import BrokenArtifact, LayermapError, SampleMismatch
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BrokenArtifact, LayermapError, SampleMismatch
+from pipeline.recordings.bold.clean import clean_responses
 from pipeline.recordings.bold.tables import read_repetition_time
-from pipeline.recordings.clean_bold import clean_responses
 from tests.recordings.bold.conftest import MNI_AFFINE, MNI_SHAPE, N_VERTICES, SPHERE, write_nifti, write_strips
 
 T = 60

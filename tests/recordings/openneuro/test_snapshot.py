@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import BadConfiguration, FetchError
+from pipeline.core.errors import BadConfiguration, FetchError
 from pipeline.fetch.download import download
+from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.settings import FetchSettings
 from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot, raw_file
 from tests.listening.git_repositories import TreeRow, write_snapshot
 from tests.listening.server import ListedRow, ListeningServer, listed_rows

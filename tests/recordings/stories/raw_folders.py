@@ -10,8 +10,8 @@ import nibabel
 import numpy as np
 import soundfile
 
-from pipeline.config.keys import sha256_of_file
-from pipeline.fetch.recorded_digests import record_digest
+from pipeline.core.keys import sha256_of_file
+from pipeline.fetch.checks.recorded_digests import record_digest
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.selection import Selection, StoryFiles, selection_path
 

@@ -12,14 +12,15 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.artifacts.catalogue import Catalogue
-from pipeline.config.plan import DatasetPlan
-from pipeline.errors import BadConfiguration, BrokenArtifact, LayermapError, UnknownName
+from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, UnknownName
 from pipeline.fetch.batch import fetch_files
-from pipeline.recordings import bids, openneuro_bids
-from pipeline.recordings.bids_choice import choose_stories
+from pipeline.recordings.bids import local as bids
+from pipeline.recordings.bids import openneuro as openneuro_bids
+from pipeline.recordings.bids.choice import choose_stories
 from pipeline.recordings.openneuro.listed import ListedFile
 from pipeline.recordings.stories.selection import StoryFiles
 from pipeline.recordings.stories.words import read_words
+from pipeline.study.plan import DatasetPlan
 from tests.listening.planted import write_gifti
 from tests.recordings.stories.raw_folders import SPHERES, write_click, write_text, write_volumes
 
@@ -349,7 +350,7 @@ def test_links_without_contents_say_how_to_get_them(tmp_path: Path) -> None:
 
 
 def plan_of(folder: Path, **more: Any) -> DatasetPlan:
-    return DatasetPlan(bids.DATASET, options_of(folder, **more), "pipeline.recordings.bids")
+    return DatasetPlan(bids.DATASET, options_of(folder, **more), "pipeline.recordings.bids.local")
 
 
 def test_networks_hear_again_only_what_changed(tmp_path: Path) -> None:
@@ -398,7 +399,7 @@ def test_snapshots_of_openneuro_share_no_file(monkeypatch: pytest.MonkeyPatch) -
     assert not found["1.0.0"] & found["1.0.1"]
     plans = [
         DatasetPlan(
-            openneuro_bids.DATASET, options.model_copy(update=more), "pipeline.recordings.openneuro_bids"
+            openneuro_bids.DATASET, options.model_copy(update=more), "pipeline.recordings.bids.openneuro"
         ).stimulus_key
         for more in ({}, {"high_pass_s": 0.0}, {"exclude": ("sub-2",)}, {"snapshot": "1.0.0"})
     ]

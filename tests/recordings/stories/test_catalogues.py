@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import BadConfiguration, SampleMismatch
-from pipeline.recordings import alice_bold, narratives, petit_prince
+from pipeline.core.errors import BadConfiguration, SampleMismatch
 from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot
+from pipeline.recordings.stories import alice_bold, narratives, petit_prince
 from tests.conftest import MIRROR
 from tests.listening.published import GITHUB, real_file, real_rows
 from tests.listening.server import Contents, ListeningServer

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.models.audio_baselines import LOG_MEL, load_log_mel
-from pipeline.recordings import alice_bold, narratives, petit_prince
+from pipeline.models.baselines.audio_baselines import LOG_MEL, load_log_mel
+from pipeline.recordings.stories import alice_bold, narratives, petit_prince
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.prepare import prepare_recording, prepare_stimulus
 from pipeline.recordings.stories.selection import ScanFiles, StoryFiles

@@ -10,15 +10,15 @@ import pytest
 import soundfile
 
 from pipeline.artifacts.recording import write_recording
-from pipeline.artifacts.store import standard_attrs
-from pipeline.config.keys import sha256_of_file
-from pipeline.errors import BrokenArtifact, LayermapError, SampleMismatch
-from pipeline.fetch.recorded_digests import record_digest
-from pipeline.recordings import narratives, petit_prince
+from pipeline.artifacts.storage.store import standard_attrs
+from pipeline.core.errors import BrokenArtifact, LayermapError, SampleMismatch
+from pipeline.core.keys import sha256_of_file
+from pipeline.fetch.checks.recorded_digests import record_digest
+from pipeline.recordings.stories import narratives, petit_prince
 from pipeline.recordings.stories.events import played, read_events
 from pipeline.recordings.stories.prepare import RESYNTHESISED, prepare_recording, prepare_stimulus
 from pipeline.recordings.stories.selection import ScanFiles, StoryFiles
-from pipeline.simulation.haemodynamics import bold_response
+from pipeline.simulated.haemodynamics import bold_response
 from tests.recordings.stories.raw_folders import SPHERES, finish, write_click, write_text, write_volumes
 
 EVENTS = "onset\tduration\ttrial_type\tstim_file\n"

@@ -12,13 +12,15 @@ import xarray as xr
 from pipeline.activations.stage import extract_activations
 from pipeline.artifacts.recording import RecordingParts, write_recording
 from pipeline.artifacts.stimulus import write_stimulus
-from pipeline.artifacts.store import standard_attrs
+from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.encoding.options import RidgeOptions
 from pipeline.encoding.stage import encode_group
 from pipeline.fetch.batch import fetch_files
-from pipeline.inference.fold_scores import block_sums, fold_scores
-from pipeline.models.word_baselines import WORD_RATE
-from pipeline.recordings import alice, alice_bold, bids
+from pipeline.inference.scores.fold_scores import block_sums, fold_scores
+from pipeline.models.baselines.word_baselines import WORD_RATE
+from pipeline.recordings.bids import local as bids
+from pipeline.recordings.published import alice
+from pipeline.recordings.stories import alice_bold
 from tests.conftest import MIRROR
 from tests.recordings.stories.raw_folders import SHAPE, VOXEL_MM, write_text, write_volumes
 

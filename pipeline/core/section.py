@@ -1,0 +1,126 @@
+"""The base of every configuration section: unknown keys are refused, nothing changes after validation."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
+
+from pipeline.core.errors import BrokenArtifact
+from pipeline.core.names import clean_name, first_repeated, refuse_alike
+from pipeline.core.spreadsheet import is_formula
+
+
+class Section(BaseModel):
+    """A section of a study file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricSection(Section):
+    """Options of a metric; its own class adds its fields and narrows ``kind``."""
+
+    kind: str
+
+
+def _no_formula(text: str) -> str:
+    if is_formula(text):
+        raise ValueError(f"'{text}' begins as a formula does in a spreadsheet (= + - @ or a tab); call it otherwise")
+    return text
+
+
+CellText = Annotated[str, AfterValidator(_no_formula)]
+"""A name that stands in the map's tables."""
+
+
+def _cleaned(name: str) -> str:
+    try:
+        return clean_name(name, "")
+    except BrokenArtifact as error:
+        raise ValueError(str(error)) from error
+
+
+def told_apart(names: Any) -> Any:
+    """A list of names, or a mapping by name, of which none may stand twice or look like another (`ValueError`)."""
+    if isinstance(names, list | tuple | dict):
+        cleaned = [_cleaned(name) for name in names if isinstance(name, str)]
+        twice = first_repeated(cleaned)
+        if twice is not None:
+            raise ValueError(f"name '{twice}' stands twice; remove one")
+        try:
+            refuse_alike(cleaned, "", "names")
+        except BrokenArtifact as error:
+            raise ValueError(str(error)) from error
+    return names
+
+
+Name = Annotated[str, AfterValidator(_cleaned)]
+"""A name of a region, subject or the like, cleaned as those of data are."""
+ToldApart = BeforeValidator(told_apart)
+"""Of a list of names, or a mapping by name: before cleaned names are merged, those that are alike are refused."""
+Names = Annotated[tuple[Name, ...], ToldApart]
+
+
+def beside_the_study(path: str, info: ValidationInfo) -> Path:
+    """A file that a study names, absolute: relative paths start where the study file lies.
+
+    Raises
+    ------
+    ValueError
+        There is no such file; the message has its whole path.
+    """
+    file = (Path((info.context or {}).get("folder", ".")) / Path(path).expanduser()).absolute()
+    if not file.is_file():
+        raise ValueError(f"{file} does not exist")
+    return file
+
+
+def _own_function(value: str, info: ValidationInfo) -> str:
+    module, colon, function = value.rpartition(":")
+    if not colon or not module or not function.isidentifier():
+        raise ValueError(f"'{value}' is neither FILE.py:function nor package.module:function")
+    if module.endswith(".py"):
+        return f"{_in_the_folder(module, info)}:{function}"
+    parts = module.split(".")
+    if parts[0] in sys.stdlib_module_names or parts[0] == "pipeline":
+        whose = "layermap" if parts[0] == "pipeline" else "Python itself"
+        raise ValueError(f"'{value}' is a part of {whose}, which a study cannot call; take FILE.py:function")
+    if any(not part.isidentifier() or part.startswith("_") for part in (*parts, function)):
+        raise ValueError(f"'{value}' names what is not public; take FILE.py:function")
+    return value
+
+
+def _in_the_folder(path: str, info: ValidationInfo) -> Path:
+    """A file in the folder of the study: no other file's code is run because a study names it."""
+    file = beside_the_study(path, info)
+    folder = (info.context or {}).get("folder")
+    if folder is not None and not Path(os.path.normpath(file)).is_relative_to(os.path.abspath(folder)):
+        raise ValueError(
+            f"{file} does not lie in the folder of the study; copy or link it to {os.path.abspath(folder)}"
+        )
+    return file
+
+
+def _without_its_place(function: str) -> str:
+    """Keys and pages do not depend on where a file lies."""
+    file = file_of(function)
+    return f"{file.name}:{function.rpartition(':')[2]}" if file else function
+
+
+OwnFunction = Annotated[
+    str, AfterValidator(_own_function), PlainSerializer(_without_its_place, return_type=str, when_used="json")
+]
+"""A function of the user's own, which is neither imported nor called before it is needed.
+
+``FILE.py:function``, the file in the study's folder and made absolute, or ``package.module:function`` of an installed
+package other than Python's library and layermap.
+"""
+
+
+def file_of(function: str) -> Path | None:
+    """The file of an `OwnFunction`; None for a function of an installed package."""
+    file = function.rpartition(":")[0]
+    return Path(file) if file.endswith(".py") else None

@@ -1,0 +1,121 @@
+"""Ridge for few samples and targets, in plain NumPy and double precision: every penalty is tried as it is written.
+
+The delayed features lie side by side, and each set of training rows is diagonalised in the smaller of its Gram
+matrices.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pipeline.encoding.columns import constant_targets, missing_bins, read_features
+from pipeline.encoding.correlation import TIE, correlate, fisher_z, is_constant, unit
+from pipeline.encoding.group.align import delayed_design
+from pipeline.encoding.ridge.fit import RidgeFit, RidgeProblem
+from pipeline.encoding.scratch import target_batches
+from pipeline.encoding.splits import Fold
+from pipeline.encoding.standardise import standardise
+
+BATCH_MB = 64.0
+
+
+def fit_plain(problem: RidgeProblem, fit: RidgeFit, *, after_fold: Callable[[], object]) -> None:
+    """Fill ``fit``; see `pipeline.encoding.ridge.fit.fit_ridge`."""
+    design = _Design(problem)
+    n_samples, n_targets = problem.responses.shape
+    batches = list(target_batches(n_targets, n_samples, BATCH_MB))
+    for batch in batches:
+        fit.constant[batch] = constant_targets(np.asarray(problem.responses[:, batch]), batch.start)
+    grid = problem.grid
+    for number, fold in enumerate(problem.splits):
+        inner = [(part, design.part(part)) for part in fold.inner]
+        outer = design.part(fold)
+        for batch in batches:
+            responses = np.asarray(problem.responses[:, batch], np.float64)
+            chosen, inner_r = _choose_penalty(inner, responses, grid)
+            predicted = outer.predict(*_centred(responses, fold), grid[chosen])
+            fit.predictions[fold.test, batch] = predicted
+            fit.note_penalties(number, batch, grid, chosen)
+            fit.inner_score[number, batch] = inner_r
+            fit.score[number, batch] = correlate(predicted, responses[fold.test])
+        after_fold()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Training rows diagonalised; a penalty is in units of ``unit``."""
+
+    eigenvalues: np.ndarray  # (rank,)
+    project: np.ndarray  # (rank, n_train)
+    evaluate: np.ndarray  # (n_test, rank)
+    unit: float
+
+    def predict(self, responses: np.ndarray, mean: np.ndarray, penalties: np.ndarray) -> np.ndarray:
+        """Predictions of the test rows, one penalty per target, from centred training responses and their mean."""
+        shrunk = (self.project @ responses) / (self.eigenvalues[:, None] + penalties * self.unit)
+        return np.asarray(mean + self.evaluate @ shrunk)
+
+
+class _Design:
+    """Delayed and filtered features side by side, NaN where there are none."""
+
+    def __init__(self, problem: RidgeProblem) -> None:
+        self._problem = problem
+        missing = missing_bins(problem.features)
+        features = read_features(problem.features, slice(0, problem.features.shape[1]), missing)
+        # a filter takes the mean out, so there a feature has to vary beside its root mean square
+        self._size = None if problem.high_pass is None else np.sqrt((features**2).mean(axis=0))
+        features[missing] = np.nan
+        self._values = delayed_design(features, problem.delays, problem.runs, problem.rows)
+        if problem.high_pass is not None:
+            self._values = problem.high_pass.apply(self._values)
+
+    def part(self, fold: Fold) -> _Part:
+        """Diagonalise a part in the smaller of its two Gram matrices."""
+        x, x_test = standardise(
+            self._values[fold.train],
+            self._values[fold.test],
+            scale=self._problem.scale,
+            n_delays=len(self._problem.delays),
+            size=self._size,
+        )
+        n_train, n_columns = x.shape
+        dual = n_train <= n_columns
+        gram = x @ x.T if dual else x.T @ x
+        values, vectors = np.linalg.eigh(gram)
+        # rounding leaves what is zero at around 1e-16 of the largest, some of it negative
+        kept = values > len(gram) * np.finfo(np.float64).eps * max(float(values[-1]), 0.0)
+        values, vectors = values[kept], vectors[:, kept]
+        project = vectors.T if dual else vectors.T @ x.T
+        evaluate = x_test @ (x.T @ vectors) if dual else x_test @ vectors
+        return _Part(values, project, evaluate, 1.0 if self._problem.absolute else float(np.trace(gram)) / n_train)
+
+
+def _centred(responses: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """Training responses less their mean, exactly zero where they do not vary; and the mean."""
+    train = responses[fold.train]
+    mean = train.mean(axis=0)
+    return np.where(is_constant(train), 0.0, train - mean), mean
+
+
+def _choose_penalty(
+    inner: Sequence[tuple[Fold, _Part]], responses: np.ndarray, grid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each target's best penalty, and its inner r: highest r, then smallest error, then largest penalty."""
+    z, squared_error = (np.zeros((grid.size, responses.shape[1])) for _ in range(2))
+    for fold, part in inner:
+        centred, mean = _centred(responses, fold)
+        projected = part.project @ centred
+        measured = responses[fold.test] - mean
+        direction = unit(measured)
+        for number, penalty in enumerate(grid):
+            predicted = part.evaluate @ (projected / (part.eigenvalues[:, None] + penalty * part.unit))
+            z[number] += fisher_z(np.einsum("it,it->t", unit(predicted), direction))
+            squared_error[number] += ((measured - predicted) ** 2).sum(axis=0)
+    r = np.tanh(z / max(1, len(inner)))
+    error = np.where(r >= r.max(axis=0) - TIE, squared_error, np.inf)
+    chosen = grid.size - 1 - np.argmax((error <= error.min(axis=0))[::-1], axis=0)
+    return chosen, np.take_along_axis(r, chosen[None, :], axis=0)[0]

@@ -1,0 +1,151 @@
+"""Batches of geometry scores: models of a group share their draws of items, or of stretches of blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.artifacts.scores import open_scores
+from pipeline.comparison.kendall import MOST_ENTRIES
+from pipeline.core.errors import SampleMismatch
+from pipeline.inference.requests import InferenceSettings
+from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.fold_scores import FoldScores
+from pipeline.inference.scores.pair_scores import HALVINGS_PER_DRAW, PairVectors, pair_scores
+from pipeline.inference.scores.shared_draws import Batch, ModelScores, layer_axis, target_table
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+BYTES_AT_ONCE = 256 << 20  # of the draws' halves, of which a handful of copies exist at a time
+MOST_SLOW_DRAWS = 100  # of Kendall's τ between matrices too large for `kendall_tau`
+
+
+def geometry_batches(paths: dict[str, dict[str, Path]], metric: str, settings: InferenceSettings) -> list[Batch]:
+    """One batch per group: its models are ranked together, draw by draw.
+
+    Parameters
+    ----------
+    paths : group → model → scores file
+    metric : of the analysis, as in the map
+    """
+    return [_batch(by_model, metric, settings) for by_model in paths.values()]
+
+
+def stretches_of(scores: xr.Dataset) -> NDArray[np.intp]:
+    """The stretch of each item, numbered from 0: those of a scores file, or every item its own."""
+    if "stretch" not in scores.variables:
+        return np.arange(scores.sizes["item"])
+    return np.unique(scores["stretch"].values, return_inverse=True)[1]
+
+
+def _batch(by_model: dict[str, Path], metric: str, settings: InferenceSettings) -> Batch:
+    opened = {model: open_scores(path) for model, path in by_model.items()}
+    first = next(iter(opened.values()))
+    stretch = stretches_of(first)
+    for model, scores in opened.items():
+        if scores["item"].values.tolist() != first["item"].values.tolist() or (stretches_of(scores) != stretch).any():
+            raise SampleMismatch(
+                f"{by_model[model]} has other items or stretches ({scores.sizes['item']} items) than "
+                f"{next(iter(by_model.values()))} ({first.sizes['item']} items); "
+                "make both again with: snakemake map --forcerun compare_group"
+            )
+    n_units = int(stretch.max()) + 1
+    return Batch(
+        metric=metric,
+        targets=target_table([first]),
+        ci_unit=str(first.attrs["ci_unit"]),
+        n_units=n_units,
+        models=list(opened),
+        load=_loader(
+            opened, stretch, draw_counts(n_units, settings.n_bootstrap, generator(settings.seed, "unit")), settings
+        ),
+    )
+
+
+def _loader(
+    opened: dict[str, xr.Dataset], stretch: NDArray[np.intp], counts: NDArray[np.float32], settings: InferenceSettings
+) -> Callable[[str], ModelScores]:
+    first = next(iter(opened.values()))
+    if str(first.attrs["comparison"]) == "kendall" and _mean_entries(counts, stretch) > MOST_ENTRIES:
+        counts = counts[:MOST_SLOW_DRAWS]
+    n_halvings = min(HALVINGS_PER_DRAW, json.loads(first.attrs["split"])["n_splits"])
+    per_layer = counts.itemsize * counts.shape[0] * 2 * n_halvings * first.sizes["target"]
+    lots = _lots({model: per_layer * scores.sizes["layer"] for model, scores in opened.items()})
+
+    @functools.lru_cache(maxsize=1)
+    def scores_of(lot: int) -> _LotScores:
+        return _LotScores([opened[model] for model in lots[lot]], stretch, counts, n_halvings, settings.seed)
+
+    def load(model: str) -> ModelScores:
+        number = next(number for number, lot in enumerate(lots) if model in lot)
+        lot, starts = scores_of(number), np.cumsum([0, *(opened[name].sizes["layer"] for name in lots[number])])
+        place = lots[number].index(model)
+        layers = slice(int(starts[place]), int(starts[place + 1]))
+        return ModelScores(layer_axis(opened[model]), lot.point.layers(layers), _Draws(lot, layers))
+
+    return load
+
+
+def _mean_entries(counts: NDArray[np.float32], stretch: NDArray[np.intp]) -> float:
+    """Distinct pairs of items that a draw leaves, on average."""
+    n_items = (counts > 0)[:, stretch].sum(axis=1)
+    return float((n_items * (n_items - 1) / 2).mean())
+
+
+def _lots(size: dict[str, int]) -> list[list[str]]:
+    """Models whose draws are held at the same time, in order; all of them where memory allows."""
+    lots: list[list[str]] = [[]]
+    for model, own in size.items():
+        if lots[-1] and sum(size[name] for name in lots[-1]) + own > BYTES_AT_ONCE:
+            lots.append([])
+        lots[-1].append(model)
+    return lots
+
+
+class _LotScores:
+    """Scores of several models' layers, one model after the other; draws are made when they are first asked for."""
+
+    def __init__(
+        self,
+        parts: list[xr.Dataset],
+        stretch: NDArray[np.intp],
+        counts: NDArray[np.float32],
+        n_halvings: int,
+        seed: int,
+    ) -> None:
+        self._models = PairVectors.of(np.concatenate([part["model_similarity"].values for part in parts]))
+        self._targets = PairVectors.of(np.moveaxis(parts[0]["similarity"].values, 2, 0))
+        self._split, self._comparison = json.loads(parts[0].attrs["split"]), str(parts[0].attrs["comparison"])
+        self._stretch, self._counts, self._n_halvings, self._seed = stretch, counts, n_halvings, seed
+
+    @functools.cached_property
+    def point(self) -> FoldScores:
+        rng = np.random.default_rng(self._split["seed"])
+        once = np.ones((1, self._counts.shape[1]))
+        return self._scores(once, self._split["n_splits"], rng)
+
+    @functools.cached_property
+    def draws(self) -> FoldScores:
+        return self._scores(self._counts, self._n_halvings, generator(self._seed, "halves"))
+
+    def _scores(self, counts: NDArray[np.floating], n_halvings: int, rng: np.random.Generator) -> FoldScores:
+        return pair_scores(self._models, self._targets, counts, self._stretch, self._comparison, n_halvings, rng)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draws:
+    """One model's draws; places with enough subjects do without them."""
+
+    lot: _LotScores
+    layers: slice
+
+    def __iter__(self) -> Iterator[FoldScores]:
+        yield self.lot.draws.layers(self.layers)

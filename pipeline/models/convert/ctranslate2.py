@@ -1,0 +1,176 @@
+"""Whisper weights from CTranslate2's ``model.bin`` to safetensors under the names of ``transformers``.
+
+The format (binary version 6, little-endian; ``python/ctranslate2/specs/model_spec.py`` of OpenNMT/CTranslate2):
+u32 version; name of the specification; u32 revision; u32 number of variables; per variable its name, u8 rank,
+u32 per dimension, u8 type, u32 bytes, values; u32 number of aliases; pairs of names. A name is u16 length and
+that many bytes, the last one 0.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.core.errors import BrokenArtifact
+from pipeline.models.convert.checkpoint import save_weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+BINARY_VERSION = 6
+TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
+_ATTENTION = {
+    "self_attention": ("self_attn", "self_attn_layer_norm"),
+    "attention": ("encoder_attn", "encoder_attn_layer_norm"),
+}
+_SETTINGS = {
+    "activation",
+    "alibi",
+    "alignment_heads",
+    "alignment_layer",
+    "num_heads",
+    "pre_norm",
+    "scale_embeddings",
+    "start_from_zero_embedding",
+}
+"""Variables that describe the network rather than weigh it."""
+
+
+class _Cursor:
+    """Reads a byte string from front to back."""
+
+    def __init__(self, contents: bytes, source: Path) -> None:
+        self._contents = contents
+        self._source = source
+        self._offset = 0
+
+    def take(self, n_bytes: int) -> bytes:
+        piece = self._contents[self._offset : self._offset + n_bytes]
+        if len(piece) != n_bytes:
+            raise BrokenArtifact(f"{self._source} ends at byte {len(self._contents)}, within a variable: truncated")
+        self._offset += n_bytes
+        return piece
+
+    def number(self, code: str) -> int:
+        return int(struct.unpack(f"<{code}", self.take(struct.calcsize(code)))[0])
+
+    def name(self) -> str:
+        return self.take(self.number("H")).rstrip(b"\0").decode()
+
+    @property
+    def at_end(self) -> bool:
+        return self._offset == len(self._contents)
+
+
+def read_model(path: Path) -> dict[str, np.ndarray]:
+    """Every variable of a ``model.bin`` by name; aliases share the array of what they name.
+
+    Raises
+    ------
+    BrokenArtifact
+        Another version of the format, an unknown type, truncated, or bytes left over.
+    """
+    import numpy as np
+
+    cursor = _Cursor(path.read_bytes(), path)
+    version = cursor.number("I")
+    if version != BINARY_VERSION:
+        raise BrokenArtifact(f"{path} has CTranslate2 binary version {version}, expected {BINARY_VERSION}")
+    cursor.name()
+    cursor.number("I")
+    variables: dict[str, np.ndarray] = {}
+    for _ in range(cursor.number("I")):
+        name = cursor.name()
+        shape = tuple(cursor.number("I") for _ in range(cursor.number("B")))
+        kind = cursor.number("B")
+        if kind not in TYPES:
+            raise BrokenArtifact(f"{path}: variable '{name}' has type {kind}, expected one of {sorted(TYPES)}")
+        values = np.frombuffer(cursor.take(cursor.number("I")), dtype=TYPES[kind])
+        if values.size == int(np.prod(shape)):
+            values = values.reshape(shape)
+        elif shape:
+            raise BrokenArtifact(f"{path}: variable '{name}' has {values.size} values for shape {shape}")
+        variables[name] = values
+    for _ in range(cursor.number("I")):
+        alias, target = cursor.name(), cursor.name()
+        variables[alias] = variables[target]
+    if not cursor.at_end:
+        raise BrokenArtifact(f"{path} has bytes left over after its last alias: not a whole model.bin")
+    return variables
+
+
+def whisper_state(variables: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """The whole state dict of ``WhisperForConditionalGeneration``, float32.
+
+    CTranslate2 stacks query, key and value (in the decoder's attention to the encoder: key and value) into one
+    product; the key's bias, which Whisper does not have, is stored as zeros and dropped.
+
+    Raises
+    ------
+    BrokenArtifact
+        A variable that has no place in Whisper, or a key bias that is not zero.
+    """
+    state: dict[str, torch.Tensor] = {}
+    for name, values in variables.items():
+        stack, _, rest = name.partition("/")
+        if rest in _SETTINGS or rest.endswith("/num_heads"):
+            continue
+        state.update(_place(stack, rest, values))
+    return state
+
+
+def _place(stack: str, rest: str, values: np.ndarray) -> dict[str, torch.Tensor]:
+    """Where one variable goes: transformers' key → tensor."""
+    import torch
+
+    tensor = torch.from_numpy(values.astype("float32"))
+    root = f"model.{stack}"
+    parts = rest.split("/")
+    suffix = {"gamma": "weight", "beta": "bias"}.get(parts[-1], parts[-1])
+    if parts[0] in ("conv1", "conv2", "layer_norm"):
+        return {f"{root}.{parts[0]}.{suffix}": tensor}
+    if rest == "position_encodings/encodings":
+        return {f"{root}.embed_positions.weight": tensor}
+    if rest == "embeddings/weight":
+        return {f"{root}.embed_tokens.weight": tensor}
+    if rest == "projection/weight":
+        return {"proj_out.weight": tensor}
+    if parts[0].startswith("layer_") and len(parts) == 4:
+        layer = f"{root}.layers.{int(parts[0].removeprefix('layer_'))}"
+        if parts[1] == "ffn":
+            target = {"layer_norm": "final_layer_norm", "linear_0": "fc1", "linear_1": "fc2"}[parts[2]]
+            return {f"{layer}.{target}.{suffix}": tensor}
+        if parts[1] in _ATTENTION:
+            attention, norm = _ATTENTION[parts[1]]
+            if parts[2] == "layer_norm":
+                return {f"{layer}.{norm}.{suffix}": tensor}
+            return _attention(f"{layer}.{attention}", attention, parts[2], suffix, tensor)
+    raise BrokenArtifact(f"variable '{stack}/{rest}' has no place in Whisper; the weights are of another network")
+
+
+def _attention(root: str, kind: str, linear: str, suffix: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    """One stacked product of an attention block, taken apart."""
+    products = {
+        ("self_attn", "linear_0"): ("q_proj", "k_proj", "v_proj"),
+        ("self_attn", "linear_1"): ("out_proj",),
+        ("encoder_attn", "linear_0"): ("q_proj",),
+        ("encoder_attn", "linear_1"): ("k_proj", "v_proj"),
+        ("encoder_attn", "linear_2"): ("out_proj",),
+    }[kind, linear]
+    state = {}
+    for product, part in zip(products, tensor.chunk(len(products)), strict=True):
+        if product == "k_proj" and suffix == "bias":
+            if part.abs().max() > 0:
+                raise BrokenArtifact(f"{root}.k_proj has a bias, which Whisper's keys do not have")
+            continue
+        state[f"{root}.{product}.{suffix}"] = part
+    return state
+
+
+def convert_whisper_encoder(source_file: Path, folder: Path) -> None:
+    """Write the encoder of a Whisper ``model.bin`` as ``folder/model.safetensors``, float32."""
+    prefix = "model.encoder."
+    state = whisper_state(read_model(source_file))
+    save_weights({name[len(prefix) :]: values for name, values in state.items() if name.startswith(prefix)}, folder)

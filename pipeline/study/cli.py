@@ -1,0 +1,229 @@
+"""The command line: one thin subcommand per stage, and lists of what there is.
+
+Exit status: 0 done; 1 a failure the user can mend, said in one line on stderr; 2 wrong usage; 3 a defect of
+layermap itself, also said in one line. The traceback of a failed stage goes to ``LOG.traceback``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline import __version__
+from pipeline.core.errors import LayermapError, UnknownName
+from pipeline.encoding.compute import MEMORY_BUDGET_MB
+from pipeline.models.hub.library_settings import keep_library_offline
+
+STAGES = {
+    "catalogue": "list the groups, recordings, stimuli and files of a study's datasets",
+    "fetch": "fetch (or simulate) the files and the weights that a study needs, checking every byte",
+    "prepare": "turn raw files into labelled stimuli and recordings",
+    "activate": "run the networks on the stimuli, layer by layer",
+    "encode": "fit ridge encoding models and score held-out predictions",
+    "compare": "compare similarity structures of layers and recordings",
+    "map": "make the layer-by-region table with intervals, ceilings and nested best layers",
+    "report": "write the HTML page",
+}
+LISTS = {
+    "studies": "list the studies in workflows/studies",
+    "models": "list the networks and baselines",
+    "layers": "list the layers of one model",
+}
+ONCE = {"pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files"}
+DEVICE = (
+    "where networks run and encoding models are fitted; changes no key and no result beyond rounding (default: auto)"
+)
+REPORT_BUGS = "this is a defect of layermap: please report it with the traceback"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors in one line."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _at_least(lowest: int) -> Callable[[str], int]:
+    """An argparse type: a whole number from ``lowest`` on."""
+
+    def whole_number(text: str) -> int:
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"{value} is below {lowest}")
+        return value
+
+    return whole_number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="layermap", description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"layermap {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="STAGE", parser_class=_Parser)
+    for stage, text in STAGES.items():
+        command = commands.add_parser(stage, help=text, description=text)
+        command.add_argument(
+            "--study", default="demo", help="a name in workflows/studies or a path ending in .yaml (default: demo)"
+        )
+        command.add_argument("--analysis", help="only this analysis of the study")
+        command.add_argument(
+            "--mirror", help="folder or http(s) prefix holding files as HOST/PATH of their public address"
+        )
+        command.add_argument("--limit", type=_at_least(1), help="take only this many groups or subjects")
+        command.add_argument(
+            "--shuffle", type=_at_least(0), metavar="SEED", help="shuffle the responses: the study must find nothing"
+        )
+        command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help=DEVICE)
+        command.add_argument("--threads", type=int, help="threads of numerical libraries")
+        command.add_argument(
+            "--log", type=Path, help="also write messages here; the traceback of a failure goes beside it"
+        )
+        if stage in ("prepare", "activate"):
+            command.add_argument("--stimulus", help="only this stimulus")
+        if stage == "prepare":
+            command.add_argument("--recording", help="only this recording")
+        if stage == "activate":
+            command.add_argument(
+                "--batch-size", type=_at_least(1), help="samples per forward pass (default: by free memory)"
+            )
+        if stage in ("fetch", "activate", "encode", "compare"):
+            command.add_argument("--model", help="only this model")
+        if stage == "fetch":
+            command.add_argument(
+                "--what", choices=["all", "recordings", "weights"], default="all", help="what to fetch"
+            )
+        if stage in ("encode", "compare"):
+            command.add_argument("--group", help="only this group")
+        if stage == "encode":
+            _add_encode(command)
+    for name, text in LISTS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name == "layers":
+            command.add_argument("model", help="a model's name; see: layermap models")
+            command.add_argument("--study", help="the study file under whose networks: it is")
+            command.add_argument(
+                "--build",
+                action="store_true",
+                help="run the code that the study names, to list layers of its own network one by one, and all modules",
+            )
+    _add_pin(commands.add_parser("pin", help=ONCE["pin"], description=ONCE["pin"]))
+    return parser
+
+
+def _add_encode(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--memory-budget-mb",
+        type=_at_least(64),
+        default=int(MEMORY_BUDGET_MB),
+        metavar="MB",
+        help="memory for what grows with samples, features and targets, not the program itself (default: %(default)s)",
+    )
+    command.add_argument(
+        "--estimate",
+        action="store_true",
+        help="only say what the run will cost on this machine: operations, bytes, time and peak memory",
+    )
+
+
+def _add_pin(command: argparse.ArgumentParser) -> None:
+    command.add_argument("names", nargs="+", metavar="NAME", help="facebook/dinov2-base, or a model with such a name")
+    command.add_argument("--revision", default="main", help="branch, tag or commit (default: main)")
+    command.add_argument("--mirror", help="folder or http(s) prefix that is asked before the hub")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from pipeline.study import run_stage
+
+    if arguments.command in LISTS:
+        listing: Callable[..., str] = getattr(run_stage, f"list_{arguments.command}")
+        of = (arguments.model, arguments.study, arguments.build) if arguments.command == "layers" else ()
+        print(listing(*of))
+        return
+    getattr(run_stage, f"run_{arguments.command}")(arguments)
+
+
+def _printable_streams() -> None:
+    """Terminals and pipes that are not UTF-8 get a substitute for what they cannot show; closed ones take everything.
+
+    A closed stream is opened anew for the system as well: the next file opened would get its number, and what
+    libraries print.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  (as long as we run)
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _pin_threads(n_threads: int | None) -> None:
+    """Numerical libraries read these when they are imported, which happens inside the stages."""
+    # torch's threads would spin while they wait, and take the cores from NumPy's: encode was half as fast
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if n_threads:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(n_threads)
+
+
+def _fail(command: str, message: str, status: int, log: Path | None) -> int:
+    trace = traceback.format_exc()
+    where = ""
+    if log is not None:
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(f"layermap {command}: {message}\n", encoding="utf-8", errors="replace")
+            log.with_suffix(".traceback").write_text(trace, encoding="utf-8", errors="replace")
+            where = f" [traceback: {log.with_suffix('.traceback')}]"
+        except OSError:
+            where = ""  # the disk that failed the stage fails its log too; the line on screen has to do
+    elif os.environ.get("LAYERMAP_TRACEBACK"):
+        sys.stderr.write(trace)
+    sys.stderr.write(f"layermap {command}: {message}{where}\n")
+    return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status."""
+    _printable_streams()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    known = {**STAGES, **LISTS, **ONCE}
+    if argv and not argv[0].startswith("-") and argv[0] not in known:
+        sys.stderr.write(f"layermap: {UnknownName('stage', argv[0], known)}\n")
+        return 2
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    log = getattr(arguments, "log", None)
+    _pin_threads(getattr(arguments, "threads", None))
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants a line now and then, not a moving bar
+    keep_library_offline()
+    try:
+        _run(arguments)
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("done\n", encoding="utf-8")
+    except LayermapError as error:
+        return _fail(arguments.command, str(error), 1, log)
+    except BrokenPipeError:  # `layermap layers NAME | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail(arguments.command, "stopped by the user; start it again to go on", 130, log)
+    except OSError as error:
+        from pipeline.artifacts.storage.store import explain_os_error
+
+        explained = explain_os_error(error, error.filename or "a file", doing="open")
+        message = str(explained) if explained else f"{error.strerror or error}: {error.filename or ''}; {REPORT_BUGS}"
+        return _fail(arguments.command, message, 1 if explained else 3, log)
+    except Exception as error:  # the last line of defence: one line on screen, the rest in the log
+        return _fail(arguments.command, f"{type(error).__name__}: {error}; {REPORT_BUGS}".replace("\n", " "), 3, log)
+    return 0

@@ -1,0 +1,150 @@
+"""Reading study files and ``--config`` values: every mistake is one line naming file, key and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.core.code_version import ROOT
+from pipeline.core.errors import BadConfiguration, UnknownName
+from pipeline.core.section import Section
+from pipeline.encoding.compute import MEMORY_BUDGET_MB
+from pipeline.formats.documents import read_yaml
+from pipeline.study.study import Study
+
+STUDIES = ROOT / "workflows" / "studies"
+
+
+class WorkflowConfig(Section):
+    """``workflows/config.yaml`` and what ``--config key=value`` may change."""
+
+    studies: tuple[str, ...] = Field(
+        ("demo",), description="studies that `snakemake all` runs: names or paths of study files"
+    )
+    study: str | None = Field(None, description="run this study only")
+    mirror: str | None = Field(
+        None, description="folder or http(s) prefix holding files as HOST/PATH of their public address"
+    )
+    limit: int | None = Field(None, ge=1, description="take only this many groups or subjects, for a first taste")
+    shuffle: int | None = Field(
+        None, ge=0, description="shuffle responses with this seed; the study is then called NAME-shuffled-SEED"
+    )
+    device: str = Field(
+        "auto",
+        description="where networks run and encoding models are fitted: auto, cpu or cuda; changes no key, and no "
+        "result beyond rounding",
+    )
+    memory_budget_mb: int = Field(
+        int(MEMORY_BUDGET_MB),
+        ge=64,
+        description="memory that fitting one group and model may take beside the program itself, in MB; changes no key",
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.study,) if self.study else self.studies
+
+
+MAX_PROBLEMS = 3
+"""How many problems of a study file one line tells; the others are counted."""
+_TELLING = {"extra_forbidden": 0, "missing": 2}
+
+
+def one_line(error: ValidationError, source: str) -> BadConfiguration:
+    """A pydantic error as one line: file, key, value, what was expected.
+
+    What is there and wrong comes before what is missing: a key that lacks is often one that was misspelt.
+    """
+    problems = sorted(error.errors(include_url=False), key=lambda one: _TELLING.get(one["type"], 1))
+    told = list(dict.fromkeys(_problem(one) for one in problems))
+    more = len(told) - MAX_PROBLEMS
+    return BadConfiguration(f"{source}: {'; '.join(told[:MAX_PROBLEMS])}{f' (and {more} more)' if more > 0 else ''}")
+
+
+def _problem(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{where}'; remove it or correct its spelling"
+    if error["type"] == "missing":
+        return f"key '{where}' is missing; add it"
+    value = error.get("input")
+    shown = f" (got {value!r:.60})" if not isinstance(value, dict | list) else ""
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def load_workflow_config(given: Mapping[str, Any]) -> WorkflowConfig:
+    """``workflows/config.yaml`` with what ``--config`` gives; unknown keys are refused.
+
+    Raises
+    ------
+    BadConfiguration
+        Names the file or key and the value.
+    """
+    path = ROOT / "workflows" / "config.yaml"
+    defaults = read_yaml(path) or {}
+    if not isinstance(defaults, dict):
+        raise BadConfiguration(f"{path} must hold a mapping such as: studies: [demo]")
+    try:
+        return WorkflowConfig.model_validate({**defaults, **given})
+    except ValidationError as error:
+        raise one_line(error, "--config or workflows/config.yaml") from error
+
+
+def study_file(name: str) -> Path:
+    """The file of a study: a path ending in .yaml, or a name in workflows/studies.
+
+    Raises
+    ------
+    UnknownName
+        No such study; the message names the closest.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise BadConfiguration(
+                f"study file {name} does not exist; give a path or one of: {', '.join(known_studies())}"
+            )
+        return path
+    if name not in known_studies():
+        raise UnknownName("study", name, known_studies(), f"studies lie in {STUDIES}; a path ending in .yaml works too")
+    return STUDIES / f"{name}.yaml"
+
+
+def known_studies() -> list[str]:
+    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def load_study(name: str, *, limit: int | None = None, shuffle: int | None = None) -> Study:
+    """Read and validate a study.
+
+    Parameters
+    ----------
+    name : a name in workflows/studies, or a path ending in .yaml
+    limit : overrides every dataset's ``limit``
+    shuffle : seed; the study is renamed NAME-shuffled-SEED and its responses are shuffled
+
+    Raises
+    ------
+    BadConfiguration, UnknownName
+        One line naming the file, the key and the value.
+    """
+    path = study_file(name)
+    raw = read_yaml(path)
+    if not isinstance(raw, dict):
+        raise BadConfiguration(f"{path} must hold a mapping with the keys study, title and analyses")
+    if limit is not None:
+        analyses = raw.get("analyses")
+        for analysis in analyses.values() if isinstance(analyses, dict) else ():
+            if isinstance(analysis, dict) and isinstance(analysis.get("recording"), dict):
+                analysis["recording"]["limit"] = limit
+    if shuffle is not None:
+        raw["shuffle_seed"] = shuffle
+        raw["study"] = f"{raw.get('study', path.stem)}-shuffled-{shuffle}"
+    try:
+        return Study.model_validate(raw, context={"folder": path.parent})
+    except ValidationError as error:
+        raise one_line(error, str(path)) from error

@@ -1,0 +1,463 @@
+"""The jobs that a study consists of, with their keys and paths.
+
+The same plan serves the Snakefile (which jobs there are and what they need) and the command line
+(what to read and write). Only what depends on the catalogue waits for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.catalogue import Catalogue, Group, Receipt, open_catalogue, open_receipt
+from pipeline.core import paths
+from pipeline.core.code_version import ROOT, code_of_file, code_version
+from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, UnknownName
+from pipeline.core.keys import key_of, sha256_of_file, slug
+from pipeline.core.section import Section, file_of
+from pipeline.encoding.mappings.feature_spaces import LAYER, SpaceFiles
+from pipeline.fetch.weights.pins import has_weights, source_of
+from pipeline.fetch.weights.resolve import weights_key
+from pipeline.models.entry import ModelEntry
+from pipeline.models.registry import ResolvedModel, check_layers, resolve_model
+from pipeline.recordings.entry import DatasetEntry, DatasetOptions
+from pipeline.recordings.registry import DATASETS
+from pipeline.study.metrics import METRICS, MetricEntry
+from pipeline.study.network_entries import entries_of
+from pipeline.study.study import Analysis, ModelChoice, Study
+
+
+def _module(address: str) -> str:
+    return address.partition(":")[0]
+
+
+def _modules_of(entry: ModelEntry) -> list[str]:
+    """The modules whose code makes a network: its factory's, and a package's of the user's own."""
+    own = str(entry.arguments.get("factory", ""))
+    return [_module(entry.factory), *([_module(own)] if own and not entry.code else [])]
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetPlan:
+    """One dataset with its options: keys and paths of catalogue, files, stimuli and recordings."""
+
+    entry: DatasetEntry
+    options: DatasetOptions
+    module: str
+
+    @property
+    def kind(self) -> str:
+        return self.entry.kind
+
+    @property
+    def key(self) -> str:
+        """Key of the catalogue and of what is fetched: the options that decide which files are needed."""
+        chosen = self.options.model_dump(mode="json")
+        if not self.entry.simulated:
+            chosen = {name: chosen[name] for name in self.entry.selection} | self.contents
+        return key_of(
+            {
+                "options": chosen,
+                "code": code_version(self.module),
+                "lists": [sha256_of_file(path) for path in self.entry.lists],
+                "simulation": self._simulation_slice(),
+            }
+        )
+
+    @functools.cached_property
+    def contents(self) -> dict[str, Any]:
+        """What keys hold instead of paths to local files; read once, so that one plan has one key."""
+        return self.entry.contents(self.options) if self.entry.contents else {}
+
+    def _simulation_slice(self) -> dict[str, str]:
+        """What else decides a simulation: the weights of the networks that it plants."""
+        if not self.entry.simulated:
+            return {}
+        return {name: weights_key_of(resolve_model(name).entry) for name in self.simulation_models}
+
+    @property
+    def prep_key(self) -> str:
+        """Key of recordings: the options that decide what they hold, and the code that reads them."""
+        return self._key_of_options(self.entry.recorded)
+
+    @property
+    def stimulus_key(self) -> str:
+        """Key of stimuli: the options that decide what they look like, and the code that makes them."""
+        return self._key_of_options(self.entry.recorded if self.entry.shown is None else self.entry.shown)
+
+    def _key_of_options(self, names: tuple[str, ...] | None) -> str:
+        """All options and the catalogue, or only the options and contents of these names."""
+        options = self.options.model_dump(mode="json") | self.contents
+        code = code_version(self.module)
+        if names is not None:
+            return key_of({"dataset": self.kind, "options": {name: options[name] for name in names}, "code": code})
+        return key_of({"catalogue": self.key, "options": options, "code": code})
+
+    @property
+    def shares_stimuli(self) -> bool:
+        """Whether selections that differ share their stimuli: the key then holds all that a stimulus is made of."""
+        return self.entry.shown is not None
+
+    @property
+    def simulation_models(self) -> tuple[str, ...]:
+        return self.entry.simulation_models(self.options) if self.entry.simulation_models else ()
+
+    @property
+    def catalogue_path(self) -> Path:
+        return paths.catalogue(self.kind, self.key)
+
+    @property
+    def receipt_path(self) -> Path:
+        return paths.receipt(self.kind, self.key)
+
+    @property
+    def raw_folder(self) -> Path:
+        return paths.raw_folder(self.kind, self.key, self.entry.simulated or self.entry.contents is not None)
+
+    def stimulus_path(self, name: str) -> Path:
+        return paths.stimulus(self.kind, self.stimulus_key, name)
+
+    def recording_path(self, name: str) -> Path:
+        return paths.recording(self.kind, self.prep_key, name)
+
+    def open_catalogue(self) -> Catalogue:
+        """The catalogue; raises `BrokenArtifact` for that of another selection under its name, too."""
+        catalogue = open_catalogue(self.catalogue_path)
+        self._check_key(self.catalogue_path, catalogue.dataset, catalogue.key, "catalogue")
+        return catalogue
+
+    def open_receipt(self) -> Receipt:
+        """What was fetched; errors as of `open_catalogue`."""
+        receipt = open_receipt(self.receipt_path)
+        self._check_key(self.receipt_path, receipt.what, receipt.key, "fetch")
+        return receipt
+
+    def _check_key(self, path: Path, dataset: str, key: str, stage: str) -> None:
+        if (dataset, key) != (self.kind, self.key):
+            raise BrokenArtifact(
+                f"{path} is of {dataset}, selection {key}, not of {self.kind}, {self.key}: another file took its "
+                f"place; delete it and run: snakemake {stage}"
+            )
+
+
+def weights_key_of(entry: ModelEntry) -> str:
+    """Key of a network's weights: their source, and the code that converts them."""
+    source = source_of(entry)
+    return weights_key(source) if source else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelPlan:
+    """One model of an analysis."""
+
+    choice: ModelChoice
+    model: ResolvedModel
+
+    @property
+    def name(self) -> str:
+        return self.choice.name
+
+    @property
+    def slug(self) -> str:
+        return slug(self.choice.name)
+
+    @property
+    def layers(self) -> tuple[str, ...] | None:
+        """Names in order of depth; None for all layers of a network whose layers are known once it is built."""
+        return check_layers(self.model, self.choice.layers)
+
+    @property
+    def base(self) -> str:
+        """Whose weights are fetched: twins, and networks that are only shown differently, share them."""
+        return self.model.entry.weights_of or self.model.entry.name
+
+    @property
+    def needs_weights(self) -> bool:
+        return has_weights(self.model.entry)
+
+    def act_key(self, dataset: DatasetPlan, stimulus: str) -> str:
+        """Everything that changes the activations, and nothing that does not (batch size, device, threads)."""
+        entry = self.model.entry
+        return key_of(
+            {
+                "weights": weights_key_of(entry),
+                "twin": None if self.model.twin is None else dataclasses.astuple(self.model.twin),
+                "objective": entry.objective,
+                "arguments": entry.arguments,
+                "preprocessing": entry.preprocessing,
+                "layers": self.layers,
+                "depths": [dataclasses.astuple(layer) for layer in entry.layers],
+                "rate": [entry.rate, entry.convolved],
+                "reduction": self.choice.reduce_by.model_dump(mode="json"),
+                "precision": self.choice.precision,
+                "stimulus": [dataset.stimulus_key, stimulus],
+                **self.code_key(),
+            }
+        )
+
+    def code_key(self) -> dict[str, Any]:
+        """The code that makes and runs the network, hashed."""
+        entry = self.model.entry
+        return {
+            "code": code_version("pipeline.activations.stage", *_modules_of(entry)),
+            "own_code": [code_of_file(path) for path in entry.code],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class SpacePlan:
+    """A model, or one layer of it, that every layer of the other models is fitted jointly with."""
+
+    name: str
+    model: ModelPlan
+    layers: tuple[str, ...] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalysisPlan:
+    """One analysis of a study."""
+
+    study: str
+    name: str
+    analysis: Analysis
+    dataset: DatasetPlan
+    models: tuple[ModelPlan, ...]
+    metric: MetricEntry
+
+    @property
+    def options(self) -> Section:
+        options: Section = self.analysis.metric
+        return options
+
+    @property
+    def stage(self) -> str:
+        return self.metric.stage
+
+    @property
+    def weights(self) -> dict[str, ModelEntry]:
+        """Name of fetched weights → the network they are of, those that a simulation plants included."""
+        found = {model.base: model.model.entry for model in self.models if model.needs_weights}
+        return found | {name: resolve_model(name).entry for name in self.dataset.simulation_models}
+
+    def model(self, name: str) -> ModelPlan:
+        for plan in self.models:
+            if name in (plan.name, plan.slug):
+                return plan
+        raise UnknownName(f"model of analysis '{self.name}'", name, [plan.name for plan in self.models])
+
+    def group(self, name: str) -> Group:
+        groups = self.dataset.open_catalogue().groups
+        for group in groups:
+            if group.name == name:
+                return group
+        raise UnknownName(f"group of analysis '{self.name}'", name, [group.name for group in groups])
+
+    def activations_path(self, model: ModelPlan, stimulus: str) -> Path:
+        return paths.activations(self.dataset.kind, stimulus, model.name, model.act_key(self.dataset, stimulus))
+
+    def scores_path(self, group: str, model: ModelPlan) -> Path:
+        return paths.scores(self.study, self.name, group, model.name)
+
+    @functools.cached_property
+    def spaces(self) -> tuple[SpacePlan, ...]:
+        """The feature spaces that a joint metric names; empty for all others."""
+        names: tuple[str, ...] = getattr(self.options, "spaces", ()) if self.metric.takes_spaces else ()
+        return tuple(self._space(name) for name in names)
+
+    def _space(self, name: str) -> SpacePlan:
+        """``NAME`` or ``NAME:LAYER``."""
+        by_name = {model.name: model for model in self.models}
+        if name in by_name:
+            return SpacePlan(name, by_name[name], by_name[name].layers)
+        model, _, layer = name.partition(":")
+        if model not in by_name:
+            raise UnknownName(f"model in spaces of analysis '{self.name}'", model, list(by_name))
+        known = by_name[model].layers
+        if known is not None and layer not in known:
+            raise UnknownName(f"layer of {model} in spaces of analysis '{self.name}'", layer, known)
+        return SpacePlan(name, by_name[model], (layer,))
+
+    def spaces_of(self, model: ModelPlan) -> tuple[SpacePlan, ...]:
+        """The spaces that a model is fitted jointly with: none for a model that is one of them."""
+        return () if any(space.model.name == model.name for space in self.spaces) else self.spaces
+
+    def score_inputs(self, group: Group, model: ModelPlan) -> list[tuple[Path, Path]]:
+        """(recording, activations) of each run of a group, in order."""
+        return [
+            (self.dataset.recording_path(run.recording), self.activations_path(model, run.stimulus))
+            for run in group.runs
+        ]
+
+    def space_inputs(self, group: Group, model: ModelPlan) -> list[SpaceFiles]:
+        """The feature spaces that a model is fitted jointly with, and their activations to each run of a group."""
+        return [
+            SpaceFiles(
+                space.name,
+                space.layers,
+                tuple(self.activations_path(space.model, run.stimulus) for run in group.runs),
+            )
+            for space in self.spaces_of(model)
+        ]
+
+    def score_files(self, group: Group, model: ModelPlan) -> list[Path]:
+        """All files that the scores of a model in a group are made from, feature spaces last."""
+        paths = [path for pair in self.score_inputs(group, model) for path in pair]
+        return [*paths, *(path for space in self.space_inputs(group, model) for path in space.activations)]
+
+    def _own_mapping(self) -> list[str]:
+        """What a mapping of the user's own does, wherever its file lies."""
+        function = getattr(self.options, "predict", None)
+        if function is None:
+            return []
+        file = file_of(function)
+        return [code_of_file(file) if file else code_version(_module(function)), function.rpartition(":")[2]]
+
+    def score_key(self, shuffle_seed: int | None) -> str:
+        """What decides the scores besides their input files: the metric's options and code.
+
+        ``within_category`` is read by the map only, and a mapping of the user's own counts by what it does.
+        """
+        return key_of(
+            {
+                "options": self.options.model_dump(mode="json", exclude={"within_category", "predict"}),
+                "own": self._own_mapping(),
+                "shuffle_seed": shuffle_seed,
+                "code": code_version(_module(self.metric.run)),
+            }
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyPlan:
+    """All of a study."""
+
+    study: Study
+    analyses: tuple[AnalysisPlan, ...]
+
+    @property
+    def name(self) -> str:
+        return self.study.study
+
+    def analysis(self, name: str) -> AnalysisPlan:
+        for plan in self.analyses:
+            if plan.name == name:
+                return plan
+        raise UnknownName(f"analysis of study '{self.name}'", name, [plan.name for plan in self.analyses])
+
+    def check_code(self) -> None:
+        """Read all code that keys depend on; raises `BadConfiguration` for a file that is no Python."""
+        for plan in self.analyses:
+            plan.score_key(self.study.shuffle_seed)
+            for model in plan.models:
+                model.code_key()
+
+    @property
+    def simulated(self) -> bool:
+        return any(plan.dataset.entry.simulated for plan in self.analyses)
+
+    @property
+    def map_path(self) -> Path:
+        return paths.map_of(self.name)
+
+    @property
+    def report_path(self) -> Path:
+        return paths.report(self.name)
+
+    def map_key(self) -> str:
+        """What decides the map besides the scores: inference settings, contrasts, order of regions, streams,
+        languages, code."""
+        return key_of(
+            {
+                "inference": self.study.inference.model_dump(mode="json"),
+                "contrasts": {p.name: [c.model_dump(mode="json") for c in p.analysis.contrasts] for p in self.analyses},
+                "region_order": {p.name: p.analysis.region_order for p in self.analyses},
+                "streams": {p.name: [s.model_dump(mode="json") for s in p.analysis.streams] for p in self.analyses},
+                "languages": {
+                    p.name: p.analysis.languages and p.analysis.languages.model_dump() for p in self.analyses
+                },
+                "within_category": {p.name: getattr(p.options, "within_category", False) for p in self.analyses},
+                "models": {p.name: [m.name for m in p.models] for p in self.analyses},
+                "code": code_version("pipeline.inference.stage"),
+            }
+        )
+
+    def report_key(self) -> str:
+        """What decides the page besides the map and the scores: the whole study file and the page's code."""
+        folder = ROOT / "pipeline" / "report"
+        texts = sorted(path for name in ("templates", "text") for path in (folder / name).iterdir() if path.is_file())
+        return key_of(
+            {
+                "study": self.study.model_dump(mode="json"),
+                "code": code_version("pipeline.report.stage"),
+                "texts": [sha256_of_file(path) for path in texts],
+            }
+        )
+
+
+def plan_study(study: Study) -> StudyPlan:
+    """Resolve every name in a study, so that a wrong one is refused before any job starts.
+
+    Raises
+    ------
+    UnknownName
+        A model or layer that does not exist.
+    LayermapError
+        A model that cannot take the dataset's stimuli is found when the catalogue is read.
+    """
+    networks = entries_of(study)
+    analyses = []
+    for name, analysis in study.analyses.items():
+        kind = analysis.recording.kind
+        entry = DATASETS.get(kind)
+        dataset = DatasetPlan(entry, analysis.recording, _module(DATASETS.address(kind)))
+        models = tuple(ModelPlan(choice, resolve_model(choice.name, networks)) for choice in analysis.model_choices)
+        _check_layers(name, analysis, models)
+        metric = METRICS.get(analysis.metric.kind)
+        plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric)
+        _check_spaces(plan)
+        analyses.append(plan)
+    return StudyPlan(study, tuple(analyses))
+
+
+def _check_layers(name: str, analysis: Analysis, models: tuple[ModelPlan, ...]) -> None:
+    """Refuse layers that do not exist, are listed twice, or are contrasted but not taken."""
+    for model in models:
+        layers = model.layers or ()
+        if len(set(layers)) != len(layers):
+            twice = next(layer for layer in layers if layers.count(layer) > 1)
+            raise BadConfiguration(f"analysis '{name}': layer '{twice}' of {model.name} is listed twice; remove one")
+    for contrast in analysis.contrasts:
+        model = next(model for model in models if model.name == contrast.model)
+        known = model.layers
+        if contrast.layer is not None and known is not None and contrast.layer not in known:
+            raise UnknownName(f"layer of {model.name} in contrast '{contrast.name}'", contrast.layer, known)
+        pathways = {layer.pathway for layer in model.model.entry.layers}
+        if contrast.pathway is not None and pathways and contrast.pathway not in pathways:
+            raise UnknownName(f"pathway of {model.name} in contrast '{contrast.name}'", contrast.pathway, pathways)
+
+
+def _check_spaces(plan: AnalysisPlan) -> None:
+    """Refuse spaces that the analysis does not have, and an analysis in which nothing is fitted jointly with them."""
+    if any(space.name == LAYER for space in plan.spaces):
+        raise BadConfiguration(
+            f"analysis '{plan.name}': no space may be called '{LAYER}'; give that network another name"
+        )
+    named = {space.model.name for space in plan.spaces}
+    if named and all(model.name in named for model in plan.models):
+        raise BadConfiguration(
+            f"analysis '{plan.name}': every model is one of the spaces ({', '.join(sorted(named))}), so that none is "
+            "fitted jointly with them; add a model, or take one off spaces"
+        )
+
+
+def check_modalities(plan: AnalysisPlan, catalogue: Catalogue) -> None:
+    """Refuse a model that cannot be shown a dataset's stimuli, in one line."""
+    for stimulus in catalogue.stimuli:
+        for model in plan.models:
+            if stimulus.modality not in model.model.entry.modalities:
+                raise LayermapError(
+                    f"analysis '{plan.name}': model '{model.name}' takes {', '.join(model.model.entry.modalities)}, "
+                    f"but stimulus '{stimulus.name}' of {plan.dataset.kind} is {stimulus.modality}"
+                )

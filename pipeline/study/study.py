@@ -1,0 +1,284 @@
+"""A study: which recordings, which models, which metric, which contrasts.
+
+The dataset and metric sections are unions discriminated on ``kind``, built from the registries, so
+that other packages add theirs while unknown keys are still refused.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
+from pipeline.core.section import CellText, MetricSection, Name, Names, Section, ToldApart, told_apart
+from pipeline.inference.twin_names import twin_of
+from pipeline.recordings.entry import DatasetOptions
+from pipeline.recordings.registry import DATASETS
+from pipeline.study.metrics import METRICS
+from pipeline.study.networks import NetworkSection
+
+NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+LANGUAGE_CODE = re.compile(r"^[a-z]{2,3}(-[a-z0-9]+)*$")
+NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+def _union_of(classes: list[type]) -> Any:
+    return Annotated[reduce(or_, classes), Field(discriminator="kind")] if len(classes) > 1 else classes[0]
+
+
+if TYPE_CHECKING:  # what the unions have in common; their members are known only when the registries are read
+    RecordingOptions = DatasetOptions
+    MetricOptions = MetricSection
+else:
+    RecordingOptions = _union_of([DATASETS.get(kind).options for kind in DATASETS])
+    MetricOptions = _union_of([METRICS.get(kind).options for kind in METRICS])
+
+
+MOST_TWINS = 1000
+"""Of one kind and network: each is run on every stimulus."""
+
+
+class ModelChoice(Section):
+    """One network of the registry and how its layers are taken."""
+
+    name: str = Field(
+        description="name in the registry or under networks; NAME@random-3 is the random twin with seed 3, "
+        "NAME@shuffled-3 the one with shuffled weights"
+    )
+    layers: tuple[str, ...] | None = Field(None, description="layers to take; None takes all that the registry lists")
+    reduction: Reduction | None = Field(
+        None,
+        description="how units are reduced during extraction; None keeps all units, and refuses layers of more than "
+        f"{LARGEST_UNASKED:,} (kind: none keeps those too)",
+    )
+    precision: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32",
+        description="of the network's forward passes; half precision is refused where it changes a layer by more than "
+        "0.02 of its SD",
+    )
+    random_twins: int = Field(0, ge=0, le=MOST_TWINS, description="also run this many random twins, seeds 0, 1, …")
+    shuffled_twins: int = Field(
+        0, ge=0, le=MOST_TWINS, description="also run this many twins with shuffled weights, seeds 0, 1, …"
+    )
+
+    @property
+    def reduce_by(self) -> Reduction:
+        """The reduction, whether asked for or not."""
+        return self.reduction or NoReduction()
+
+
+class Contrast(Section):
+    """Model minus reference, per region, layer chosen on data other than those it is scored on."""
+
+    name: CellText = Field(description="what the report calls it")
+    model: str = Field(description="a model of the analysis")
+    reference: str = Field(description="another model, or NAME@random (NAME@shuffled) for the best of its twins")
+    layer: str | None = Field(
+        None, description="a fixed layer of the model (and of a twin); None for the nested best layer"
+    )
+    pathway: str | None = Field(
+        None, description="choose the layer within this pathway of the model (and of a twin); None: among all layers"
+    )
+
+    @model_validator(mode="after")
+    def _layer_or_pathway(self) -> Contrast:
+        if self.layer is not None and self.pathway is not None:
+            raise ValueError(f"contrast '{self.name}': give layer or pathway, not both (a fixed layer is not chosen)")
+        return self
+
+
+class StreamAssignment(Section):
+    """Which regions count as ventral and which as dorsal; a region may be in neither."""
+
+    name: CellText = Field(pattern=r"^[^():]+$", description="what the report calls it: no brackets, no colon")
+    ventral: tuple[Name, ...] = Field(min_length=1, description="regions of the ventral stream")
+    dorsal: tuple[Name, ...] = Field(min_length=1, description="regions of the dorsal stream")
+
+    @model_validator(mode="after")
+    def _regions_differ(self) -> StreamAssignment:
+        regions = [*self.ventral, *self.dorsal]
+        for region in regions:
+            if regions.count(region) > 1:
+                raise ValueError(f"streams '{self.name}': region '{region}' is listed twice; keep it in one stream")
+        told_apart(regions)
+        return self
+
+
+class Languages(Section):
+    """Which language each group of listeners heard and each model learned, and in which acoustic domain."""
+
+    listeners: Annotated[dict[Name, str], ToldApart] = Field(
+        min_length=2, description="group of listeners → language that they heard, as a code"
+    )
+    models: dict[str, str] = Field(min_length=2, description="model of the analysis, no twins → its training language")
+    listeners_domain: Annotated[dict[Name, str], ToldApart] = Field(
+        default_factory=dict, description="group of listeners → kind of sound that they heard (audiobook, talk, …)"
+    )
+    models_domain: dict[str, str] = Field(
+        default_factory=dict, description="model → kind of sound that it was trained on; give both or neither"
+    )
+
+    @field_validator("listeners", "models")
+    @classmethod
+    def _codes_are_lower_case(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, code in value.items():
+            if not LANGUAGE_CODE.fullmatch(code):
+                raise ValueError(f"language '{code}' of {name} must be a lower-case code such as en, fr or zh")
+        return value
+
+    @model_validator(mode="after")
+    def _domains_are_whole(self) -> Languages:
+        if bool(self.listeners_domain) != bool(self.models_domain):
+            raise ValueError("give both listeners_domain and models_domain, or neither: their match is what counts")
+        for field, domains, named in (
+            ("listeners_domain", self.listeners_domain, self.listeners),
+            ("models_domain", self.models_domain, self.models),
+        ):
+            odd = sorted(set(domains) ^ set(named)) if domains else []
+            if odd:
+                raise ValueError(f"{field} must name the same as {field.partition('_')[0]}; '{odd[0]}' is in one only")
+        return self
+
+    @model_validator(mode="after")
+    def _something_varies(self) -> Languages:
+        if not _crosses(self.models, self.listeners) and not _crosses(self.models_domain, self.listeners_domain):
+            raise ValueError(
+                "no two models differ in which listeners' language (or acoustic domain) they match; name models of at "
+                "least two languages that two groups of listeners heard, or leave the section out"
+            )
+        return self
+
+
+def _crosses(models: dict[str, str], listeners: dict[str, str]) -> bool:
+    """Whether matches are anything but all of a model's or all of a group's: two models' differ from group to group."""
+    rows = [[int(learned == heard) for heard in listeners.values()] for learned in models.values()]
+    return any(len({a - b for a, b in zip(one, other, strict=True)}) > 1 for one in rows for other in rows)
+
+
+class Analysis(Section):
+    """One dataset scored with one metric for several models."""
+
+    recording: RecordingOptions = Field(description="the dataset and its options")
+    models: tuple[ModelChoice, ...] = Field(min_length=1, description="networks and baselines, in the order shown")
+    metric: MetricOptions = Field(description="the metric and its options")
+    contrasts: tuple[Contrast, ...] = Field((), description="model − reference comparisons")
+    region_order: Names = Field((), description="regions in the order shown; others follow")
+    streams: tuple[StreamAssignment, ...] = Field(
+        (), description="assignments of regions to the ventral and the dorsal stream; each is reported"
+    )
+    languages: Languages | None = Field(
+        None,
+        description="which language listeners heard and models learned: do models of the listeners' own predict more",
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _names_are_models(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("streams")
+    @classmethod
+    def _names_of_streams_differ(cls, value: tuple[StreamAssignment, ...]) -> tuple[StreamAssignment, ...]:
+        names = [assignment.name for assignment in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"streams '{name}' are listed twice; give each assignment its own name")
+        return value
+
+    @property
+    def model_choices(self) -> tuple[ModelChoice, ...]:
+        """The models with their random twins spelled out, each once."""
+        choices = []
+        for choice in self.models:
+            alone = choice.model_copy(update={"random_twins": 0, "shuffled_twins": 0})
+            choices.append(alone)
+            for kind, n in (("random", choice.random_twins), ("shuffled", choice.shuffled_twins)):
+                twins = (f"{choice.name}@{kind}-{seed}" for seed in range(n))
+                choices += [alone.model_copy(update={"name": twin}) for twin in twins]
+        return tuple(choices)
+
+    @model_validator(mode="after")
+    def _languages_name_models(self) -> Analysis:
+        if self.languages is None:
+            return self
+        names = [choice.name for choice in self.model_choices]
+        for name in self.languages.models:
+            if twin_of(name) is not None:
+                raise ValueError(f"languages names '{name}', a twin that learned no language; name trained models only")
+            if name not in names:
+                raise ValueError(f"languages names model '{name}', which the analysis does not have")
+        return self
+
+    @model_validator(mode="after")
+    def _contrasts_name_models(self) -> Analysis:
+        names = [choice.name for choice in self.model_choices]
+        if len(set(names)) != len(names):
+            raise ValueError(f"model '{next(n for n in names if names.count(n) > 1)}' is listed twice")
+        for contrast in self.contrasts:
+            for name in (contrast.model, contrast.reference):
+                twins = name.endswith(("@random", "@shuffled")) and any(n.startswith(f"{name}-") for n in names)
+                if name not in names and not twins:
+                    raise ValueError(
+                        f"contrast '{contrast.name}' names model '{name}', which the analysis does not have"
+                    )
+        return self
+
+
+class Inference(Section):
+    """Bootstrap and reliability settings of the map."""
+
+    n_bootstrap: int = Field(1000, ge=100, description="bootstrap draws")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="level of the intervals")
+    reliability_floor: float = Field(
+        0.05, ge=0, lt=1, description="below this reliability no normalised score is given"
+    )
+    min_subjects: int = Field(8, ge=2, description="from this many subjects on, intervals are over subjects")
+    seed: int = Field(0, ge=0, description="seed of the bootstrap")
+
+
+class Study(Section):
+    """A whole study file."""
+
+    study: str = Field(description="its name: lower case, digits, - and _")
+    title: str = Field(description="one line, heads the report")
+    question: str = Field("", description="what the study asks, one or two sentences")
+    networks: dict[str, NetworkSection] = Field(
+        default_factory=dict, description="name → network beside those of the registry"
+    )
+    analyses: dict[str, Analysis] = Field(min_length=1, description="name → analysis")
+    inference: Inference = Field(default_factory=Inference, description="bootstrap and reliability settings")
+    shuffle_seed: int | None = Field(
+        None,
+        ge=0,
+        description="shuffle the responses with this seed (circularly in time, or over items): must find nothing",
+    )
+    schema_version: Literal["1"] = "1"
+
+    @field_validator("study")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError(f"'{value}' must be lower case letters, digits, - and _")
+        return value
+
+    @field_validator("networks")
+    @classmethod
+    def _plain_networks(cls, value: dict[str, NetworkSection]) -> dict[str, NetworkSection]:
+        for name in value:
+            if not NETWORK_NAME.fullmatch(name):
+                raise ValueError(f"network name '{name}' must be letters, digits, '.', - and _")
+        return value
+
+    @field_validator("analyses")
+    @classmethod
+    def _plain_names(cls, value: dict[str, Analysis]) -> dict[str, Analysis]:
+        for name in value:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"analysis name '{name}' must be lower case letters, digits, - and _")
+        return value
