@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from pipeline.activations.reduce import LARGEST_FITTED, Components, Projector, narrow
 from pipeline.core.errors import LayermapError
 
 if TYPE_CHECKING:
@@ -12,49 +12,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pipeline.activations.options import PrincipalComponents
-    from pipeline.activations.reduce import Projector
     from pipeline.models.torch.hooked_network import HookedNetwork
-
-LARGEST_FITTED = 4096
-"""Wider layers are projected to so many features first: an exact fit would need all units of all samples at once."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Components:
-    """What a layer is reduced with.
-
-    Parameters
-    ----------
-    mean : (n_units,) float32, of the calibration stimuli
-    axes : (n_features, n_units) float32, orthonormal rows
-    explained : share of the calibration stimuli's variance, 0–1
-    """
-
-    mean: np.ndarray
-    axes: np.ndarray
-    explained: float
-
-
-class OntoComponents:
-    """Centres a layer and projects it onto its components; wide layers go through a random projection first."""
-
-    def __init__(self, components: dict[str, Components], project: Projector) -> None:
-        self._components = components
-        self._project = project
-
-    def __call__(self, layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
-        import numpy as np
-
-        fitted = self._components[layer]
-        units = narrow(self._project, layer, values)
-        return np.asarray((units - fitted.mean) @ fitted.axes.T, dtype=np.float32)
-
-
-def narrow(project: Projector, layer: str, values: Any) -> np.ndarray:
-    """Units (n, n_units) as they are, or projected where there are more than `LARGEST_FITTED`."""
-    from pipeline.activations.reduce import keep_units, n_units_of
-
-    return project(layer, values) if n_units_of(values) > LARGEST_FITTED else keep_units(layer, values)
 
 
 def fit_components(
@@ -72,8 +30,6 @@ def fit_components(
         There are fewer calibration samples than components asked for.
     """
     import numpy as np
-
-    from pipeline.activations.reduce import Projector
 
     project = Projector(LARGEST_FITTED, reduction.seed)
     collected: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     import torch
     from scipy.sparse import csr_array
 
-    from pipeline.activations.principal_components import Components
     from pipeline.models.torch.hooked_network import Reduce
+
+LARGEST_FITTED = 4096
+"""Wider layers are projected to so many features first: an exact fit would need all units of all samples at once."""
 
 
 def make_reducer(reduction: Reduction, components: dict[str, Components] | None = None) -> Reduce:
@@ -41,8 +44,6 @@ def make_reducer(reduction: Reduction, components: dict[str, Components] | None 
     if isinstance(reduction, SparseProjection):
         return Projector(n_features_of(reduction), reduction.seed)
     if isinstance(reduction, PrincipalComponents):
-        from pipeline.activations.principal_components import LARGEST_FITTED, OntoComponents
-
         return OntoComponents(components or {}, Projector(LARGEST_FITTED, reduction.seed))
     raise LayermapError(f"reduction '{reduction}' is unknown")
 
@@ -160,6 +161,42 @@ class Projector:
         table = units.T.contiguous()
         features = embedding_bag(columns, table, starts, mode="sum", per_sample_weights=weights)
         return np.array(features.T.contiguous().cpu().numpy(), dtype=np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Components:
+    """What a layer is reduced with.
+
+    Parameters
+    ----------
+    mean : (n_units,) float32, of the calibration stimuli
+    axes : (n_features, n_units) float32, orthonormal rows
+    explained : share of the calibration stimuli's variance, 0–1
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    explained: float
+
+
+class OntoComponents:
+    """Centres a layer and projects it onto its components; wide layers go through a random projection first."""
+
+    def __init__(self, components: dict[str, Components], project: Projector) -> None:
+        self._components = components
+        self._project = project
+
+    def __call__(self, layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
+        import numpy as np
+
+        fitted = self._components[layer]
+        units = narrow(self._project, layer, values)
+        return np.asarray((units - fitted.mean) @ fitted.axes.T, dtype=np.float32)
+
+
+def narrow(project: Projector, layer: str, values: Any) -> np.ndarray:
+    """Units (n, n_units) as they are, or projected where there are more than `LARGEST_FITTED`."""
+    return project(layer, values) if n_units_of(values) > LARGEST_FITTED else keep_units(layer, values)
 
 
 def projection_matrix(layer: str, n_units: int, n_features: int, seed: int) -> csr_array:

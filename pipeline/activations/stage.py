@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from pipeline.activations.principal_components import Components
+    from pipeline.activations.reduce import Components
     from pipeline.artifacts.activations import LayerInfo
     from pipeline.models.entry import Network
 

@@ -38,15 +38,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.storage.checksums import append_checksums
-from pipeline.artifacts.storage.contract import (
-    Contract,
-    altered,
-    blocks_in,
-    broken_if_unreadable,
-    read_netcdf,
-    write_netcdf,
-)
+from pipeline.artifacts.storage.checksums import append_checksums, broken_if_unreadable
+from pipeline.artifacts.storage.contract import Contract, altered, blocks_in, read_netcdf, write_netcdf
 from pipeline.artifacts.storage.store import write_whole
 from pipeline.core.errors import BrokenArtifact
 from pipeline.core.spreadsheet import check_cells

@@ -177,3 +177,14 @@ def printable(name: str) -> str:
 def first_repeated(names: Iterable[str]) -> str | None:
     """The first name that stands twice; None if all differ."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def unwritable(text: str) -> str | None:
+    """What keeps a text from being written to a file or used as a name: a NUL, half a surrogate pair; None for none."""
+    if "\0" in text:
+        return "a NUL character"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "a lone surrogate (bytes that are not UTF-8)"
+    return None

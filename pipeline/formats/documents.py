@@ -16,6 +16,8 @@ from typing import Any
 
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError
 from pipeline.core.limits import DOCUMENT_DEPTH, JSON_BYTES, YAML_BYTES, read_bounded, size_in_words
+from pipeline.core.names import unwritable
+from pipeline.formats.yaml_text import parse_yaml
 
 
 class _Refused(ValueError):
@@ -34,8 +36,6 @@ def read_yaml(path: Path, remedy: str = "correct it") -> Any:
     BadConfiguration
         It is missing, no YAML, has a key twice, or is too large or deep.
     """
-    from pipeline.formats.yaml_text import parse_yaml
-
     contents = read_bounded(path, YAML_BYTES, "a YAML file", remedy, BadConfiguration)
     return parse_yaml(_decoded(contents, str(path), "valid YAML", f"; {remedy}", BadConfiguration), str(path))
 
@@ -174,17 +174,6 @@ def _check_scalar(value: Any, constants: bool) -> None:
             raise _Refused(f"holds the text {value!a:.60}, which has {wrong}")
     elif isinstance(value, float) and not constants and not math.isfinite(value):
         raise _Refused("holds a number that is too large")
-
-
-def unwritable(text: str) -> str | None:
-    """What keeps a text from being written to a file or used as a name: a NUL, half a surrogate pair; None for none."""
-    if "\0" in text:
-        return "a NUL character"
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return "a lone surrogate (bytes that are not UTF-8)"
-    return None
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]', re.DOTALL)

@@ -24,7 +24,7 @@ import yaml
 
 from pipeline.core.errors import BadConfiguration
 from pipeline.core.limits import DOCUMENT_DEPTH, YAML_NODES
-from pipeline.formats.documents import unwritable
+from pipeline.core.names import unwritable
 
 Event = Any
 """An event of PyYAML; its stubs know only some of the attributes."""

@@ -6,8 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pipeline.activations.options import PrincipalComponents, Reduction, SparseProjection
-from pipeline.activations.principal_components import LARGEST_FITTED
-from pipeline.activations.reduce import n_features_of
+from pipeline.activations.reduce import LARGEST_FITTED, n_features_of
 from pipeline.artifacts.activations import LayerInfo
 from pipeline.fetch.weights.pins import source_of
 from pipeline.inference.pathways import pathways_of

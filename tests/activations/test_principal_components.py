@@ -7,8 +7,8 @@ import pytest
 from sklearn.decomposition import PCA
 
 from pipeline.activations.options import PrincipalComponents
-from pipeline.activations.principal_components import LARGEST_FITTED, fit_components
-from pipeline.activations.reduce import Projector, keep_units
+from pipeline.activations.principal_components import fit_components
+from pipeline.activations.reduce import LARGEST_FITTED, Projector, keep_units
 from pipeline.activations.stage import extract_activations
 from pipeline.artifacts.activations import open_activations
 from pipeline.artifacts.storage.store import standard_attrs

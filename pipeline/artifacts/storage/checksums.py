@@ -12,12 +12,15 @@ out of that sum: the JSON has the CRC32C of each of their blocks, which are comp
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipeline.core.errors import BrokenArtifact
 
 if TYPE_CHECKING:
     import h5py
@@ -178,3 +181,17 @@ def compare_with_checksums(path: Path) -> dict[str, Blocks]:
     if checksum != stated:
         raise NotAsWritten("its bytes do not fit their checksum")
     return blocks
+
+
+@contextlib.contextmanager
+def broken_if_unreadable(path: Path, stage: str, form: str = "NetCDF", damage: str = "truncated") -> Iterator[None]:
+    """Turn what reading a damaged artifact raises into `BrokenArtifact`."""
+    try:
+        yield
+    except BrokenArtifact:
+        raise
+    except Exception as error:  # h5py, zarr and xarray answer broken bytes with whatever they happen to cause
+        raise BrokenArtifact(
+            f"{path} cannot be read as {form} ({type(error).__name__}: {damage} or altered); "
+            f"delete it and run: snakemake {stage}"
+        ) from error

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.storage.checksums import Blocks, NotAsWritten, append_checksums, compare_with_checksums
+from pipeline.artifacts.storage.checksums import (
+    Blocks,
+    NotAsWritten,
+    append_checksums,
+    broken_if_unreadable,
+    compare_with_checksums,
+)
 from pipeline.artifacts.storage.reserved_file import ReservedFile
 from pipeline.artifacts.storage.store import SCHEMA_VERSION, write_whole
 from pipeline.core.errors import BrokenArtifact
@@ -147,20 +152,6 @@ def altered(path: Path, contract: Contract, what: str) -> BrokenArtifact:
     return BrokenArtifact(
         f"{path} was altered since it was written: {what}; delete it and run: snakemake {contract.stage}"
     )
-
-
-@contextlib.contextmanager
-def broken_if_unreadable(path: Path, stage: str, form: str = "NetCDF", damage: str = "truncated") -> Iterator[None]:
-    """Turn what reading a damaged artifact raises into `BrokenArtifact`."""
-    try:
-        yield
-    except BrokenArtifact:
-        raise
-    except Exception as error:  # h5py, zarr and xarray answer broken bytes with whatever they happen to cause
-        raise BrokenArtifact(
-            f"{path} cannot be read as {form} ({type(error).__name__}: {damage} or altered); "
-            f"delete it and run: snakemake {stage}"
-        ) from error
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path, contract: Contract) -> None:

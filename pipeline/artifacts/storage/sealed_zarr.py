@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
-from pipeline.artifacts.storage.checksums import crc32c
-from pipeline.artifacts.storage.contract import broken_if_unreadable
+from pipeline.artifacts.storage.checksums import broken_if_unreadable, crc32c
 from pipeline.core.errors import BrokenArtifact
 from pipeline.formats.documents import digest_of
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from pipeline.core.errors import BadConfiguration
 from pipeline.core.names import clean_name, natural_order, printable, refuse_alike
 from pipeline.core.section import Section
-from pipeline.recordings.bids.names import ABSENT, BidsName, parse_name, select_names
+from pipeline.recordings.bids_names import ABSENT, BidsName, parse_name, select_names
 from pipeline.recordings.bold.tables import LONGEST_TR_S, SHORTEST_TR_S
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.prepare import source_of

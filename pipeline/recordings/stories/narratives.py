@@ -20,7 +20,7 @@ from pipeline.artifacts.catalogue import Catalogue, RawFile
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, FetchError
 from pipeline.formats.documents import parse_json
 from pipeline.formats.tables import TABS, parse_table, read_text
-from pipeline.recordings.bids.names import parse_name
+from pipeline.recordings.bids_names import parse_name
 from pipeline.recordings.bold.parcellation.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.snapshot import ListedFile, find_file, list_snapshot, raw_file

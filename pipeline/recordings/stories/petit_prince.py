@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
 from pipeline.core.errors import BadConfiguration, SampleMismatch
-from pipeline.recordings.bids.names import parse_name
+from pipeline.recordings.bids_names import parse_name
 from pipeline.recordings.bold.parcellation.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.snapshot import ListedFile, find_file, list_snapshot, raw_file

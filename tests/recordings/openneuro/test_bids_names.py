@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.recordings.bids.names import ABSENT, BidsName, parse_name, select_names
+from pipeline.recordings.bids_names import ABSENT, BidsName, parse_name, select_names
 from tests.listening.server import listed_rows
 
 
