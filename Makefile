@@ -8,7 +8,8 @@ else
 bin := $(CURDIR)/.venv/bin
 endif
 # Rules call plain `python`: whatever runs must find that of the environment first.
-inside := PATH="$(bin):$$PATH"
+# Compiled modules are kept, whatever the shell says: each job of a study is a process that imports them.
+inside := PYTHONDONTWRITEBYTECODE= PATH="$(bin):$$PATH"
 # One thread each: workers that all take every core get in each other's way.
 pytest := $(inside) OMP_NUM_THREADS=1 pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
@@ -43,9 +44,10 @@ test-fast: setup ## the tests of the inner loop: no whole studies, no browser
 faults: setup ## hundreds of faults on tiny studies, none of which may pass silently (SEED=7 draws the same again)
 	@$(inside) python -m tests.faults $(if $(SEED),--seed $(SEED)) --workers $(WORKERS)
 
-lint: setup ## ruff, mypy, snakemake --lint
+lint: setup ## ruff, mypy, what may import what, snakemake --lint
 	@$(inside) ruff check
 	@$(inside) ruff format --check
+	@$(inside) lint-imports --no-logo --no-cache
 	@$(inside) mypy
 	@$(inside) snakemake --lint
 

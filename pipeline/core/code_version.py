@@ -14,11 +14,13 @@ from pathlib import Path
 
 from pipeline.core.errors import BadConfiguration
 from pipeline.core.module_files import find_module
+from pipeline.core.source_memo import own_memo
 
 PACKAGE = "pipeline"
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@functools.cache
 def _file_of(module: str) -> Path | None:
     path = ROOT.joinpath(*module.split("."))
     if path.with_suffix(".py").is_file():
@@ -49,12 +51,18 @@ def _strip_docstrings(tree: ast.AST) -> None:
 
 @functools.cache
 def _parsed(path: Path) -> tuple[str, tuple[str, ...]]:
-    """The dump of a module's tree without docstrings, and the pipeline modules that it imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = _imported(tree)
-    _strip_docstrings(tree)
-    used = tuple(sorted(name for name in imported if name.split(".")[0] == PACKAGE and _file_of(name)))
-    return ast.dump(tree), used
+    """SHA-256 (hex) of a module's tree without docstrings, and the pipeline modules that it imports."""
+    name, source, memo = str(path.relative_to(ROOT)), path.read_bytes(), own_memo()
+    noted = memo.get(name, source) if memo is not None else None
+    if noted is None:
+        tree = ast.parse(source)
+        imported = sorted(name for name in _imported(tree) if name.split(".")[0] == PACKAGE)
+        _strip_docstrings(tree)
+        noted = hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
+        if memo is not None:
+            memo.add(name, source, noted)
+    digest, imported = noted
+    return digest, tuple(name for name in imported if _file_of(name))
 
 
 def modules_behind(modules: Iterable[str]) -> list[str]:

@@ -19,6 +19,8 @@ def tree(tmp_path, monkeypatch):
     for name, text in SOURCES.items():
         (folder / name).write_text(text)
     monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "own_memo", lambda: None)
+    module._file_of.cache_clear()
 
     def version(*modules):
         module._parsed.cache_clear()
@@ -26,6 +28,7 @@ def tree(tmp_path, monkeypatch):
         return module.code_version(*modules)
 
     yield folder, version
+    module._file_of.cache_clear()
     module._parsed.cache_clear()
     module.code_version.cache_clear()
 

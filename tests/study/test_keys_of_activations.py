@@ -186,6 +186,7 @@ def tree(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "pipeline", tmp_path / "copy" / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
 
     def forget():
+        code_version._file_of.cache_clear()
         code_version._parsed.cache_clear()
         code_version.code_version.cache_clear()
 
