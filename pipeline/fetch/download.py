@@ -16,9 +16,8 @@ from pipeline.artifacts.storage.store import explain_os_error, locked
 from pipeline.core.errors import AlreadyRunning, FetchError
 from pipeline.core.progress import Progress
 from pipeline.fetch.annex import absent_contents
-from pipeline.fetch.checks.digests import check_contents, is_pinned
+from pipeline.fetch.checks.digests import check_contents, digest_file, is_pinned, read_digest, record_digest
 from pipeline.fetch.checks.inner_checks import check_inside
-from pipeline.fetch.checks.recorded_digests import digest_file, read_digest, record_digest
 from pipeline.fetch.http.addresses import split_address
 from pipeline.fetch.http.connections import Connections
 from pipeline.fetch.http.failures import Unavailable, WrongContents

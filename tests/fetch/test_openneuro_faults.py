@@ -14,7 +14,7 @@ from pipeline.core.errors import FetchError
 from pipeline.fetch.annex import AnnexKey, parse_key
 from pipeline.fetch.download import download
 from pipeline.fetch.http.failures import WrongContents
-from pipeline.fetch.http.s3_answers import md5_in_etag
+from pipeline.fetch.http.answers import md5_in_etag
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
 from pipeline.recordings.servers import sizes_of

@@ -11,7 +11,7 @@ import urllib3.exceptions
 from requests import Response
 
 from pipeline.fetch.http.failures import Transient, Unavailable
-from pipeline.fetch.http.s3_answers import s3_reason
+from pipeline.fetch.http.answers import s3_reason
 from pipeline.fetch.http.sessions import RefusedAnswer
 from pipeline.fetch.http.settings import FetchSettings
 
