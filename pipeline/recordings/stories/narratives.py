@@ -18,13 +18,13 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, FetchError
+from pipeline.fetch.http.lists import sizes_of
 from pipeline.formats.documents import parse_json
 from pipeline.formats.tables import TABS, parse_table, read_text
 from pipeline.recordings.bids.names import parse_name
 from pipeline.recordings.bold.parcellation.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.snapshot import ListedFile, find_file, list_snapshot, raw_file
-from pipeline.recordings.servers import sizes_of
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.prepare import prepare_recording, prepare_stimulus, recorded_names, selection_names
 from pipeline.recordings.stories.selection import (

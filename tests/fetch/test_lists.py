@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from pipeline.recordings.servers import NoAnswer, ask, json_at
+from pipeline.fetch.http.lists import NoAnswer, ask, json_at
 from tests.http_server import HOST, HonestServer, running
 
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr("pipeline.recordings.servers.BACK_OFF_S", 0.0)
+    monkeypatch.setattr("pipeline.fetch.http.lists.BACK_OFF_S", 0.0)
     with running(HonestServer()) as serving:
         yield serving
 
