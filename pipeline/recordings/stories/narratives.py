@@ -10,7 +10,6 @@ volume began). TR is 1.5 s but for 17 scans of 1.52 s; each scan's is read from 
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -182,12 +181,9 @@ def excluded_scans(mirror: str | None) -> frozenset[str]:
 
 def _read(file: RawFile, mirror: str | None) -> str:
     """The text of a small pinned file that the choice of scans needs."""
-    from pipeline.fetch.download import download
-    from pipeline.fetch.mirror import parse_mirror
+    from pipeline.fetch.download import passing_file
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(file.path).name
-        download(file, path, mirror=parse_mirror(mirror))
+    with passing_file(file, mirror) as path:
         return read_text(path)
 
 
