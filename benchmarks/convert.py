@@ -84,7 +84,7 @@ def write_experiments(folder: Path, template: Path, n_experiments: int) -> list[
     import numpy as np
 
     from pipeline.core.keys import sha256_of_file
-    from pipeline.fetch.checks.recorded_digests import record_digest
+    from pipeline.fetch.checks.digests import record_digest
     from pipeline.recordings.allen.two_photon.catalogue import nwb_path
 
     names = [str(FIRST_ID + number) for number in range(n_experiments)]

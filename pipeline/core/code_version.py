@@ -1,7 +1,8 @@
 """The code version of a stage: a hash of the syntax trees it is made of, docstrings stripped.
 
 A stage reruns when its own code, or code it imports from ``pipeline``, changes in a way that can
-change numbers. Comments, docstrings and formatting do not count, and nobody bumps a number by hand.
+change numbers. Comments, docstrings and formatting do not count, and nobody bumps a number by hand. Nor do words and
+downloads count (`WITHOUT_NUMBERS`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ from pipeline.core.source_memo import own_memo
 
 PACKAGE = "pipeline"
 ROOT = Path(__file__).resolve().parents[2]
+WITHOUT_NUMBERS = ("pipeline.core.errors", "pipeline.core.progress", "pipeline.fetch")
+"""Modules and rooms that change no number, so that no key holds their code, nor what only they import.
+
+The first two are words. What `pipeline.fetch` brings counts by its bytes instead: a receipt holds the digest of every
+file, and all that is made of the files holds the receipt's. What reads numbers in them (pickles, safetensors) lies in
+`pipeline.formats`, and counts.
+"""
 
 
 @functools.cache
@@ -66,7 +74,7 @@ def _parsed(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def modules_behind(modules: Iterable[str]) -> list[str]:
-    """The given pipeline modules and all that they import from ``pipeline``, directly or not."""
+    """The given pipeline modules and what they import from ``pipeline``, directly or not, that may change numbers."""
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
@@ -75,8 +83,12 @@ def modules_behind(modules: Iterable[str]) -> list[str]:
         if module in found or path is None:
             continue
         found.add(module)
-        waiting.extend(_parsed(path)[1])
+        waiting.extend(name for name in _parsed(path)[1] if not _is_without_numbers(name))
     return sorted(found)
+
+
+def _is_without_numbers(module: str) -> bool:
+    return any(module == one or module.startswith(f"{one}.") for one in WITHOUT_NUMBERS)
 
 
 @functools.cache

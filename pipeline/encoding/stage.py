@@ -24,7 +24,6 @@ from pipeline.encoding.group.shuffle import shuffled_rows
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
 from pipeline.encoding.options import EncodingOptions, RidgeOptions
-from pipeline.encoding.progress import FoldProgress
 from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
 from pipeline.encoding.scratch import Scratch, target_batches
 from pipeline.encoding.splits import Fold, describe, held_out_stretches, make_splits
@@ -239,10 +238,9 @@ def _fit_layers(
     bin_runs, rows = group.bin_runs(), group.rows()
     # one for all layers; of the type that products over targets have, so scores do not depend on where it lies
     predictions = group.scratch.array(responses.shape, np.float32)
-    what = group.scratch.compute.what or f"encode {group.model_attrs['model']}"
-    with FoldProgress(what, len(layers), len(folds)) as progress:
+    with group.scratch.compute.progress(len(layers), len(folds)) as progress:
         for number, layer in enumerate(layers):
-            progress.layer(layer)
+            progress.at(layer)
             features = group.features(layer)
             if layer == checked_layer(layers):
                 components = feature_components(features, seed)
@@ -256,7 +254,7 @@ def _fit_layers(
                 high_pass=high_pass,
                 compute=group.scratch.left,
                 predictions=predictions,
-                after_fold=progress.step,
+                after_fold=progress.advance,
             )
             del features  # the next layer's need not find room beside them
             tables.add(number, fitted)

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,9 +17,8 @@ from pipeline.artifacts.storage.store import explain_os_error, locked
 from pipeline.core.errors import AlreadyRunning, FetchError
 from pipeline.core.progress import Progress
 from pipeline.fetch.annex import absent_contents
-from pipeline.fetch.checks.digests import check_contents, is_pinned
+from pipeline.fetch.checks.digests import check_contents, digest_file, is_pinned, read_digest, record_digest
 from pipeline.fetch.checks.inner_checks import check_inside
-from pipeline.fetch.checks.recorded_digests import digest_file, read_digest, record_digest
 from pipeline.fetch.http.addresses import split_address
 from pipeline.fetch.http.connections import Connections
 from pipeline.fetch.http.failures import Unavailable, WrongContents
@@ -26,7 +26,7 @@ from pipeline.fetch.http.part_file import PartFile, PartNote
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.http.transfer import HttpTransfer
 from pipeline.fetch.local_files import local_path, take_local
-from pipeline.fetch.mirror import Mirror
+from pipeline.fetch.mirror import Mirror, parse_mirror
 from pipeline.fetch.weights.hub_files import at_endpoint
 
 
@@ -80,6 +80,20 @@ def download(
                 if not is_pinned(file) and read_digest(destination) != sha256:
                     record_digest(destination, sha256)
                 return _fetched(file, destination, sha256)
+
+
+@contextlib.contextmanager
+def passing_file(file: RawFile, mirror: str | None) -> Iterator[Path]:
+    """A small file that a catalogue is made from, in a folder that is gone afterwards; see `download` for errors.
+
+    Parameters
+    ----------
+    mirror : as ``--config mirror=`` has it; None takes that of the environment
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(file.path).name
+        download(file, path, mirror=parse_mirror(mirror))
+        yield path
 
 
 def _known_digest(file: RawFile, destination: Path) -> str | None:

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.fetch.checks.digests import digests_of
-from pipeline.fetch.checks.recorded_digests import digest_file, read_digest
+from pipeline.fetch.checks.digests import digest_file, digests_of, read_digest
 
 FETCH_AGAIN = "run with the same --config: snakemake fetch --forcerun fetch_recordings"
 

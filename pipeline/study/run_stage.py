@@ -6,6 +6,7 @@ The stages themselves know nothing of studies, plans or paths; this is the only 
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 import sys
 from collections.abc import Iterator
@@ -239,6 +240,7 @@ def _score_jobs(arguments: argparse.Namespace, stage: str) -> Iterator[tuple[Ana
 
 def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
     from pipeline.artifacts.scores import write_scores
+    from pipeline.core.progress import progress_of_folds
     from pipeline.core.registry import import_object
     from pipeline.encoding.compute import Compute
 
@@ -255,7 +257,8 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
         if analysis.metric.takes_compute:
             which = f" ({number} of {len(jobs)})" if len(jobs) > 1 else ""
             what = f"{stage} {analysis.name}/{group_name}: {model.name}{which}"
-            more["compute"] = Compute(arguments.device, arguments.memory_budget_mb, output.parent, what)
+            progress = functools.partial(progress_of_folds, what)
+            more["compute"] = Compute(arguments.device, arguments.memory_budget_mb, output.parent, progress)
         attrs: dict[str, Any] = {
             "study": analysis.study,
             "analysis": analysis.name,

@@ -45,7 +45,7 @@ def test_upper_triangle_and_comparisons():
 
 
 def test_pixels_against_mouse_visual_cortex(mirror):
-    from pipeline.fetch.weights.unpickle import SIMILARITY_MATRICES, load_restricted
+    from pipeline.formats.unpickle import SIMILARITY_MATRICES, load_restricted
 
     pixels = upper_triangle(item_similarity(np.load(mirror / SCENES).astype(np.float32)))
     measured = load_restricted(mirror / MATRICES, SIMILARITY_MATRICES)

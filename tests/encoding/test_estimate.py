@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.encoding import progress
+from pipeline.core import progress
+from pipeline.core.progress import progress_of_folds
 from pipeline.encoding.estimate import calibrate
 from pipeline.encoding.estimate.cost import FitShape, FoldShape, Rates, fit_cost, fold_shapes, forms_of
 from pipeline.encoding.estimate.memory import fit_memory, stage_memory
 from pipeline.encoding.estimate.run_cost import Job, Run, describe, estimate_job
-from pipeline.encoding.progress import FoldProgress
 from pipeline.encoding.ridge import fit as ridge
 from pipeline.encoding.ridge import penalty_search, target_batch
 from pipeline.encoding.ridge.fit import fit_ridge
@@ -198,11 +198,11 @@ def test_a_budget_below_the_least_is_refused(lab, capsys):
 def test_a_log_gets_a_line_now_and_then_with_the_time_left(monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     log = io.StringIO()
-    with FoldProgress("encode net (2 of 3)", 2, 2, log) as bar:
+    with progress_of_folds("encode net (2 of 3)", 2, 2, log) as bar:
         for layer in ("stem", "head"):
-            bar.layer(layer)
-            bar.step()
-            bar.step()
+            bar.at(layer)
+            bar.advance()
+            bar.advance()
     lines = log.getvalue().splitlines()
     assert [line.partition(",")[0] for line in lines[:3]] == [
         "encode net (2 of 3): 1 of 4 folds (stem)",
@@ -215,8 +215,8 @@ def test_a_log_gets_a_line_now_and_then_with_the_time_left(monkeypatch):
 def test_a_terminal_gets_a_bar():
     terminal = io.StringIO()
     terminal.isatty = lambda: True
-    with FoldProgress("encode net", 1, 2, terminal) as bar:
-        bar.layer("stem")
-        bar.step()
-        bar.step()
+    with progress_of_folds("encode net", 1, 2, terminal) as bar:
+        bar.at("stem")
+        bar.advance()
+        bar.advance()
     assert "encode net: 100%" in terminal.getvalue() and "2/2" in terminal.getvalue() and "stem" in terminal.getvalue()

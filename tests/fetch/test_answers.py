@@ -14,9 +14,9 @@ from pipeline.artifacts.catalogue import RawFile
 from pipeline.core.errors import FetchError
 from pipeline.fetch.download import download
 from pipeline.fetch.http.answers import BadAnswer, content_length, part_of
+from pipeline.fetch.http.lists import sizes_of
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
-from pipeline.recordings.servers import sizes_of
 from tests.http_server import HOST, HonestServer, Served, raw_answer
 
 SIZE = 300_000

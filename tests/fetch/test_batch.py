@@ -17,7 +17,7 @@ from pipeline.core.errors import FetchError
 from pipeline.core.limits import size_in_words
 from pipeline.core.progress import Progress, human_time
 from pipeline.fetch.batch import fetch_files
-from pipeline.fetch.checks.recorded_digests import read_digest
+from pipeline.fetch.checks.digests import read_digest
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.stage import run_fetch
 

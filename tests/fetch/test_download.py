@@ -42,7 +42,7 @@ def test_bytes_arrive_and_nothing_else(server, settings, noise: Noise, pinned: P
     assert (tmp_path / "x/b.bin").read_bytes() == served.body
     assert (got.bytes, got.sha256, got.url) == (SIZE, file.sha256, file.url)
     assert names(tmp_path) == ["b.bin"]
-    assert progress.done_bytes == progress.total_bytes == SIZE
+    assert progress.done == progress.total == SIZE
 
 
 def test_a_finished_file_is_checked_and_not_fetched_again(server, settings, noise, pinned, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_cut_connection_resumes_with_the_rest_only(server, settings, noise, pi
     download(file, tmp_path / "b.bin", mirror=server.mirror, settings=settings, progress=progress)
     assert (tmp_path / "b.bin").read_bytes() == served.body
     assert names(tmp_path) == ["b.bin"]
-    assert progress.done_bytes == SIZE
+    assert progress.done == SIZE
     assert len(served.requests) == 4
     # what the socket had received and nobody had read yet is asked for again, at most
     assert SIZE <= sum(served.served) <= SIZE + 3 * 16384

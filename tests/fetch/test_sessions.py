@@ -14,12 +14,12 @@ import requests
 
 from pipeline.core.errors import FetchError
 from pipeline.fetch.download import download
+from pipeline.fetch.http import lists
 from pipeline.fetch.http.addresses import is_public, redirected
 from pipeline.fetch.http.sessions import MOST_REDIRECTS, AnonymousSession, RefusedAnswer, ask_text
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.weights.hub import ask as ask_hub
-from pipeline.recordings import servers
 from pipeline.recordings.openneuro.git_tree import read_git_tree
 from pipeline.recordings.openneuro.graphql import ask_graphql
 from tests.http_server import HOST, HonestServer, raw_answer, running
@@ -71,8 +71,8 @@ class TestCredentials:
 
     def test_questions_send_none(self, server) -> None:
         served = server.serve("a", json.dumps(ANSWER).encode())
-        assert servers.ask(servers.json_at, [f"{server.prefix}/{HOST}/a"]) == ANSWER
-        servers.sizes_of([f"https://{HOST}/a"], server.prefix)
+        assert lists.ask(lists.json_at, [f"{server.prefix}/{HOST}/a"]) == ANSWER
+        lists.sizes_of([f"https://{HOST}/a"], server.prefix)
         assert len(served.requests) == 1
         assert "Authorization" not in served.requests[0]
 
@@ -232,7 +232,7 @@ class TestRedirects:
         listing = "OpenNeuroDatasets/ds000001/info/refs?service=git-upload-pack"
         secret = other.serve("a", b"secret")
         server.files[listing] = served = server.serve("", b"", location=f"{other.prefix}/{HOST}/a")
-        with pytest.raises(servers.NoAnswer):
+        with pytest.raises(lists.NoAnswer):
             read_git_tree("ds000001", "1.0.0", server.prefix)
         assert len(served.requests) > 0
         assert "Authorization" not in served.requests[0]
@@ -268,11 +268,11 @@ class TestTexts:
         for path in (f"{HOST}/a", "crn/graphql", "api/models/a/b/revision/main?blobs=true"):
             server.files[path] = long
         questions = {
-            "json": lambda: servers.ask(servers.json_at, [f"{server.prefix}/{HOST}/a"]),
-            "graphql": lambda: servers.ask(lambda base: ask_graphql("ds000001", "1.0.0", base), [server.prefix]),
+            "json": lambda: lists.ask(lists.json_at, [f"{server.prefix}/{HOST}/a"]),
+            "graphql": lambda: lists.ask(lambda base: ask_graphql("ds000001", "1.0.0", base), [server.prefix]),
             "hub": lambda: ask_hub("a/b", settings=FetchSettings(retries=0)),
         }
-        with pytest.raises((servers.NoAnswer, FetchError), match=r"more than .*1000"):
+        with pytest.raises((lists.NoAnswer, FetchError), match=r"more than .*1000"):
             questions[way]()
 
     def test_allens_own_queries_have_it_too(self, server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,12 +289,12 @@ class TestTexts:
 
     def test_deep_json_is_no_answer(self, server) -> None:
         server.serve("a", b"[" * 100_000)
-        with pytest.raises(servers.NoAnswer, match="levels deep"):
-            servers.ask(servers.json_at, [f"{server.prefix}/{HOST}/a"])
+        with pytest.raises(lists.NoAnswer, match="levels deep"):
+            lists.ask(lists.json_at, [f"{server.prefix}/{HOST}/a"])
 
     def test_a_silent_server_is_told_from_one_that_is_not_there(self, server, monkeypatch) -> None:
-        monkeypatch.setattr(servers, "SILENCE_S", 0.2)
-        monkeypatch.setattr(servers, "TRIES", 1)
+        monkeypatch.setattr(lists, "SILENCE_S", 0.2)
+        monkeypatch.setattr(lists, "TRIES", 1)
         server.serve("a", b"x" * 100, stall_each=[10])
-        with pytest.raises(servers.NoAnswer, match=r"silent for 0\.2 s"):
-            servers.ask(servers.json_at, [f"{server.prefix}/{HOST}/a"])
+        with pytest.raises(lists.NoAnswer, match=r"silent for 0\.2 s"):
+            lists.ask(lists.json_at, [f"{server.prefix}/{HOST}/a"])

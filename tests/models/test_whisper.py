@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BrokenArtifact, LayermapError
-from pipeline.fetch.weights.packages import find_in_package
+from pipeline.fetch.weights.files import find_in_package
 from pipeline.models.convert.ctranslate2 import read_model, whisper_state
 from pipeline.models.networks import whisper
 from pipeline.models.torch.hooked_network import Pass

@@ -12,7 +12,7 @@ from pipeline.artifacts.geometry import open_geometry, write_geometry
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import LayermapError
-from pipeline.fetch.weights.unpickle import SIMILARITY_MATRICES, load_restricted
+from pipeline.formats.unpickle import SIMILARITY_MATRICES, load_restricted
 from pipeline.recordings.published.allen_scenes import (
     CEILINGS_FILE,
     DATASET,

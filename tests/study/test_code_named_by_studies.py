@@ -48,7 +48,7 @@ def refusal(lab: Lab, networks: dict, models=("pixels",), metric=None) -> str:
 
 HARMFUL = [
     *("os:system", "subprocess:run", "builtins:eval", "posix:system", "runpy:run_path", "pickle:load", "os.path:join"),
-    *("pipeline.core.registry:import_object", "pipeline.fetch.weights.unpickle:load", "pipeline:cli", "pathlib:Path"),
+    *("pipeline.core.registry:import_object", "pipeline.formats.unpickle:load", "pipeline:cli", "pathlib:Path"),
     *("torch._utils:_rebuild_tensor", "torch.__main__:main", "numpy:_core", "..os:system", "a b:c", "/x:system"),
 ]
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.activations.stage import extract_activations
 from pipeline.core import code_version
-from tests.activations.own_study import NETWORK, OWN, ROOT, Lab
+from tests.activations.own_study import NETWORK, OWN, Lab
 
 LITE = {"base": "efficientnet-lite0"}
 HUB = "facebook/dinov2-small"
@@ -178,31 +178,6 @@ def test_pinned_weights(lab, tmp_path, monkeypatch):
     first, other_weights, other_revision, other_config = found
     assert len({first, other_weights, other_config}) == 3
     assert other_revision == first  # the same bytes
-
-
-@pytest.fixture
-def tree(tmp_path, monkeypatch):
-    """A copy of pipeline/ whose code counts instead; (file, old, new) → edits it."""
-    shutil.copytree(ROOT / "pipeline", tmp_path / "copy" / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-
-    def forget():
-        code_version._file_of.cache_clear()
-        code_version._parsed.cache_clear()
-        code_version.code_version.cache_clear()
-
-    monkeypatch.setattr(code_version, "ROOT", tmp_path / "copy")
-    forget()
-
-    def edit(file, old, new):
-        path = tmp_path / "copy" / "pipeline" / file
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-        forget()
-
-    yield edit
-    monkeypatch.undo()
-    forget()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
-"""Are these bytes the file that was asked for? Sizes, digests, and error pages posing as data."""
+"""Are these bytes the file that was asked for? Sizes, digests, and error pages posing as data.
+
+Files that nobody publishes a digest of have it recorded when they are first fetched, and are held to it ever after:
+``NAME.sha256`` beside ``NAME`` holds what ``sha256sum`` prints, so that ``sha256sum -c NAME.sha256`` checks it too.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path, PurePosixPath
 
 from pipeline.artifacts.catalogue import RawFile
+from pipeline.artifacts.storage.store import write_whole
 from pipeline.fetch.annex import is_pointer, pointer_refused
 from pipeline.fetch.http.failures import WrongContents
 
@@ -91,3 +97,24 @@ def is_html(head: bytes) -> bool:
 
 def may_be_html(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in (".html", ".htm", ".xhtml")
+
+
+def digest_file(path: Path) -> Path:
+    """Where the digest of a file is recorded."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def read_digest(path: Path) -> str | None:
+    """The recorded SHA-256 of a file, hex; None if there is none that can be read."""
+    try:
+        text = digest_file(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = re.match(r"^([0-9a-f]{64})  ", text)
+    return found[1] if found else None
+
+
+def record_digest(path: Path, sha256: str) -> None:
+    """Write the digest of a file, whole or not at all."""
+    with write_whole(digest_file(path)) as temporary:
+        temporary.write_text(f"{sha256}  {path.name}\n", encoding="utf-8")

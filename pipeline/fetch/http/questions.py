@@ -10,13 +10,12 @@ import requests
 import urllib3.exceptions
 from requests import Response
 
+from pipeline.fetch.http.answers import s3_reason
 from pipeline.fetch.http.failures import Transient, Unavailable
-from pipeline.fetch.http.s3_answers import s3_reason
 from pipeline.fetch.http.sessions import RefusedAnswer
-from pipeline.fetch.http.settings import FetchSettings
+from pipeline.fetch.http.settings import PASSING_STATUS, FetchSettings
 
 READ_BYTES = 1 << 18
-RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def open_address(session: requests.Session, url: str, headers: dict[str, str], settings: FetchSettings) -> Response:
@@ -54,7 +53,7 @@ def check_status(response: Response, url: str) -> None:
         With the server's own word for it.
     """
     status = response.status_code
-    if status in RETRY_STATUS:
+    if status in PASSING_STATUS:
         asked = response.headers.get("Retry-After", "")
         wait_s = float(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else 0.0
         raise Transient(f"the server answers {status} {response.reason}", wait_s, status=status)

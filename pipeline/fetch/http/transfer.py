@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import re
 import shutil
 from dataclasses import replace
@@ -22,6 +21,7 @@ from pipeline.fetch.http.answers import (
     BadAnswer,
     Promise,
     check_encoding,
+    md5_in_etag,
     part_of,
     refused_total,
     tells_its_end,
@@ -32,11 +32,8 @@ from pipeline.fetch.http.connections import Connections
 from pipeline.fetch.http.failures import OtherVersion, Transient, Unavailable
 from pipeline.fetch.http.part_file import PartFile, PartNote
 from pipeline.fetch.http.questions import check_status, open_address, read_on
-from pipeline.fetch.http.s3_answers import md5_in_etag
 from pipeline.fetch.http.settings import FetchSettings
 
-# a server may ask for more patience than anybody has
-LONGEST_WAIT_S = 300.0
 _UNSTATED = "a file of no published size may have here"
 
 
@@ -79,7 +76,7 @@ class HttpTransfer:
         OSError
             The bytes could not be written.
         """
-        failures, furthest, started_again = 0, self.part.size(), False
+        patience, furthest, started_again = self.settings.patience, self.part.size(), False
         if furthest and furthest == self.expected.bytes and is_pinned(self.expected):
             return self._count_to(furthest)  # killed between the last byte and the rename; the digest decides
         while True:
@@ -100,18 +97,18 @@ class HttpTransfer:
             except Transient as error:
                 reached = self.part.size()
                 if reached > furthest:
-                    failures, furthest = 0, reached
-                failures += 1
+                    patience, furthest = self.settings.patience, reached
+                left = patience.after(error)
+                failures = len(patience.history) + 1
                 # a name that does not resolve will hardly do so a minute later
-                if failures > (min(1, self.settings.retries) if error.unreachable else self.settings.retries):
+                if left is None or (error.unreachable and failures > 1):
                     tries = "attempt" if failures == 1 else "attempts"
                     self._count_to(0)
                     raise Unavailable(
                         f"{self.url}: {error.reason} ({failures} {tries})", status=error.status
                     ) from error
-                pause_s = min(self.settings.back_off_s * 2 ** (failures - 1), self.settings.back_off_limit_s)
-                pause_s = max(pause_s * random.uniform(0.5, 1.5), min(error.wait_s, LONGEST_WAIT_S))
-                self.connections.pause(pause_s)
+                patience = left
+                self.connections.pause(patience.pause_s(error.wait_s))
 
     def _attempt(self, session: requests.Session) -> None:
         headers = self._range_headers()

@@ -36,8 +36,8 @@ from pipeline.fetch.weights.hub_files import (
     main_weights,
 )
 from pipeline.fetch.weights.pins import Pin, PinnedFile
-from pipeline.fetch.weights.shards import INDEXES, read_index
 from pipeline.formats.documents import parse_json, read_object
+from pipeline.formats.weight_files import INDEXES, read_index
 
 _SETTINGS = (CONFIG, PREPROCESSOR)
 # somebody waits at the keyboard

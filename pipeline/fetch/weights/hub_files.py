@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from urllib.parse import quote, urlsplit
 
-from pipeline.fetch.weights.shards import INDEXES, SAFETENSORS
+from pipeline.formats.weight_files import INDEXES, SAFETENSORS
 
 HUB = "https://huggingface.co"
 ENDPOINT_VARIABLE = "HF_ENDPOINT"

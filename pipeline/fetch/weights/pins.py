@@ -18,9 +18,9 @@ from pipeline.artifacts.storage.store import write_whole
 from pipeline.core.code_version import ROOT
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.weights.hub_files import address_of_file, main_weights
-from pipeline.fetch.weights.shards import SAFETENSORS
 from pipeline.fetch.weights.source import ExtraFile, WeightSource
 from pipeline.formats.documents import read_json
+from pipeline.formats.weight_files import SAFETENSORS
 
 if TYPE_CHECKING:
     from pipeline.models.entry import ModelEntry

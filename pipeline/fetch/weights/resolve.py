@@ -18,8 +18,8 @@ from pipeline.fetch.download import lock_or_wait
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.weights.files import Wanted, obtain
-from pipeline.fetch.weights.safetensors_header import NotSafetensors, read_header
 from pipeline.fetch.weights.source import WeightSource
+from pipeline.formats.weight_files import NotSafetensors, read_header
 
 WEIGHTS_NAME = "model.safetensors"
 RECEIPT_NAME = "receipt.json"

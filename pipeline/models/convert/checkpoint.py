@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.fetch.weights.unpickle import load_torch_state
+from pipeline.formats.unpickle import load_torch_state
 
 if TYPE_CHECKING:
     import torch

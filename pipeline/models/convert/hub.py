@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.fetch.weights.safetensors_header import NotSafetensors, StoredTensor, bits_of, read_header
-from pipeline.fetch.weights.shards import INDEXES, SAFETENSORS, read_index
-from pipeline.fetch.weights.unpickle import load_torch_state
+from pipeline.formats.unpickle import load_torch_state
+from pipeline.formats.weight_files import (
+    INDEXES,
+    SAFETENSORS,
+    NotSafetensors,
+    StoredTensor,
+    bits_of,
+    read_header,
+    read_index,
+)
 
 COPY_BYTES = 1 << 20
 METADATA = {"format": "pt"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.fetch.weights.unpickle import NUMPY_SCALARS, load_torch_state
+from pipeline.formats.unpickle import NUMPY_SCALARS, load_torch_state
 from pipeline.models.convert.checkpoint import save_weights
 
 PREFIX = "module."

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.core.errors import BrokenArtifact
 from pipeline.core.limits import check_backed, check_room
+from pipeline.fetch.http.lists import sizes_of
 from pipeline.formats.documents import read_object
 from pipeline.recordings.allen.queries import API_URL
-from pipeline.recordings.servers import sizes_of
 from pipeline.recordings.verified import FETCH_AGAIN, verified
 
 if TYPE_CHECKING:

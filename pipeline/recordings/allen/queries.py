@@ -1,6 +1,6 @@
 """Asking the Allen Institute's data warehouse (RMA) through allensdk, patiently and in one line when it fails.
 
-allensdk asks without retries, waits for ever, and passes on whatever comes back; `servers.ask` mends that.
+allensdk asks without retries, waits for ever, and passes on whatever comes back; `lists.ask` mends that.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pipeline.core.errors import FetchError
-from pipeline.recordings import servers
-from pipeline.recordings.servers import NoAnswer, addresses_of
+from pipeline.fetch.http import lists
+from pipeline.fetch.http.lists import NoAnswer, addresses_of
 
 API_URL = "https://api.brain-map.org"
 _NUMBERS = ("id", "experiment_container_id")
@@ -42,7 +42,7 @@ def ask(what: str, question: Callable[[str], Answer], mirror: str | None) -> Ans
         No server answered; one line with each address and its reason.
     """
     try:
-        return servers.ask(question, server_addresses(mirror))
+        return lists.ask(question, server_addresses(mirror))
     except NoAnswer as error:
         raise FetchError(
             f"the Allen Institute's server gave no list of {what} ({error}); connect to it, or give an http "

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline.core.errors import LayermapError
-from pipeline.recordings.servers import json_at
+from pipeline.fetch.http.lists import json_at
 
 MOST_ANSWER_BYTES = 1_000_000_000
 """The metrics of all 2-photon cells, the longest answer, have some 150 MB."""

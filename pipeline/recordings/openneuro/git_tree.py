@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.fetch.annex import key_in_pointer, parse_key
-from pipeline.recordings import servers
+from pipeline.fetch.http import lists
+from pipeline.fetch.http.lists import NoAnswer
 from pipeline.recordings.openneuro.listed import ListedFile, s3_address
-from pipeline.recordings.servers import NoAnswer
 
 GITHUB = "https://github.com"
 LONGEST_CLONE_S = 1800.0
 SLOWEST_BYTES_PER_S = 1000
-"""A clone that stays below this for `servers.SILENCE_S` is given up."""
+"""A clone that stays below this for `lists.SILENCE_S` is given up."""
 LONGEST_UNLOCKED_POINTER_BYTES = 512
 LINK = "120000"
 OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
@@ -104,7 +104,7 @@ def _clone(url: str, tag: str, repository: Path) -> None:
     cloned = _git(
         [
             *("-c", f"http.lowSpeedLimit={SLOWEST_BYTES_PER_S}"),
-            *("-c", f"http.lowSpeedTime={max(1, round(servers.SILENCE_S))}"),
+            *("-c", f"http.lowSpeedTime={max(1, round(lists.SILENCE_S))}"),
             *("clone", "--quiet", "--bare", "--template=", "--depth", "1", "--branch", tag, "--", url, str(repository)),
         ]
     )
@@ -122,7 +122,7 @@ def _explained(said: str, url: str, tag: str) -> NoAnswer:
     if "Could not resolve host" in said or "Failed to connect" in said or "Couldn't connect" in said:
         return NoAnswer(f"it cannot be reached ({_last(said)})", passing=False)
     if "Operation too slow" in said:
-        return NoAnswer(f"it was silent for {servers.SILENCE_S:g} s", passing=True)
+        return NoAnswer(f"it was silent for {lists.SILENCE_S:g} s", passing=True)
     status = re.search(r"returned error: (\d+)", said)
     if status:
         return NoAnswer(f"it answers {status[1]}", passing=status[1].startswith("5") or status[1] == "429")

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 from pipeline.fetch.annex import AnnexKey, parse_key
-from pipeline.recordings import servers
+from pipeline.fetch.http import lists
+from pipeline.fetch.http.lists import NoAnswer
+from pipeline.fetch.http.sessions import ask_text
+from pipeline.fetch.http.settings import PASSING_STATUS
 from pipeline.recordings.openneuro.listed import S3_BUCKET, ListedFile, s3_address
-from pipeline.recordings.servers import PASSING_STATUS, NoAnswer
 
 OPENNEURO = "https://openneuro.org"
 
@@ -25,13 +27,11 @@ def ask_graphql(dataset: str, tag: str, base: str) -> list[ListedFile]:
     NoAnswer
         No such snapshot, or no list of files came back.
     """
-    from pipeline.fetch.http.sessions import ask_text
-
     query = (
         f"query{{snapshot(datasetId:{json.dumps(dataset)},tag:{json.dumps(tag)})"
         "{files(recursive:true){filename urls size id directory}}}"
     )
-    answer = ask_text("POST", f"{base}/crn/graphql", silence_s=servers.SILENCE_S, json={"query": query})
+    answer = ask_text("POST", f"{base}/crn/graphql", silence_s=lists.SILENCE_S, json={"query": query})
     if answer.status in PASSING_STATUS:
         raise NoAnswer(f"it answers {answer.status} {answer.reason}", passing=True)
     if answer.status != 200 and "json" not in answer.content_type:

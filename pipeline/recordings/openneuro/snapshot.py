@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.core.errors import BadConfiguration, FetchError
+from pipeline.fetch.http.lists import NoAnswer, addresses_of, ask
 from pipeline.recordings.openneuro import git_tree, graphql
 from pipeline.recordings.openneuro.listed import ListedFile
-from pipeline.recordings.servers import NoAnswer, addresses_of, ask
 
 __all__ = ["ListedFile", "find_file", "list_snapshot", "raw_file"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -90,7 +90,7 @@ def _read_matrices(path: Path) -> dict[tuple[str, str], np.ndarray]:
     """(area, layer) → (118, 118) float64; the 119th row and column, the blank screen, are dropped."""
     import numpy as np
 
-    from pipeline.fetch.weights.unpickle import SIMILARITY_MATRICES, load_restricted
+    from pipeline.formats.unpickle import SIMILARITY_MATRICES, load_restricted
 
     loaded: Any = load_restricted(path, SIMILARITY_MATRICES)
     matrices = {}

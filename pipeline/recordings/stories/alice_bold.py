@@ -10,7 +10,6 @@ Clocks: the sound began 0.003–0.84 s after a scan (events.tsv), and the first 
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -131,13 +130,10 @@ def _onset_is_known(events: ListedFile, mirror: str | None) -> bool:
     """Whether a scan's events say when the sound began."""
     import math
 
-    from pipeline.fetch.download import download
-    from pipeline.fetch.mirror import parse_mirror
+    from pipeline.fetch.download import passing_file
     from pipeline.recordings.stories.events import read_events
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(events.path).name
-        download(raw_file(events), path, mirror=parse_mirror(mirror))
+    with passing_file(raw_file(events), mirror) as path:
         rows = read_events(path, "choose another snapshot")
     return bool(rows) and not math.isnan(rows[0].onset_s)
 

@@ -10,7 +10,6 @@ volume began). TR is 1.5 s but for 17 scans of 1.52 s; each scan's is read from 
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,13 +17,13 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.artifacts.catalogue import Catalogue, RawFile
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, FetchError
+from pipeline.fetch.http.lists import sizes_of
 from pipeline.formats.documents import parse_json
 from pipeline.formats.tables import TABS, parse_table, read_text
 from pipeline.recordings.bids_names import parse_name
 from pipeline.recordings.bold.parcellation.atlases import atlas_files
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.openneuro.snapshot import ListedFile, find_file, list_snapshot, raw_file
-from pipeline.recordings.servers import sizes_of
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.prepare import prepare_recording, prepare_stimulus, recorded_names, selection_names
 from pipeline.recordings.stories.selection import (
@@ -182,12 +181,9 @@ def excluded_scans(mirror: str | None) -> frozenset[str]:
 
 def _read(file: RawFile, mirror: str | None) -> str:
     """The text of a small pinned file that the choice of scans needs."""
-    from pipeline.fetch.download import download
-    from pipeline.fetch.mirror import parse_mirror
+    from pipeline.fetch.download import passing_file
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(file.path).name
-        download(file, path, mirror=parse_mirror(mirror))
+    with passing_file(file, mirror) as path:
         return read_text(path)
 
 

@@ -71,7 +71,7 @@ def prepare_stimulus(name: str, raw_folder: Path, options: StoryOptions) -> xr.D
 
 
 def _recorded(path: Path) -> str | None:
-    from pipeline.fetch.checks.recorded_digests import read_digest
+    from pipeline.fetch.checks.digests import read_digest
 
     return read_digest(path)
 

@@ -15,7 +15,7 @@ from tests.observatory.server import ObservatoryServer
 @pytest.fixture(autouse=True)
 def _local_addresses_need_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("pipeline.recordings.servers.BACK_OFF_S", 0.01)
+    monkeypatch.setattr("pipeline.fetch.http.lists.BACK_OFF_S", 0.01)
 
 
 @pytest.fixture(scope="session")

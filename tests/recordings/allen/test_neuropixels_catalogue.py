@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.artifacts.catalogue import Catalogue
 from pipeline.core.errors import BadConfiguration, FetchError, UnknownName
-from pipeline.recordings import servers
+from pipeline.fetch.http import lists
 from pipeline.recordings.allen import queries
 from pipeline.recordings.allen.cortical_layers import ADDRESSES, ANNOTATION, STRUCTURES
 from pipeline.recordings.allen.neuropixels.catalogue import catalogue
@@ -32,7 +32,7 @@ FIRST, SECOND, THIRD = 715093703, 719161530, 721123822
 def only_the_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test asks the public server, or waits before it asks again."""
     monkeypatch.setattr(queries, "server_addresses", lambda mirror: [f"{mirror}/api.brain-map.org"])
-    monkeypatch.setattr(servers, "BACK_OFF_S", 0.0)
+    monkeypatch.setattr(lists, "BACK_OFF_S", 0.0)
 
 
 @pytest.fixture

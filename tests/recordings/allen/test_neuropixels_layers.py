@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.core.keys import sha256_of_file
-from pipeline.fetch.checks.recorded_digests import record_digest
+from pipeline.fetch.checks.digests import record_digest
 from pipeline.recordings.allen.cortical_layers import ANNOTATION, STRUCTURES, layer_of, layers_at
 from pipeline.recordings.allen.neuropixels.catalogue import channels_path, nwb_path
 from pipeline.recordings.allen.neuropixels.dataset import prepare_recording

@@ -17,7 +17,7 @@ from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.core.keys import sha256_of_file
-from pipeline.fetch.checks.recorded_digests import digest_file, record_digest
+from pipeline.fetch.checks.digests import digest_file, record_digest
 from pipeline.recordings.allen.two_photon.catalogue import chosen_cells_path, events_path, nwb_path
 from pipeline.recordings.allen.two_photon.dataset import prepare_recording, prepare_stimulus
 from pipeline.recordings.allen.two_photon.options import Allen2pOptions

@@ -184,8 +184,8 @@ def test_a_server_that_does_not_answer_is_one_line(real_rows, nowhere, faults, r
 
 
 def test_a_silent_server_is_given_up(real_rows, nowhere, monkeypatch):
-    monkeypatch.setattr("pipeline.recordings.servers.SILENCE_S", 0.2)
-    monkeypatch.setattr("pipeline.recordings.servers.TRIES", 1)
+    monkeypatch.setattr("pipeline.fetch.http.lists.SILENCE_S", 0.2)
+    monkeypatch.setattr("pipeline.fetch.http.lists.TRIES", 1)
     with (
         running(ObservatoryServer(real_rows, {}, faults=["silent"])) as server,
         pytest.raises(FetchError, match="silent"),

@@ -13,7 +13,7 @@ from tests.listening.server import ListeningServer
 def openneuro(monkeypatch: pytest.MonkeyPatch) -> Iterator[ListeningServer]:
     """Asked as a mirror; public addresses lead nowhere, and no test waits before it asks again."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("pipeline.recordings.servers.BACK_OFF_S", 0.0)
+    monkeypatch.setattr("pipeline.fetch.http.lists.BACK_OFF_S", 0.0)
     monkeypatch.setattr(
         "pipeline.recordings.openneuro.snapshot.addresses_of",
         lambda public, mirror: [f"{mirror}/{public.removeprefix('https://')}"],

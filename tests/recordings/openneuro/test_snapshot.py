@@ -227,7 +227,7 @@ def test_errors_that_pass_are_asked_through(openneuro, monkeypatch) -> None:
     def recovered(seconds: float) -> None:
         openneuro.git_status = None
 
-    monkeypatch.setattr("pipeline.recordings.servers.time.sleep", recovered)
+    monkeypatch.setattr("pipeline.fetch.http.lists.time.sleep", recovered)
     openneuro.graphql_status = 503
     assert list(list_snapshot(DATASET, TAG, openneuro.prefix)) == sorted(FILES)
     assert not any("graphql" in line for line in openneuro.requests)
@@ -301,8 +301,8 @@ def silent_port() -> Iterator[str]:
 
 
 def test_silent_servers_are_given_up(openneuro, monkeypatch) -> None:
-    monkeypatch.setattr("pipeline.recordings.servers.SILENCE_S", 1.0)
-    monkeypatch.setattr("pipeline.recordings.servers.TRIES", 1)
+    monkeypatch.setattr("pipeline.fetch.http.lists.SILENCE_S", 1.0)
+    monkeypatch.setattr("pipeline.fetch.http.lists.TRIES", 1)
     begun = time.monotonic()
     with silent_port() as address, pytest.raises(FetchError) as error:
         list_snapshot(DATASET, TAG, address)

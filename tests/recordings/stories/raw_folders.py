@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from pipeline.core.keys import sha256_of_file
-from pipeline.fetch.checks.recorded_digests import record_digest
+from pipeline.fetch.checks.digests import record_digest
 from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.selection import Selection, StoryFiles, selection_path
 

@@ -13,7 +13,7 @@ from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact, LayermapError, SampleMismatch
 from pipeline.core.keys import sha256_of_file
-from pipeline.fetch.checks.recorded_digests import record_digest
+from pipeline.fetch.checks.digests import record_digest
 from pipeline.recordings.stories import narratives, petit_prince
 from pipeline.recordings.stories.events import played, read_events
 from pipeline.recordings.stories.prepare import RESYNTHESISED, prepare_recording, prepare_stimulus

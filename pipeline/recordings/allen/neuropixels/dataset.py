@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.fetch.checks.recorded_digests import read_digest
+from pipeline.fetch.checks.digests import read_digest
 from pipeline.formats.tables import read_table
 from pipeline.recordings.allen import stimuli
 from pipeline.recordings.allen.cortical_layers import ANNOTATION, STRUCTURES, layers_at

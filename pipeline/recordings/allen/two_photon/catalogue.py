@@ -10,10 +10,10 @@ from typing import Any
 from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, StimulusEntry
 from pipeline.core.errors import BadConfiguration, FetchError, UnknownName
 from pipeline.core.keys import key_of
+from pipeline.fetch.http.lists import sizes_of
 from pipeline.recordings.allen.queries import API_URL, address_of, ask, rows_of
 from pipeline.recordings.allen.two_photon.nwb import HOLDS
 from pipeline.recordings.allen.two_photon.options import KIND, Allen2pOptions
-from pipeline.recordings.servers import sizes_of
 
 GROUP = "animals"
 QUERIES_AND_TYPES = {

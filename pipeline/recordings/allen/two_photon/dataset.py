@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import BrokenArtifact, LayermapError
-from pipeline.fetch.checks.recorded_digests import read_digest
+from pipeline.fetch.checks.digests import read_digest
 from pipeline.formats.array_archives import check_npz
 from pipeline.formats.documents import read_object
 from pipeline.recordings.allen import stimuli

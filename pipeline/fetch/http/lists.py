@@ -7,19 +7,24 @@ pages, truncated JSON, refusals) is said in half a sentence. An http mirror is a
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import requests
+
 from pipeline.core.errors import FetchError
+from pipeline.fetch.http.answers import BadAnswer, content_length
+from pipeline.fetch.http.sessions import AnonymousSession, RefusedAnswer, ask_text
+from pipeline.fetch.http.settings import PASSING_STATUS, Patience
 
 TRIES = 4
 BACK_OFF_S = 1.0
 SILENCE_S = 60.0
 """Longest wait for the next byte of an answer."""
 CONNECTIONS = 4
-PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 GONE_STATUS = frozenset({404, 410})
 """Answers to HEAD that say that a file is not there; other refusals leave its size open."""
 
@@ -65,16 +70,26 @@ def ask(question: Callable[[str], Answer], bases: Sequence[str]) -> Answer:
     """
     reasons = []
     for base in bases:
-        for attempt in range(TRIES):
-            try:
-                with _readable():
-                    return question(base)
-            except NoAnswer as error:
-                if not error.passing or attempt == TRIES - 1:
-                    reasons.append(f"{base}: {error}")
-                    break
-                time.sleep(BACK_OFF_S * 2**attempt)
+        try:
+            return _patiently(functools.partial(question, base))
+        except NoAnswer as error:
+            reasons.append(f"{base}: {error}")
     raise NoAnswer("; ".join(reasons), passing=False)
+
+
+def _patiently(question: Callable[[], Answer]) -> Answer:
+    """The answer to a question that is put again while what went wrong may pass."""
+    patience = Patience(total=TRIES - 1, backoff_factor=BACK_OFF_S)
+    while True:
+        try:
+            with _readable():
+                return question()
+        except NoAnswer as error:
+            left = patience.after(error) if error.passing else None
+            if left is None:
+                raise
+            patience = left
+            time.sleep(patience.pause_s())
 
 
 def json_at(url: str, most_bytes: int | None = None) -> Any:
@@ -89,8 +104,6 @@ def json_at(url: str, most_bytes: int | None = None) -> Any:
     NoAnswer
         Another status than 200.
     """
-    from pipeline.fetch.http.sessions import ask_text
-
     answer = ask_text("GET", url, silence_s=SILENCE_S, most_bytes=most_bytes)
     if answer.status != 200:
         raise NoAnswer(f"it answers {answer.status} {answer.reason}", passing=answer.status in PASSING_STATUS)
@@ -100,10 +113,6 @@ def json_at(url: str, most_bytes: int | None = None) -> Any:
 @contextlib.contextmanager
 def _readable() -> Iterator[None]:
     """Turn what requests, json and readers of rows raise over a bad answer into `NoAnswer`."""
-    import requests
-
-    from pipeline.fetch.http.sessions import RefusedAnswer
-
     try:
         yield
     except RefusedAnswer as error:
@@ -155,43 +164,31 @@ def sizes_of(urls: Sequence[str], mirror: str | None) -> dict[str, int | None]:
 
 
 def _size_of(url: str, mirror: str | None) -> int | None:
-    reasons = []
-    for address in addresses_of(url, mirror):
-        try:
-            return _announced(address)
-        except NoAnswer as error:
-            reasons.append(f"{address}: {error}")
-    raise FetchError(
-        f"{'; '.join(reasons)}; give a mirror that has it (--config mirror=http://HOST), or leave it out of the study"
-    )
+    try:
+        return ask(_announced, addresses_of(url, mirror))
+    except NoAnswer as error:
+        raise FetchError(
+            f"{error}; give a mirror that has it (--config mirror=http://HOST), or leave it out of the study"
+        ) from error
 
 
 def _announced(address: str) -> int | None:
-    """What a server says that a file has, in bytes; None if it does not say.
+    """What a server says that a file has, in bytes; None if it does not say. Asked within `ask`.
 
     Raises
     ------
     NoAnswer
-        It does not have the file, or does not answer.
+        It does not have the file.
     """
-    from pipeline.fetch.http.answers import BadAnswer, content_length
-    from pipeline.fetch.http.sessions import AnonymousSession
-
-    for attempt in range(TRIES):
-        try:
-            with _readable(), AnonymousSession() as session:
-                response = session.head(address, allow_redirects=True, timeout=SILENCE_S)
-                status = response.status_code
-                if status in GONE_STATUS or status in PASSING_STATUS:
-                    raise NoAnswer(f"it answers {status} {response.reason}", passing=status in PASSING_STATUS)
-                if not response.ok or "Content-Encoding" in response.headers:
-                    return None
-                # some servers answer HEAD with a length of 0
-                return content_length(response.headers) or None
-        except BadAnswer:
-            return None
-        except NoAnswer as error:
-            if not error.passing or attempt == TRIES - 1:
-                raise
-            time.sleep(BACK_OFF_S * 2**attempt)
-    return None
+    with AnonymousSession() as session:
+        response = session.head(address, allow_redirects=True, timeout=SILENCE_S)
+    status = response.status_code
+    if status in GONE_STATUS or status in PASSING_STATUS:
+        raise NoAnswer(f"it answers {status} {response.reason}", passing=status in PASSING_STATUS)
+    if not response.ok or "Content-Encoding" in response.headers:
+        return None
+    try:
+        # some servers answer HEAD with a length of 0
+        return content_length(response.headers) or None
+    except BadAnswer:
+        return None

@@ -1,4 +1,4 @@
-"""What the header of a safetensors file says, checked against the file: lengths and places are only claims."""
+"""Files of weights, read strictly: the claims of a safetensors header, and the index of weights in shards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.core.limits import SAFETENSORS_HEADER_BYTES, size_in_words
-from pipeline.formats.documents import parse_json
+from pipeline.formats.documents import parse_json, read_object
+
+SAFETENSORS = "model.safetensors"
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_SHARD = re.compile(r"[A-Za-z0-9_][\w.-]*\.(safetensors|bin)", re.ASCII)
 
 
 class NotSafetensors(BrokenArtifact):
@@ -75,3 +79,26 @@ def bits_of(dtype: str) -> int:
     """``BF16`` → 16, ``F8_E4M3`` → 8, ``BOOL`` → 8."""
     found = re.search(r"\d+", dtype)
     return int(found[0]) if found else 8
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """Tensor → the shard that holds it, from ``*.index.json``.
+
+    Raises
+    ------
+    BrokenArtifact
+        Not JSON, no such table, or a shard whose name would lead out of the folder.
+    """
+    try:
+        table = read_object(path, "delete it and fetch it again", constants=True)["weight_map"]
+        shards = {str(tensor): str(shard) for tensor, shard in table.items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BrokenArtifact(
+            f"{path} is no index of weights ({type(error).__name__}: {error}); delete it and fetch it again"
+        ) from error
+    for shard in shards.values():
+        if not _SHARD.fullmatch(shard):
+            raise BrokenArtifact(f"{path} names a shard '{shard}', which is no file beside it; use another revision")
+    if not shards:
+        raise BrokenArtifact(f"{path} names no weights; use another revision")
+    return shards

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.fetch.weights.safetensors_header import NotSafetensors, read_header
+from pipeline.formats.weight_files import NotSafetensors, read_header
 from pipeline.models.convert.hub import convert
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.fetch.weights.checkpoint_sizes import check_records, check_tensors
-from pipeline.fetch.weights.pickled_arrays import NotPlain, PickledArray, PickledDtype, reconstruct, scalar
+from pipeline.formats.checkpoint_sizes import check_records, check_tensors
+from pipeline.formats.pickled_arrays import NotPlain, PickledArray, PickledDtype, reconstruct, scalar
 
 Globals = Mapping[tuple[str, str], Any]
 """(module, name) as a pickle has them → what stands in for it."""

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.fetch.weights.unpickle import NUMPY_SCALARS, SIMILARITY_MATRICES, load_restricted, load_torch_state
+from pipeline.formats.unpickle import NUMPY_SCALARS, SIMILARITY_MATRICES, load_restricted, load_torch_state
 
-MIRROR = Path(__file__).resolve().parents[3] / "shared" / "mirror" / "raw.githubusercontent.com"
+MIRROR = Path(__file__).resolve().parents[2] / "shared" / "mirror" / "raw.githubusercontent.com"
 
 
 def real_file(pattern: str) -> Path:
@@ -151,7 +151,7 @@ READ = """
 import gc, sys
 from pathlib import Path
 from pipeline.core.errors import BrokenArtifact
-from pipeline.fetch.weights.unpickle import SIMILARITY_MATRICES, load_restricted
+from pipeline.formats.unpickle import SIMILARITY_MATRICES, load_restricted
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
         value = load_restricted(path, SIMILARITY_MATRICES)
@@ -224,7 +224,7 @@ def test_arrays_of_all_plain_kinds_come_back_as_numpy_wrote_them(tmp_path: Path,
 
 
 def test_a_pickle_that_is_too_long_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.fetch.weights.unpickle.MOST_PICKLE_BYTES", 100)
+    monkeypatch.setattr("pipeline.formats.unpickle.MOST_PICKLE_BYTES", 100)
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps("x" * 200))
     with pytest.raises(BrokenArtifact, match="more than the 100 bytes"):

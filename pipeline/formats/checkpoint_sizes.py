@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.fetch.weights.pickled_arrays import NotPlain
+from pipeline.formats.pickled_arrays import NotPlain
 
 if TYPE_CHECKING:
     import torch
