@@ -37,6 +37,8 @@ HDF5_OBJECTS = 1_000_000
 NIFTI_EXTENSION_BYTES = 256 << 20
 """What may stand between the header of a NIfTI file and its voxels."""
 ARCHIVE_MEMBERS = 10_000
+FILE_BYTES = 10**15
+"""No file of a dataset is larger, whatever a list says."""
 FOLDER_ENTRIES = 2_000_000
 """Files and folders of a dataset's folder that are listed."""
 FOLDER_DEPTH = 40

@@ -80,7 +80,7 @@ def deleted(case: Case) -> Verdict:
 
 
 def swapped(case: Case) -> Verdict:
-    """Two artifacts of one kind have each other's name; where there is but one, another study's file has it."""
+    """Two artifacts of one kind have each other's name; where there is but one, another study's or kind's has it."""
     door, artifacts = _artifacts(case, DOORS)
     one = case.draw(artifacts)
     others = [path for path in artifacts if path.suffix == one.suffix and path != one]
@@ -90,12 +90,22 @@ def swapped(case: Case) -> Verdict:
         case.touch(other)
         damage.swap(one, other)
         return go_on(case, door, "swapped")
-    other = next(
-        path for path in sorted(case.finished.glob(f"*/{door.where[case.study.name]}")) if path.name != one.name
-    )
+    other = case.draw(_elsewhere(case, door, one) or _elsewhere(case, None, one))
     shutil.rmtree(one) if one.is_dir() else one.unlink()
     (shutil.copytree if other.is_dir() else shutil.copyfile)(other, one)
     return go_on(case, door, f"replaced by {other.relative_to(case.finished)}")
+
+
+def _elsewhere(case: Case, door: Door | None, one: Path) -> list[Path]:
+    """What other studies have of a door, or of any door, and of the form of an artifact."""
+    places = [
+        (case.finished / study).glob(where)
+        for some in ([door] if door is not None else DOORS)
+        for study, where in some.where.items()
+        if study != case.study.name
+    ]
+    found = {path for place in places for path in place}
+    return sorted(path for path in found if path.suffix == one.suffix and path.is_dir() == one.is_dir())
 
 
 def _chunks(store: Path) -> list[Path]:

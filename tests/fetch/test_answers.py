@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts.catalogue import RawFile
+from pipeline.artifacts.storage.checksums import crc32c
 from pipeline.core.errors import FetchError
 from pipeline.fetch.download import download
 from pipeline.fetch.http.answers import BadAnswer, content_length, part_of
@@ -166,6 +167,31 @@ class TestParts:
         assert fetched(server, settings, tmp_path, unpinned("b.bin")) == old
         assert [request.get("Range") for request in served.requests] == [None]
 
+    @pytest.mark.parametrize(
+        ("there", "damage", "kept"),
+        [
+            (CUT, lambda part: part, CUT),
+            (CUT, lambda part: part + b"more, of which the note does not tell", CUT),
+            (CUT - 7, lambda part: part[:-7] + bytes(7), CUT - 7),
+            (CUT, lambda part: part[:-1], None),
+            (CUT, lambda part: part[:500] + bytes([part[500] ^ 1]) + part[501:], None),
+            (CUT, lambda part: part[:500] + b"\0" + part[500:], None),
+            (0, lambda part: part, None),
+        ],
+    )
+    def test_only_bytes_that_are_as_they_were_written_are_gone_on_from(
+        self, server, served, old, settings, tmp_path, there, damage, kept
+    ) -> None:
+        """Of a file without any digest, nobody else would notice."""
+        served.cut_each = []
+        (tmp_path / "b.bin.part").write_bytes(damage(old[:CUT]))
+        note = {"url": f"{server.prefix}/{HOST}/b.bin", "validator": '"v1"', "total": SIZE}
+        note |= {"there": there, "crc32c": crc32c(old[:there])}
+        (tmp_path / "b.bin.part.json").write_text(json.dumps(note))
+        assert fetched(server, settings, tmp_path, unpinned("b.bin")) == old
+        assert [request.get("Range") for request in served.requests] == [kept and f"bytes={kept}-"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["b.bin", "b.bin.sha256"]
+
     def test_the_note_holds_the_total_and_a_longer_part_starts_again(
         self, server, served, old, noise, tmp_path: Path
     ) -> None:
@@ -185,6 +211,7 @@ class TestParts:
             (tmp_path / "b.bin.part").write_bytes(old)
             validator = None if total is None else '"v1"'
             note = {"url": url, "validator": validator, "total": total, "md5": None}
+            note |= {"there": SIZE, "crc32c": crc32c(old)}
             (tmp_path / "b.bin.part.json").write_text(json.dumps(note))
             served.requests.clear()
             served.served.clear()

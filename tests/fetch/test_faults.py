@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pipeline.core.errors import LayermapError
 from pipeline.fetch.download import download
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.space import check_disk_space
+from tests.http_server import HOST
 
 SIZE = 2_000_000
 
@@ -69,6 +71,24 @@ def test_killed_runs_add_up_to_the_same_bytes(server, settings, noise, pinned, t
     assert destination.read_bytes() == served.body
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.bin"]
     assert [request.get("Range") for request in served.requests[1:]] == [f"bytes={size}-" for size in kept]
+
+
+def test_a_killed_run_of_a_file_without_digest_loses_only_what_its_note_does_not_tell(
+    server, settings, noise, tmp_path: Path
+) -> None:
+    served = server.serve("b.bin", noise(SIZE), bytes_per_s=1_500_000)
+    file, destination = RawFile(path="b.bin", url=f"https://{HOST}/b.bin"), tmp_path / "b.bin"
+    part = tmp_path / "b.bin.part"
+    process = start(file, destination, server.prefix)
+    wait_for(lambda: part.exists() and part.stat().st_size > 900_000)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    there = json.loads(part.with_name("b.bin.part.json").read_text())["there"]
+    assert 400_000 < there <= part.stat().st_size
+    served.bytes_per_s = None
+    download(file, destination, mirror=server.mirror, settings=settings)
+    assert destination.read_bytes() == served.body
+    assert [request.get("Range") for request in served.requests[1:]] == [f"bytes={there}-"]
 
 
 def test_two_runs_at_once_fetch_it_once(server, noise, pinned, tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ def stops_half_way(source_file: Path, folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"half")
     raise KeyError("layer1.weight")
 
+def finds_the_disk_full(source_file: Path, folder: Path) -> None:
+    """As safetensors says it."""
+    raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
 def writes_half(source_file: Path, folder: Path) -> None:
     to_safetensors(source_file, folder)
     whole = (folder / "model.safetensors").read_bytes()
@@ -183,6 +187,14 @@ def test_a_failed_conversion_leaves_no_folder(installed: Path, tmp_path: Path, s
         fetch_weights("net", source(convert=convert), tmp_path / "w" / "net", settings=settings)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "w" / "net").exists()
+    assert not (tmp_path / "w" / ".net.part").exists()
+
+
+def test_a_disk_that_is_full_while_weights_are_converted_is_named(installed: Path, tmp_path: Path, settings) -> None:
+    full = source(convert="fake_converter:finds_the_disk_full")
+    with pytest.raises(LayermapError, match="the disk is full: free some space") as error:
+        fetch_weights("net", full, tmp_path / "w" / "net", settings=settings)
+    assert str(tmp_path / "w") in str(error.value)
     assert not (tmp_path / "w" / ".net.part").exists()
 
 

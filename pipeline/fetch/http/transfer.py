@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 from dataclasses import replace
-from typing import BinaryIO
 
 import requests
 import urllib3.exceptions
@@ -30,7 +29,7 @@ from pipeline.fetch.http.answers import (
 )
 from pipeline.fetch.http.connections import Connections
 from pipeline.fetch.http.failures import OtherVersion, Transient, Unavailable
-from pipeline.fetch.http.part_file import PartFile, PartNote
+from pipeline.fetch.http.part_file import GrowingPart, PartFile, PartNote
 from pipeline.fetch.http.questions import check_status, open_address, read_on
 from pipeline.fetch.http.settings import FetchSettings
 
@@ -76,6 +75,8 @@ class HttpTransfer:
         OSError
             The bytes could not be written.
         """
+        if not is_pinned(self.expected):
+            self.part.keep_known()
         patience, furthest, started_again = self.settings.patience, self.part.size(), False
         if furthest and furthest == self.expected.bytes and is_pinned(self.expected):
             return self._count_to(furthest)  # killed between the last byte and the rename; the digest decides
@@ -148,7 +149,7 @@ class HttpTransfer:
         note = self.part.noted()
         return note if note is not None and note.url == self.url else None
 
-    def _begin(self, response: Response) -> tuple[Promise, BinaryIO, bytes]:
+    def _begin(self, response: Response) -> tuple[Promise, GrowingPart, bytes]:
         """An answer from the first byte on: what it promises, where it goes, and its first bytes."""
         if response.status_code == 206:
             raise Unavailable(f"{self.url}: the server sends a part (206) of what was asked for whole")
@@ -174,7 +175,7 @@ class HttpTransfer:
         )
         return promised, stream, first
 
-    def _go_on(self, response: Response) -> tuple[Promise, BinaryIO, bytes]:
+    def _go_on(self, response: Response) -> tuple[Promise, GrowingPart, bytes]:
         """An answer that goes on where the part ends; of another version of the file, it is not taken."""
         note = self._note()
         try:
@@ -250,7 +251,7 @@ class HttpTransfer:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return end
 
-    def _copy(self, response: Response, stream: BinaryIO, first: bytes, most_bytes: int) -> None:
+    def _copy(self, response: Response, stream: GrowingPart, first: bytes, most_bytes: int) -> None:
         chunk = first or self._read(response)
         while chunk:
             if self._counted + len(chunk) > most_bytes:

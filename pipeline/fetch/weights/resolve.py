@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from pipeline.fetch.weights.source import WeightSource
 from pipeline.formats.weight_files import NotSafetensors, read_header
 
 WEIGHTS_NAME = "model.safetensors"
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+"""As safetensors passes on what the system said, for instance that the disk is full."""
 RECEIPT_NAME = "receipt.json"
 SOURCE_ENTRY = "source"
 
@@ -170,6 +173,9 @@ def _convert(source: WeightSource, original: Path, folder: Path, what: str) -> N
         except (LayermapError, OSError):
             raise
         except Exception as error:
+            said = _SYSTEM_ERROR.search(str(error))
+            if said is not None:
+                raise OSError(int(said[1]), os.strerror(int(said[1])), str(made)) from error
             raise FetchError(
                 f"{what}: {source.convert} cannot convert {original} ({type(error).__name__}: {error})"
             ) from error

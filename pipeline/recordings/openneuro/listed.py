@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from pipeline.core.limits import FILE_BYTES, size_in_words
+
 S3_BUCKET = "https://s3.amazonaws.com/openneuro.org"
 
 
@@ -26,6 +28,11 @@ class ListedFile:
     md5: str | None = None
     git_sha1: str | None = None
     sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bytes <= FILE_BYTES:
+            size = size_in_words(self.bytes) if self.bytes > 0 else f"{self.bytes} bytes"
+            raise ValueError(f"{self.path} is said to have {size}")
 
 
 def s3_address(dataset: str, path: str) -> str:

@@ -202,6 +202,9 @@ def error_answer(message: str) -> bytes:
         (list_answer(), "application/json", "its list of files is empty"),
         (list_answer({"filename": "a"}), "application/json", "rows are not as expected"),
         (list_answer({"filename": "a", "size": None, **REST}), "application/json", "rows are not as expected"),
+        (list_answer({"filename": "a.nii", "size": 10**30, **REST}), "application/json", "a.nii is said to have over"),
+        (list_answer({"filename": "a.nii", "size": 2e15, **REST}), "application/json", "a.nii is said to have 2.0 PB"),
+        (list_answer({"filename": "a.nii", "size": -1, **REST}), "application/json", "a.nii is said to have -1 bytes"),
         (b"[]", "application/json", "rows are not as expected"),
     ],
 )
