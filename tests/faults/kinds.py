@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,22 +90,23 @@ def swapped(case: Case) -> Verdict:
         case.touch(other)
         damage.swap(one, other)
         return go_on(case, door, "swapped")
-    other = case.draw(_elsewhere(case, door, one) or _elsewhere(case, None, one))
+    other = case.draw(_elsewhere(case, [door], one) or _elsewhere(case, DOORS, one))
     shutil.rmtree(one) if one.is_dir() else one.unlink()
     (shutil.copytree if other.is_dir() else shutil.copyfile)(other, one)
     return go_on(case, door, f"replaced by {other.relative_to(case.finished)}")
 
 
-def _elsewhere(case: Case, door: Door | None, one: Path) -> list[Path]:
-    """What other studies have of a door, or of any door, and of the form of an artifact."""
-    places = [
-        (case.finished / study).glob(where)
-        for some in ([door] if door is not None else DOORS)
-        for study, where in some.where.items()
+def _elsewhere(case: Case, doors: Sequence[Door], one: Path) -> list[Path]:
+    """What other studies have of some doors, files or folders as ``one`` is; of its form, if there is any."""
+    found = {
+        path
+        for door in doors
+        for study, where in door.where.items()
         if study != case.study.name
-    ]
-    found = {path for place in places for path in place}
-    return sorted(path for path in found if path.suffix == one.suffix and path.is_dir() == one.is_dir())
+        for path in (case.finished / study).glob(where)
+        if path.is_dir() == one.is_dir()
+    }
+    return sorted({path for path in found if path.suffix == one.suffix} or found)
 
 
 def _chunks(store: Path) -> list[Path]:

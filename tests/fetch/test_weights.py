@@ -36,7 +36,6 @@ def stops_half_way(source_file: Path, folder: Path) -> None:
     raise KeyError("layer1.weight")
 
 def finds_the_disk_full(source_file: Path, folder: Path) -> None:
-    """As safetensors says it."""
     raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 def writes_half(source_file: Path, folder: Path) -> None:
