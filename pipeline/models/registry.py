@@ -15,8 +15,8 @@ MODELS: Registry[ModelEntry] = Registry(
     {
         "efficientnet-lite0": "pipeline.models.networks.efficientnet:EFFICIENTNET_LITE0",
         "crepe-tiny": "pipeline.models.networks.crepe:CREPE_TINY",
-        "whisper-base": "pipeline.models.networks.whisper:WHISPER_BASE",
-        "smollm2-135m": "pipeline.models.networks.smollm:SMOLLM2_135M",
+        "whisper-base": "pipeline.models.hub.packaged:WHISPER_BASE",
+        "smollm2-135m": "pipeline.models.hub.packaged:SMOLLM2_135M",
         "two-pathway-cpc": "pipeline.models.networks.two_pathway:TWO_PATHWAY_CPC",
         "vit-base": "pipeline.models.hub.known:VIT_BASE",
         "resnet-50": "pipeline.models.hub.known:RESNET_50",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+PREPROCESSOR_FILE = "preprocessor_config.json"
+TOKENIZER_FILE = "tokenizer.json"
 REMEDY = "save it again with torch.save(module.state_dict(), ...), or as safetensors"
 """What to do about a file that may be the user's only copy."""
 
@@ -54,3 +58,9 @@ def save_weights(state: Mapping[str, torch.Tensor], folder: Path) -> None:
     tensors = {name: state[name].detach().cpu().clone().contiguous() for name in sorted(state)}
     save_file(tensors, folder / WEIGHTS_FILE)
     (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors leaves it readable to its owner only
+
+
+def write_config(settings: Mapping[str, Any], folder: Path) -> None:
+    """Write what a network is beside its weights, as ``folder/config.json``."""
+    text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
