@@ -62,7 +62,8 @@ class ResolvedModel:
 
     @property
     def objective(self) -> str:
-        return self.entry.objective if self.twin is None else "random"
+        """How its weights came about: as the entry says, or ``random`` or ``shuffled`` for a twin."""
+        return self.entry.objective if self.twin is None else self.twin.kind
 
 
 def resolve_model(name: str, networks: Mapping[str, ModelEntry] | None = None) -> ResolvedModel:
