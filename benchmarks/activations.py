@@ -35,8 +35,8 @@ def ratio_section(options: argparse.Namespace, sizes: Sizes, folder: Path) -> li
     """Extraction against bare loops, for each network, device and number of threads."""
     import torch
 
+    from pipeline.models.hub.packaged import WHISPER_BASE
     from pipeline.models.networks.efficientnet import EFFICIENTNET_LITE0
-    from pipeline.models.networks.whisper import WHISPER_BASE
 
     shown = {
         f"EfficientNet-Lite0, {sizes.pictures} pictures of 256 × 256": (
@@ -112,7 +112,7 @@ def windows_section(options: argparse.Namespace, sizes: Sizes, folder: Path) -> 
     from pipeline.activations.batch_size import choose_batch_size
     from pipeline.activations.options import SpatialMean
     from pipeline.artifacts.stimulus import open_stimulus
-    from pipeline.models.networks.whisper import WHISPER_BASE
+    from pipeline.models.hub.packaged import WHISPER_BASE
 
     rows = []
     for device in options.devices:

@@ -209,7 +209,7 @@ def _describe(model: str, entry: ModelEntry, twin: Twin | None, reduction: Reduc
             continue
     return {
         "model": model,
-        "objective": entry.objective if twin is None else "random",
+        "objective": entry.objective if twin is None else twin.kind,
         "twin": "" if twin is None else twin.kind,
         "seed": -1 if twin is None else twin.seed,
         "weights_sha256": entry.weights.sha256 if entry.weights else "",

@@ -59,7 +59,7 @@ class ModelEntry:
     ----------
     name : registry name
     modalities : stimulus modalities it takes (``movie, images, audio, words``)
-    objective : ``self-supervised``, ``supervised``, ``random`` or ``baseline``
+    objective : ``self-supervised``, ``supervised``, ``random`` (untrained) or ``baseline``; of twins it is their kind
     factory : ``package.module:callable``, a `NetworkFactory`
     layers : in order of depth; empty where they are known only once the network is built
     preprocessing : what is done to the stimulus, JSON-able; part of the key

@@ -15,8 +15,8 @@ MODELS: Registry[ModelEntry] = Registry(
     {
         "efficientnet-lite0": "pipeline.models.networks.efficientnet:EFFICIENTNET_LITE0",
         "crepe-tiny": "pipeline.models.networks.crepe:CREPE_TINY",
-        "whisper-base": "pipeline.models.networks.whisper:WHISPER_BASE",
-        "smollm2-135m": "pipeline.models.networks.smollm:SMOLLM2_135M",
+        "whisper-base": "pipeline.models.hub.packaged:WHISPER_BASE",
+        "smollm2-135m": "pipeline.models.hub.packaged:SMOLLM2_135M",
         "two-pathway-cpc": "pipeline.models.networks.two_pathway:TWO_PATHWAY_CPC",
         "vit-base": "pipeline.models.hub.known:VIT_BASE",
         "resnet-50": "pipeline.models.hub.known:RESNET_50",
@@ -39,10 +39,10 @@ MODELS: Registry[ModelEntry] = Registry(
         "pixels": "pipeline.models.baselines.image_baselines:PIXELS",
         "gabor-energy": "pipeline.models.baselines.image_baselines:GABOR_ENERGY",
         "motion-energy": "pipeline.models.baselines.motion_baseline:MOTION_ENERGY",
-        "elapsed-time": "pipeline.models.baselines.time_baseline:ELAPSED_TIME",
+        "elapsed-time": "pipeline.models.baselines.blind_baselines:ELAPSED_TIME",
         "log-mel": "pipeline.models.baselines.audio_baselines:LOG_MEL",
         "spectrogram-modulation": "pipeline.models.baselines.audio_baselines:SPECTROGRAM_MODULATION",
-        "category": "pipeline.models.baselines.item_baselines:CATEGORY",
+        "category": "pipeline.models.baselines.blind_baselines:CATEGORY",
         "word-rate": "pipeline.models.baselines.word_baselines:WORD_RATE",
         "word-properties": "pipeline.models.baselines.word_baselines:WORD_PROPERTIES",
         "sound-power": "pipeline.models.baselines.word_baselines:SOUND_POWER",
@@ -62,7 +62,8 @@ class ResolvedModel:
 
     @property
     def objective(self) -> str:
-        return self.entry.objective if self.twin is None else "random"
+        """How its weights came about: as the entry says, or ``random`` or ``shuffled`` for a twin."""
+        return self.entry.objective if self.twin is None else self.twin.kind
 
 
 def resolve_model(name: str, networks: Mapping[str, ModelEntry] | None = None) -> ResolvedModel:

@@ -103,7 +103,7 @@ def extract_features(movie: np.ndarray, frame_rate_hz: float, weights_folder: Pa
     from pipeline.activations.options import SparseProjection
     from pipeline.activations.reduce import make_reducer
     from pipeline.models.networks.efficientnet import EFFICIENTNET_LITE0, load
-    from pipeline.stimuli.pictures.movies import movie_stimulus
+    from pipeline.stimuli.pictures.picture_files import movie_stimulus
 
     reduce = make_reducer(SparseProjection(n_features=N_FEATURES, seed=PROJECTION_SEED))
     stimulus = movie_stimulus("movie", movie, frame_rate_hz)

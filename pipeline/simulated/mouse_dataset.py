@@ -122,7 +122,7 @@ def prepare_stimulus(name: str, raw_folder: Path, options: SimulatedMouseOptions
     """The movie, from the template stored in the first experiment."""
     from pipeline.recordings.allen.two_photon.nwb import TwoPhotonFile
     from pipeline.simulated.mouse import experiment_path, mouse_name
-    from pipeline.stimuli.pictures.movies import movie_stimulus
+    from pipeline.stimuli.pictures.picture_files import movie_stimulus
 
     path = experiment_path(raw_folder, mouse_name(0), next(iter(options.planted)))
     stimulus = movie_stimulus(name, TwoPhotonFile(path, REMEDY).template(MOVIE), options.frame_rate_hz)

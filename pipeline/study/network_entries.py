@@ -13,12 +13,11 @@ from pipeline.core.module_files import find_module
 from pipeline.core.section import file_of
 from pipeline.fetch.weights.source import ExtraFile, WeightSource
 from pipeline.formats.documents import read_object
+from pipeline.models.convert.checkpoint import CONFIG_FILE, PREPROCESSOR_FILE
 from pipeline.models.entry import ModelEntry
-from pipeline.models.hub.families import FAMILIES, STABLE, Family, family_of
+from pipeline.models.hub.families import FAMILIES, SHORTEST_S, STABLE, Family, family_of
 from pipeline.models.hub.known import hub_entry
-from pipeline.models.hub.network import CONFIG_FILE, PREPROCESSOR_FILE
 from pipeline.models.hub.own_factory import check_arguments
-from pipeline.models.networks.whisper import SHORTEST_S
 from pipeline.models.registry import MODELS, resolve_model
 from pipeline.models.shown.present_pictures import IMAGENET_MEAN, IMAGENET_SD, Optics
 from pipeline.recordings.file_digests import digests_of_files

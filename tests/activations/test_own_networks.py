@@ -207,7 +207,7 @@ def test_the_twins_of_a_trained_network_share_its_weights_and_have_none_of_its_a
     stores = [open_activations(store) for store in lab.stores() if "own@" in store.name]
     assert [(store.attrs["twin"], store.attrs["seed"], store.attrs["objective"]) for store in stores] == [
         ("random", 1, "random"),
-        ("shuffled", 1, "random"),
+        ("shuffled", 1, "shuffled"),
     ]
     for store in stores:
         values = store.read("linear")

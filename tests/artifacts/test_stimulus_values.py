@@ -10,8 +10,7 @@ import xarray as xr
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact
-from pipeline.stimuli.pictures.movies import movie_stimulus
-from pipeline.stimuli.pictures.picture_files import images_stimulus
+from pipeline.stimuli.pictures.picture_files import images_stimulus, movie_stimulus
 from pipeline.stimuli.sounds.audio_files import audio_stimulus
 from pipeline.stimuli.words import WordTable, words_stimulus
 

@@ -170,8 +170,8 @@ def test_a_contrast_within_a_pathway_takes_the_twins_layers_from_it_as_well(
     fold = make_blocks(samples_per_block=60)
     paths = [
         save(make(make_planted, fold, 0.7, model="net", objective="self-supervised")),
-        save(make(make_planted, fold, 0.2, 1, model="net@shuffled-0", objective="random")),
-        save(make(make_planted, fold, 0.45, 2, model="net@shuffled-1", objective="random")),
+        save(make(make_planted, fold, 0.2, 1, model="net@shuffled-0", objective="shuffled")),
+        save(make(make_planted, fold, 0.45, 2, model="net@shuffled-1", objective="shuffled")),
         save(make(make_planted, fold, 0.6, 3, model="own", objective="random")),
         save(make(make_planted, fold, 0.6, 4, model="other", objective="supervised")),
     ]

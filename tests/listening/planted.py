@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import torch
 
-from pipeline.recordings.bold.parcellation.regions import AUDITORY_TO_PREFRONTAL
+from pipeline.recordings.bold.parcellation.parcels import AUDITORY_TO_PREFRONTAL
 from pipeline.simulated.haemodynamics import bold_response, scanner_noise
 from tests.listening.planted_net import N_LAYERS, build
 

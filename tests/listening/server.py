@@ -31,7 +31,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.utils import send_file
 from werkzeug.wrappers import Request, Response
 
-from tests.listening.git_repositories import TreeRow, git_http, write_snapshot
+from tests.listening.server_git import TreeRow, git_http, write_snapshot
 
 S3_HOST = "s3.amazonaws.com"
 S3_FOLDER = "openneuro.org"

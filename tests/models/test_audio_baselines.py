@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import LayermapError
-from pipeline.models.baselines import audio_baselines, mel
+from pipeline.models.baselines import audio_baselines
 
 RATE_HZ = 16_000
 TIME_S = np.arange(2 * RATE_HZ) / RATE_HZ
@@ -14,24 +14,24 @@ def test_filters_are_those_of_transformers():
     from transformers.audio_utils import mel_filter_bank
 
     expected = mel_filter_bank(
-        num_frequency_bins=mel.N_FFT // 2 + 1,
-        num_mel_filters=mel.N_BANDS,
-        min_frequency=mel.LOWEST_HZ,
-        max_frequency=mel.HIGHEST_HZ,
+        num_frequency_bins=audio_baselines.N_FFT // 2 + 1,
+        num_mel_filters=audio_baselines.N_BANDS,
+        min_frequency=audio_baselines.LOWEST_HZ,
+        max_frequency=audio_baselines.HIGHEST_HZ,
         sampling_rate=RATE_HZ,
         norm=None,
         mel_scale="htk",
     )
-    np.testing.assert_allclose(mel.mel_filters(), expected.T, atol=1e-9)
+    np.testing.assert_allclose(audio_baselines.mel_filters(), expected.T, atol=1e-9)
 
 
 def test_a_tone_is_loudest_in_its_band_and_10_db_are_10_db():
     tone = np.sin(2 * np.pi * 1000 * TIME_S)
-    spectra = mel.log_mel(np.stack([tone, tone / np.sqrt(10)]))
+    spectra = audio_baselines.log_mel(np.stack([tone, tone / np.sqrt(10)]))
     centre_mel = np.linspace(*(2595 * np.log10(1 + np.array([50, 8000]) / 700)), 66)[1:-1]
     assert int(spectra[0].mean(axis=0).argmax()) == int(np.abs(centre_mel - 2595 * np.log10(1 + 1000 / 700)).argmin())
     assert (spectra[0] - spectra[1]).max() == pytest.approx(10, abs=1e-6)
-    assert mel.log_mel(np.zeros((1, RATE_HZ))).max() == -100
+    assert audio_baselines.log_mel(np.zeros((1, RATE_HZ))).max() == -100
 
 
 def test_log_mel_hears_no_future(sounds_of, all_layers):
@@ -48,7 +48,7 @@ def test_log_mel_hears_no_future(sounds_of, all_layers):
 
 def modulation_of(sound):
     """(rate, scale; negative scales fall) → energy in dB, mean over regions."""
-    features = audio_baselines.describe_clip(sound.astype(np.float32))[mel.N_BANDS :]
+    features = audio_baselines.describe_clip(sound.astype(np.float32))[audio_baselines.N_BANDS :]
     energies = features.reshape(-1, audio_baselines.N_REGIONS).mean(axis=1)
     return dict(zip(audio_baselines.modulations(), energies, strict=True))
 

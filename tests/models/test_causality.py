@@ -14,10 +14,10 @@ from pipeline.models.hub import network as hub_network
 from pipeline.models.hub import own_network
 from pipeline.models.hub.families import FAMILIES
 from pipeline.models.hub.known import hub_entry
-from pipeline.models.networks import crepe, whisper
+from pipeline.models.hub.packaged import WHISPER_BASE
+from pipeline.models.networks import crepe
 from pipeline.models.registry import MODELS
 from pipeline.models.shown.present_audio import Frames, PaddedSpectrograms, Windows, n_before
-from pipeline.models.torch import torch_network
 from pipeline.models.torch.hooked_network import HookedNetwork
 from pipeline.models.torch.hooks import Tap
 from pipeline.stimuli.sounds.resampling import reach_s
@@ -94,25 +94,20 @@ def crepe_network() -> Network:
     return HookedNetwork("crepe-tiny", module, taps, presenter, torch.device("cpu"))
 
 
-def small_whisper(monkeypatch: pytest.MonkeyPatch, **shown: float) -> Network:
-    """The registry's Whisper-base as it loads itself, but of two narrow blocks without weights."""
-    config = whisper.whisper_config()
-    config.update({"d_model": 32, "encoder_layers": 6, "encoder_attention_heads": 2, "encoder_ffn_dim": 64})
-    monkeypatch.setattr(whisper, "whisper_config", lambda: config)
-    monkeypatch.setattr(torch_network, "load_weights", lambda *_: None)
-    entry = dataclasses.replace(
-        whisper.WHISPER_BASE, preprocessing={**whisper.WHISPER_BASE.preprocessing, "stride_s": 0.5, **shown}
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return whisper.load(entry, None, None, "cpu")
+def small_whisper(**shown: float) -> Network:
+    """The registry's Whisper-base as it is shown sound, but of narrow blocks without weights."""
+    narrow = {"d_model": 32, "encoder_attention_heads": 2, "encoder_ffn_dim": 64}
+    arguments = {**WHISPER_BASE.arguments, "config": {**WHISPER_BASE.arguments["config"], **narrow}}
+    preprocessing = {**WHISPER_BASE.preprocessing, "stride_s": 0.5, **shown}
+    entry = dataclasses.replace(WHISPER_BASE, weights=None, arguments=arguments, preprocessing=preprocessing)
+    return hub_network.load(entry, None, None, "cpu")
 
 
 BUILT = {
     **{family: lambda family=family, **_: family_network(family) for family in CONFIGS},
     "factory": lambda tmp_path, **_: factory_network(tmp_path),
     "crepe-tiny": lambda **_: crepe_network(),
-    "whisper-base": lambda monkeypatch, **_: small_whisper(monkeypatch),
+    "whisper-base": lambda **_: small_whisper(),
     "log-mel": lambda **_: audio_baselines.LogMel(),
     "spectrogram-modulation": lambda **_: audio_baselines.SpectrogramModulation(),
 }
@@ -146,8 +141,8 @@ def test_every_audio_family_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_sound_after_a_sample_changes_nothing(name, sounds_of, all_layers, tmp_path, monkeypatch) -> None:
-    network = BUILT[name](tmp_path=tmp_path, monkeypatch=monkeypatch)
+def test_sound_after_a_sample_changes_nothing(name, sounds_of, all_layers, tmp_path) -> None:
+    network = BUILT[name](tmp_path=tmp_path)
     sound = noise(4.0)
     clock_s = network.clock(sounds_of([sound]))[1]
     before = all_layers(network, sounds_of([sound]))
@@ -164,13 +159,13 @@ def test_sound_after_a_sample_changes_nothing(name, sounds_of, all_layers, tmp_p
 AHEAD = {
     **{family: lambda s, family=family, **_: family_network(family, look_ahead_s=s) for family in CONFIGS},
     "factory": lambda s, tmp_path, **_: factory_network(tmp_path, look_ahead_s=s),
-    "whisper-base": lambda s, monkeypatch, **_: small_whisper(monkeypatch, look_ahead_s=s),
+    "whisper-base": lambda s, **_: small_whisper(look_ahead_s=s),
 }
 
 
 @pytest.mark.parametrize("name", AHEAD)
-def test_a_look_ahead_is_heard_so_far_and_no_further(name, sounds_of, all_layers, tmp_path, monkeypatch) -> None:
-    network = AHEAD[name](0.3, tmp_path=tmp_path, monkeypatch=monkeypatch)
+def test_a_look_ahead_is_heard_so_far_and_no_further(name, sounds_of, all_layers, tmp_path) -> None:
+    network = AHEAD[name](0.3, tmp_path=tmp_path)
     sound, time_s = noise(4.0), 2.25
     clock_s = network.clock(sounds_of([sound]))[1]
     step = 0.25 if name not in ("whisper", "whisper-base") else 0.5
@@ -186,9 +181,9 @@ def test_a_look_ahead_is_heard_so_far_and_no_further(name, sounds_of, all_layers
 
 
 @pytest.mark.parametrize("name", AHEAD)
-def test_no_look_ahead_is_what_there_was_without_the_setting(name, sounds_of, all_layers, tmp_path, monkeypatch):
-    network = AHEAD[name](0.0, tmp_path=tmp_path, monkeypatch=monkeypatch)
-    plain = BUILT[name](tmp_path=tmp_path, monkeypatch=monkeypatch)
+def test_no_look_ahead_is_what_there_was_without_the_setting(name, sounds_of, all_layers, tmp_path):
+    network = AHEAD[name](0.0, tmp_path=tmp_path)
+    plain = BUILT[name](tmp_path=tmp_path)
     stimulus = sounds_of([noise(1.6)])
     for layer, values in all_layers(plain, stimulus).items():
         np.testing.assert_array_equal(values, all_layers(network, stimulus)[layer])

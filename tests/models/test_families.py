@@ -16,12 +16,13 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from pipeline.core.errors import BrokenArtifact, LayermapError, UnknownName
+from pipeline.models.convert.checkpoint import save_weights, write_config
 from pipeline.models.entry import ModelEntry, Twin
 from pipeline.models.hub import known as hub_models
 from pipeline.models.hub import network as hub_network
 from pipeline.models.hub.families import FAMILIES, family_of
 from pipeline.models.hub.known import hub_entry
-from pipeline.models.hub.network import build_module, load_checkpoint
+from pipeline.models.hub.network import build_module, load_checkpoint, load_part
 from pipeline.models.registry import MODELS
 from pipeline.models.shown.calibration import calibration_stimulus
 
@@ -267,6 +268,27 @@ def test_a_checkpoint_that_lacks_a_tensor_is_one_line(family, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("family", ["whisper", "llama"])
+def test_the_part_of_a_network_that_a_package_holds_is_loaded_strictly(family, tmp_path):
+    part = build_module(FAMILIES[family], CONFIGS[family], seed=1)
+    write_config(CONFIGS[family], tmp_path)
+    save_weights(part.state_dict(), tmp_path)
+    loaded = dict(load_part(FAMILIES[family], tmp_path, "net").named_parameters())
+    assert len(loaded) > 10
+    for name, values in part.named_parameters():
+        torch.testing.assert_close(loaded[name], values, rtol=0, atol=0, msg=name)
+        assert loaded[name].requires_grad == values.requires_grad, f"{name}: twins redraw what was trained, no more"
+    state = part.state_dict()
+    first = min(state)
+    for damaged in ({**state, "head": torch.ones(3)}, {name: state[name] for name in state if name != first}):
+        save_weights(damaged, tmp_path)
+        with pytest.raises(BrokenArtifact, match=r"does not hold the tensors of net .* snakemake fetch"):
+            load_part(FAMILIES[family], tmp_path, "net")
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(BrokenArtifact, match=r"config\.json does not exist; .* snakemake fetch"):
+        load_part(FAMILIES[family], tmp_path, "net")
+
+
 @pytest.mark.parametrize("damage", ["cut", "shape", "json", "absent"])
 def test_a_damaged_checkpoint_is_one_line(damage, tmp_path):
     checkpoint_of("vit", tmp_path)
@@ -382,25 +404,28 @@ def test_a_language_model_without_its_tokenizer_is_one_line(tmp_path):
         hub_network.load(entry_of("gpt2", tokenizer=tmp_path), None, None, "cpu")
 
 
+SMOLLM2 = {
+    "hidden_size": 576,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "intermediate_size": 1536,
+    "vocab_size": 49152,
+}
 PUBLISHED: dict[str, dict] = {
     "videomae-base": {"use_mean_pooling": False},
     "dinov2-small": {"patch_size": 14, "image_size": 518, "hidden_size": 384, "num_attention_heads": 6},
     "dinov2-base": {"patch_size": 14, "image_size": 518},
     "whisper-tiny": {"d_model": 384, "encoder_attention_heads": 6, "encoder_ffn_dim": 1536},
+    "whisper-base": {"d_model": 512, "encoder_attention_heads": 8, "encoder_ffn_dim": 2048},
     "whisper-small": {"d_model": 768, "encoder_attention_heads": 12, "encoder_ffn_dim": 3072},
-    "smollm2-135m-base": {
-        "hidden_size": 576,
-        "num_attention_heads": 9,
-        "num_key_value_heads": 3,
-        "intermediate_size": 1536,
-        "vocab_size": 49152,
-    },
+    "smollm2-135m": SMOLLM2,
+    "smollm2-135m-base": SMOLLM2,
 }
 """Where the published configuration differs from the library's default."""
-OF_THE_HUB = [name for name in MODELS if MODELS.get(name).hub]
+OF_A_FAMILY = [name for name in MODELS if "family" in MODELS.get(name).arguments]
 
 
-@pytest.mark.parametrize("name", OF_THE_HUB)
+@pytest.mark.parametrize("name", OF_A_FAMILY)
 def test_parameters_are_those_of_the_published_architecture(name):
     entry = MODELS.get(name)
     family = FAMILIES[entry.arguments["family"]]
@@ -453,15 +478,14 @@ BUILD = """
 import sys
 from pathlib import Path
 from pipeline.models.hub.families import FAMILIES
-from pipeline.models.hub.network import load_checkpoint
-from pipeline.models.networks.smollm import build_module
+from pipeline.models.hub.network import build_module, load_checkpoint, read_json
 import transformers
 from transformers.utils import is_kernels_available
 assert is_kernels_available()
 for folder in sorted(Path(sys.argv[1]).iterdir()):
     module = load_checkpoint(FAMILIES[folder.name], folder, "small")
     print(module.config._attn_implementation, module.dtype)
-module = build_module(Path(sys.argv[1]) / "llama")
+module = build_module(FAMILIES["llama"], read_json(Path(sys.argv[1]) / "llama" / "config.json"))
 print(module.config._attn_implementation, module.dtype)
 """
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import LayermapError
-from pipeline.models.baselines.item_baselines import load_category
+from pipeline.models.baselines.blind_baselines import load_category
 from pipeline.models.baselines.word_baselines import SOUND_POWER, WORD_RATE, load_sound_power, load_word_rate
 
 

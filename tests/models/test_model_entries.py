@@ -1,11 +1,13 @@
 """Every entry of the registry: light to import, ordered layers, honest numbers."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
+from pipeline.core.code_version import ROOT
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.core.registry import import_object
 from pipeline.core.torch_device import choose_device
@@ -43,6 +45,17 @@ def test_listing_models_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_formats_that_only_packages_have_are_reached_by_entries_alone():
+    importing = re.compile(r"^\s*(from|import)\s.*\bconvert\.packaged\b|^\s*from\s.*\bconvert import .*packaged", re.M)
+    files = [path for path in (ROOT / "pipeline").rglob("*.py") if path.parent.name != "packaged"]
+    assert len(files) > 300
+    assert [path for path in files if importing.search(path.read_text(encoding="utf-8"))] == []
+    assert {name for name in MODELS if ".packaged." in getattr(MODELS.get(name).weights, "convert", "")} == {
+        "whisper-base",
+        "smollm2-135m",
+    }
 
 
 def test_missing_or_foreign_weights_are_one_line(tmp_path, weights):

@@ -9,7 +9,7 @@ import torch
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.models.hub import network as hub_network
 from pipeline.models.hub.known import hub_entry
-from pipeline.models.networks import crepe, whisper
+from pipeline.models.networks import crepe
 from pipeline.models.shown.audio_stimuli import scaled_to_rms
 from pipeline.models.shown.present_audio import Frames, PaddedSpectrograms, Waveforms, Windows, n_heard
 from pipeline.models.torch.hooked_network import HookedNetwork
@@ -57,7 +57,7 @@ def last_steps(network, family, past):
             output = network.module(torch.from_numpy(standard)[None], output_hidden_states=True)
             last = -1
         else:
-            features = whisper.log_mel([scaled_to_rms(past, 0.1)])
+            features = hub_network.log_mel([scaled_to_rms(past, 0.1)])
             output = network.module(features, output_hidden_states=True)
             last = round(past.size / (30 * RATE_HZ) * 1500) - 1
     states = dict(zip(("embedding", "block1"), output.hidden_states, strict=False))
@@ -162,7 +162,7 @@ def test_silence_behind_a_clip_never_enters_its_mean(networks, sounds_of, all_la
     network, sounds = networks["whisper"], [noise(2.0), noise(0.5, 1)]
     quiet, loud = (all_layers(network, sounds_of(sounds, padding=p), 8) for p in (0.0, 0.9))
     with torch.inference_mode():
-        features = whisper.log_mel([scaled_to_rms(sound, 0.1) for sound in sounds])
+        features = hub_network.log_mel([scaled_to_rms(sound, 0.1) for sound in sounds])
         states = network.module(features, output_hidden_states=True).hidden_states
     for name, state in zip(("embedding", "block1"), states, strict=False):
         for index, n_steps in enumerate((100, 25)):
@@ -181,7 +181,7 @@ def test_a_share_of_the_window_is_at_least_a_step():
 def presenters():
     windows = Windows(RATE_HZ, 1.0, 0.25, 0.1)
     yield Waveforms("net", windows, standardise=True)
-    yield PaddedSpectrograms("net", dataclasses.replace(windows, window_s=30), whisper.log_mel, rms=0.1)
+    yield PaddedSpectrograms("net", dataclasses.replace(windows, window_s=30), hub_network.log_mel, rms=0.1)
     yield Frames(RATE_HZ, crepe.WINDOW, crepe.HOP, crepe.normalise)
 
 

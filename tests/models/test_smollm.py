@@ -5,7 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from pipeline.models.networks import smollm
+from pipeline.models.hub import network as hub_network
+from pipeline.models.hub.families import FAMILIES
+from pipeline.models.hub.packaged import SMOLLM2_135M
 from pipeline.models.shown.present_words import token_windows
 from pipeline.models.torch.hooked_network import Pass
 
@@ -14,22 +16,24 @@ TEXT = (
     "her umbrella before she walked down the hill to buy some bread from the shop in the village"
 )
 SENTENCE = TEXT.split()
+CONTEXT_TOKENS, STRIDE_TOKENS = (SMOLLM2_135M.preprocessing[key] for key in ("window_tokens", "stride_tokens"))
+START_TOKEN = FAMILIES["llama"].preprocessing["start_token"]
 
 
 @pytest.mark.parametrize("n_tokens", [1, 500, 1024, 1025, 1536, 5000])
 def test_windows_give_every_token_once_with_enough_past(n_tokens):
     given = []
-    for start, end, first_new in token_windows(n_tokens, smollm.CONTEXT_TOKENS, smollm.STRIDE_TOKENS):
+    for start, end, first_new in token_windows(n_tokens, CONTEXT_TOKENS, STRIDE_TOKENS):
         assert 0 <= start <= first_new < end <= n_tokens
-        assert end - start <= smollm.CONTEXT_TOKENS
-        assert start == 0 or first_new - start >= smollm.STRIDE_TOKENS
+        assert end - start <= CONTEXT_TOKENS
+        assert start == 0 or first_new - start >= STRIDE_TOKENS
         given += range(first_new, end)
     assert given == list(range(n_tokens))
 
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return smollm.load(smollm.SMOLLM2_135M, weights("smollm2-135m"), None, "cpu")
+    return hub_network.load(SMOLLM2_135M, weights("smollm2-135m"), None, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def perplexity(network, tokenizer, words):
     import torch
 
     tokens, _ = network.presenter.tokenize(words)
-    ids = torch.tensor([[tokenizer.token_to_id(smollm.START_TOKEN), *tokens]])
+    ids = torch.tensor([[tokenizer.token_to_id(START_TOKEN), *tokens]])
     one = Pass(0, 1, {"input_ids": ids, "use_cache": False})
     states = network.run(one, ["norm"], lambda layer, values, n_prefix: values[0].numpy().T)["norm"][1:]
     weights = network.module.embed_tokens.weight.detach().numpy().T.astype(np.float64)
@@ -67,15 +71,15 @@ def test_layers_are_those_of_the_registry_and_of_transformers(network, tokenizer
     import torch
 
     layers = all_layers(network, words_of(SENTENCE))
-    assert list(layers) == [layer.name for layer in smollm.SMOLLM2_135M.layers]
+    assert list(layers) == [layer.name for layer in SMOLLM2_135M.layers]
     tokens, last = network.presenter.tokenize(SENTENCE)
-    start = tokenizer.token_to_id(smollm.START_TOKEN)
+    start = tokenizer.token_to_id(START_TOKEN)
     with torch.no_grad():
         expected = network.module(input_ids=torch.tensor([[start, *tokens]]), output_hidden_states=True)
     np.testing.assert_allclose(layers["block10"], expected.hidden_states[10][0, last + 1].numpy(), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(layers["norm"], expected.last_hidden_state[0, last + 1].numpy(), rtol=1e-4, atol=1e-4)
     assert np.abs(layers["block30"] - layers["norm"]).max() > 1
-    assert sum(values.numel() for values in network.module.parameters()) == smollm.SMOLLM2_135M.parameters
+    assert sum(values.numel() for values in network.module.parameters()) == SMOLLM2_135M.parameters
 
 
 @pytest.mark.study

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.similarity import item_similarity
-from pipeline.models.baselines.time_baseline import ELAPSED_TIME, WIDTHS_S, load
+from pipeline.models.baselines.blind_baselines import ELAPSED_TIME, WIDTHS_S, load_elapsed_time
 
 FRAME_RATE_HZ = 30.0
 LAYERS = [layer.name for layer in ELAPSED_TIME.layers]
@@ -15,7 +15,8 @@ def layers(pictures_of, all_layers):
     """Frames → every layer of the baseline."""
 
     def show(frames, batch_size=64):
-        return all_layers(load(ELAPSED_TIME, None, None, "cpu"), pictures_of(frames, FRAME_RATE_HZ), batch_size)
+        network = load_elapsed_time(ELAPSED_TIME, None, None, "cpu")
+        return all_layers(network, pictures_of(frames, FRAME_RATE_HZ), batch_size)
 
     return show
 
@@ -59,7 +60,8 @@ def test_the_pictures_are_never_read(pictures_of):
             raise AssertionError(f"{name} was read")
 
     stimulus = Unreadable(pictures_of(noise(3), FRAME_RATE_HZ))
-    assert [start for start, _ in load(ELAPSED_TIME, None, None, "cpu").batches(stimulus, 128)] == [0, 128, 256]
+    network = load_elapsed_time(ELAPSED_TIME, None, None, "cpu")
+    assert [start for start, _ in network.batches(stimulus, 128)] == [0, 128, 256]
 
 
 def test_batches_agree(layers):

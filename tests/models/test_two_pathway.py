@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.fetch.checks.digests import digests_of
-from pipeline.models.convert.two_pathway import convert
+from pipeline.models.convert.checkpoint import convert_two_pathway
 from pipeline.models.entry import Twin
 from pipeline.models.networks import two_pathway
 from pipeline.models.shown.calibration import calibration_photographs
@@ -38,7 +38,7 @@ def checkpoint(mirror: Path) -> Path:
 @pytest.fixture(scope="module")
 def weights_folder(checkpoint, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
-    convert(checkpoint, folder)
+    convert_two_pathway(checkpoint, folder)
     return folder
 
 
@@ -227,11 +227,11 @@ class TestConversion:
         from safetensors.torch import load_file
 
         torch.save({"state_dict": cell_state(), "epoch": 100}, tmp_path / "net.tar")
-        convert(tmp_path / "net.tar", tmp_path / "out")
+        convert_two_pathway(tmp_path / "net.tar", tmp_path / "out")
         assert set(load_file(tmp_path / "out" / "model.safetensors")) == {f"{CELLS[0]}.{gate}.weight" for gate in GATES}
 
     def test_equal_bytes_again(self, checkpoint, weights_folder, tmp_path):
-        convert(checkpoint, tmp_path)
+        convert_two_pathway(checkpoint, tmp_path)
         again, before = (folder / "model.safetensors" for folder in (tmp_path, weights_folder))
         assert again.read_bytes() == before.read_bytes()
 
@@ -239,7 +239,7 @@ class TestConversion:
         source, trace = tmp_path / "evil.tar", tmp_path / "trace"
         torch.save({"state_dict": cell_state(), "net": Attack(trace)}, source)
         with pytest.raises(BrokenArtifact, match=r"evil\.tar.*it asks for \w+\.system"):
-            convert(source, tmp_path / "out")
+            convert_two_pathway(source, tmp_path / "out")
         assert not trace.exists()
         assert not (tmp_path / "out").exists()
 
@@ -260,6 +260,6 @@ class TestConversion:
         source = tmp_path / "net.tar"
         torch.save(content, source)
         with pytest.raises(BrokenArtifact, match=message) as error:
-            convert(source, tmp_path / "out")
+            convert_two_pathway(source, tmp_path / "out")
         assert "\n" not in str(error.value)
         assert not (tmp_path / "out").exists()

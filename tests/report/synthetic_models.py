@@ -87,7 +87,7 @@ def models_of(spec):
             ModelFacts(
                 f"net@{kind}-{seed}",
                 role="twin",
-                objective="random",
+                objective=kind,
                 title="Net, a network",
                 seed=seed,
                 preprocessing=preprocessing,

@@ -63,6 +63,7 @@ def test_an_untrained_network_of_the_users_own_is_a_network(models):
 def test_twins_are_told_by_kind_and_seed_and_belong_to_the_network_as_shown(models):
     twin = models["my-net@shuffled-1"]
     assert (twin.role, twin.objective_in_words, twin.network, twin.seed) == ("twin", "shuffled twin", "my-net", 1)
+    assert (twin.objective, models["effnet-64@random-0"].objective) == ("shuffled", "random")
     assert models["effnet-64@random-0"].network == "effnet-64"
     assert models["effnet-64@random-0"].objective_in_words == "random twin"
     assert models["pixels"].objective_in_words == models["pixels"].role == "baseline"

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
-from pipeline.stimuli.pictures.movies import movie_stimulus
+from pipeline.stimuli.pictures.picture_files import movie_stimulus
 from pipeline.stimuli.repeated.alike import DOUBTS, EQUAL, describe_contents
 from pipeline.stimuli.repeated.contents import contents_of, equal_in_words, kept_contents, presented
 from pipeline.stimuli.words import WordTable, words_stimulus

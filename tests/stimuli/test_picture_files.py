@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageFile
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.stimuli.notes import Notes
+from pipeline.stimuli.file_remarks import Notes
 from pipeline.stimuli.pictures.picture_files import read_picture, read_pictures
 
 EXAMPLES = Path(skimage.__file__).parent / "data"

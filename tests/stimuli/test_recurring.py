@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.stimuli.pictures.movies import movie_stimulus
+from pipeline.stimuli.pictures.picture_files import movie_stimulus
 from pipeline.stimuli.repeated.alike import DOUBTS, describe_contents
 from pipeline.stimuli.repeated.recurring import recurring
 from tests.stimuli.conftest import sounds_stimulus

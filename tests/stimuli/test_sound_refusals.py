@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.stimuli.notes import Notes
+from pipeline.stimuli.file_remarks import Notes
 from pipeline.stimuli.sounds.audio_files import read_audio, read_sound, read_sounds, sound_duration_s
 from pipeline.stimuli.sounds.compressed import mp3_samples
 from tests.stimuli.sound_bytes import RATE_HZ, chunk, extensible, form, noise, pcm16, wav

@@ -174,7 +174,7 @@ def test_what_is_given_arrives_in_the_entry(lab):
     assert {name: getattr(found["own"], name) for name in given} == given
     assert found["own"].arguments["arguments"] == {"width": 3} and found["own"].arguments["input"] == "pictures"
     assert found["own"].code == (lab.folder / "my_net.py",)
-    assert found["own"].weights.convert.endswith("convert_checkpoint:convert") and found["own"].weights.bytes == 7
+    assert found["own"].weights.convert.endswith("convert.checkpoint:convert") and found["own"].weights.bytes == 7
     assert found["lite"].preprocessing["size_px"] == 100 and found["lite"].weights_of == "efficientnet-lite0"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.activations.own_study import Lab
 from tests.http_server import running
-from tests.observatory.metadata import made_up_containers, observatory_rows
+from tests.observatory.rows_two_photon import made_up_containers, observatory_rows
 from tests.observatory.server import ObservatoryServer
 from tests.workflow.conftest import Folder
 

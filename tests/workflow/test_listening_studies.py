@@ -17,8 +17,8 @@ from scipy.stats import spearmanr
 from pipeline.inference.questions.languages import DOMAIN, LANGUAGE
 from tests.conftest import MIRROR
 from tests.listening.planted import REGIONS
-from tests.listening.published import serve_alice, serve_narratives, serve_petit_prince
 from tests.listening.server import ListeningServer
+from tests.listening.study import serve_alice, serve_narratives, serve_petit_prince
 from tests.workflow.conftest import Folder
 from tests.workflow.observatory_runs import shipped, smaller, table
 

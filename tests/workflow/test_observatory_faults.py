@@ -24,9 +24,9 @@ from pipeline.recordings.allen.two_photon.catalogue import catalogue
 from pipeline.recordings.allen.two_photon.dataset import prepare_recording
 from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 from tests.http_server import Served, running
-from tests.observatory.planted import Design
+from tests.observatory.planted_two_photon import Design
 from tests.observatory.server import API, PAGE, ObservatoryServer
-from tests.observatory.two_photon_server import Observatory, simulate_observatory
+from tests.observatory.study_two_photon import Observatory, simulate_observatory
 
 OPTIONS = Allen2pOptions(stimuli=("natural_movie_one", "natural_movie_three"), limit=2, areas=("VISp", "VISl"))
 DESIGN = Design({"natural_movie_one": 60, "natural_movie_three": 90}, n_repeats=3, n_cells=4)

@@ -14,10 +14,11 @@ import pytest
 import xarray as xr
 
 from tests.http_server import running
-from tests.observatory.ephys_example import FAILING
-from tests.observatory.planted import PLANTED
-from tests.observatory.planted_ephys import SMALL, simulate_sessions
+from tests.observatory.example_neuropixels import FAILING
+from tests.observatory.planted_neuropixels import SMALL
+from tests.observatory.planted_two_photon import PLANTED
 from tests.observatory.server import ObservatoryServer
+from tests.observatory.study_neuropixels import simulate_sessions
 from tests.workflow.conftest import Folder
 from tests.workflow.observatory_runs import PLANTED_MODEL, best_layers, planted_weights, run, shipped, smaller, table
 

@@ -15,9 +15,9 @@ import xarray as xr
 from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 from tests.conftest import MIRROR
 from tests.http_server import running
-from tests.observatory.planted import PLANTED, Design
+from tests.observatory.planted_two_photon import PLANTED, Design
 from tests.observatory.server import ObservatoryServer
-from tests.observatory.two_photon_server import Observatory, simulate_observatory
+from tests.observatory.study_two_photon import Observatory, simulate_observatory
 from tests.workflow.conftest import Folder
 from tests.workflow.observatory_runs import best_layers, planted_weights, run, shipped, smaller, table
 

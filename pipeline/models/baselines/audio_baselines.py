@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import LayermapError
-from pipeline.models.baselines.mel import N_BANDS, SAMPLING_RATE_HZ, STEP
 from pipeline.models.entry import ModelEntry, Twin, evenly_deep
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+SAMPLING_RATE_HZ = 16_000
+FRAME = 400
+STEP = 160
+N_FFT = 512
+N_BANDS = 64
+LOWEST_HZ, HIGHEST_HZ = 50.0, 8000.0
+FLOOR = 1e-10
+"""Power below which a band counts as silent: −100 dB of full scale."""
 WINDOW = HOP = SAMPLING_RATE_HZ // 10
 RATES_HZ = (0, 1, 2, 4, 8, 16, 32)
 SCALES = (0, 1, 2, 4, 8, 16)
@@ -27,6 +34,34 @@ SILENT_ENERGY = 1e-3
 RMS = 0.1
 MODULATION_WINDOW_S = 2.0
 MODULATION_STRIDE_S = 1.0
+
+
+def mel_filters() -> np.ndarray:
+    """Triangular filters evenly spaced on the HTK mel scale: (n_bands, n_fft // 2 + 1)."""
+    import numpy as np
+
+    def to_mel(hz: float) -> float:
+        return float(2595 * np.log10(1 + hz / 700))
+
+    mels = np.linspace(to_mel(LOWEST_HZ), to_mel(HIGHEST_HZ), N_BANDS + 2)
+    edges_hz = 700 * (10 ** (mels / 2595) - 1)
+    frequency_hz = np.fft.rfftfreq(N_FFT, 1 / SAMPLING_RATE_HZ)[None, :]
+    low, centre, high = (edges_hz[shift : shift + N_BANDS, None] for shift in range(3))
+    rising, falling = (frequency_hz - low) / (centre - low), (high - frequency_hz) / (high - centre)
+    return np.asarray(np.clip(np.minimum(rising, falling), 0, None))
+
+
+def log_mel(sounds: np.ndarray) -> np.ndarray:
+    """Log-mel spectrogram of sounds (n, n_samples) at 16 kHz: (n, n_frames, 64) in dB, floored.
+
+    Hann frames of 25 ms every 10 ms that lie wholly within the sound.
+    """
+    import numpy as np
+
+    windows = np.lib.stride_tricks.sliding_window_view(sounds, FRAME, axis=1)[:, ::STEP]
+    spectra = np.fft.rfft(windows * np.hanning(FRAME + 1)[:-1], N_FFT)
+    power = (np.square(spectra.real) + np.square(spectra.imag)) / FRAME
+    return np.asarray(10 * np.log10(np.maximum(power @ mel_filters().T, FLOOR)))
 
 
 class LogMel:
@@ -44,8 +79,6 @@ class LogMel:
 
     def layers_of(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """Mean log-mel spectrum of the short frames within each window (n, 1600): (n, 64)."""
-        from pipeline.models.baselines.mel import log_mel
-
         return {"log-mel": log_mel(windows).mean(axis=1).astype("float32")}
 
 
@@ -115,8 +148,6 @@ def describe_clip(sound: np.ndarray) -> np.ndarray:
     Chi, Ru & Shamma 2005, JASA 118:887; Norman-Haignere, Kanwisher & McDermott 2015, Neuron 88:1281.
     """
     import numpy as np
-
-    from pipeline.models.baselines.mel import log_mel
 
     spectrogram = log_mel(sound[None])[0]
     spectrum = np.fft.fft2(spectrogram - spectrogram.mean())

@@ -21,7 +21,8 @@ ADJUSTABLE_CLIPS = (*ADJUSTABLE_PICTURES, "frame_interval_s")
 ADJUSTABLE_SOUND = ("window_s", "stride_s", "standardise", "look_ahead_s")
 ADJUSTABLE_SPECTROGRAM = ("stride_s", "rms", "look_ahead_s")
 ADJUSTABLE_WORDS = ("window_tokens", "stride_tokens")
-
+SHORTEST_S = 0.1
+"""Sound that a network has heard when the first sample is taken."""
 
 STABLE = "do_stable_layer_norm"
 SPEECH_NORM = "encoder.layer_norm"
@@ -113,7 +114,7 @@ def _sound(model_type: str, model: str, *, standardise: bool) -> Family:
             "sampling_rate_hz": 16_000,
             "window_s": 16.0,
             "stride_s": 1.0,
-            "shortest_s": 0.1,
+            "shortest_s": SHORTEST_S,
             "standardise": standardise,
             "recording": "last output step of the window that ends with the sample",
             "clips": "mean over the output steps",
@@ -218,7 +219,7 @@ FAMILIES = {
                 "rms": 0.1,
                 "window_s": 30,
                 "stride_s": 1.0,
-                "shortest_s": 0.1,
+                "shortest_s": SHORTEST_S,
                 "padding": "silence to 30 s",
                 "recording": "last output step of the window that ends with the sample",
                 "clips": "mean over the output steps within the clip, 50 per second",

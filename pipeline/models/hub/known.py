@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.fetch.weights.source import WeightSource
 from pipeline.models.entry import ModelEntry
 from pipeline.models.hub.families import FAMILIES
 
@@ -21,12 +22,14 @@ def hub_entry(
     config: dict[str, Any],
     *,
     hub: str = "",
+    weights: WeightSource | None = None,
     objective: str,
     title: str,
     citation: str,
     licence: str,
     parameters: int = 0,
     preprocessing: dict[str, Any] | None = None,
+    stated: dict[str, Any] | None = None,
     arguments: dict[str, Any] | None = None,
 ) -> ModelEntry:
     """The entry of a network of one of the families.
@@ -34,9 +37,11 @@ def hub_entry(
     Parameters
     ----------
     family : model type, a key of `FAMILIES`
-    config : settings that decide its depth; for a network without ``hub`` the whole configuration
+    config : settings that decide its depth; for a network without weights the whole configuration
+    weights : in place of ``hub``, a package's: converted to the tensors of the part that is run and ``config.json``
     parameters : of the part that is run, without heads that are left out
     preprocessing : what differs from the family's
+    stated : the entry's whole preprocessing in other words; what these leave out is as the family has it
     """
     of = FAMILIES[family]
     return ModelEntry(
@@ -48,8 +53,9 @@ def hub_entry(
         title=title,
         citation=citation,
         licence=licence,
-        preprocessing={**of.preprocessing, **(preprocessing or {})},
+        preprocessing={**of.preprocessing, **(preprocessing or {})} if stated is None else stated,
         adjustable=of.adjustable,
+        weights=weights,
         hub=hub,
         arguments={"family": family, "config": config, **(arguments or {})},
         rate=of.rate,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.formats.documents import read_object
+from pipeline.models.convert.checkpoint import CONFIG_FILE, PREPROCESSOR_FILE, TOKENIZER_FILE
 from pipeline.models.entry import ModelEntry, Twin
-from pipeline.models.hub.families import Family, family_of
+from pipeline.models.hub.families import FAMILIES, Family, family_of
 from pipeline.models.hub.library_settings import what_it_is
 from pipeline.models.shown.present_audio import PaddedSpectrograms, Waveforms, Windows
 from pipeline.models.shown.present_pictures import Clips, Optics, Pictures
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-CONFIG_FILE = "config.json"
-PREPROCESSOR_FILE = "preprocessor_config.json"
-TOKENIZER_FILE = "tokenizer.json"
 FETCH_AGAIN = "delete its folder and run: snakemake fetch"
 """What to do about files that fetch has put beside the weights."""
 
@@ -48,7 +47,8 @@ def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, devi
     if entry.hub or entry.weights is not None:
         folder = weights_file(weights_folder, entry.name).parent
         _check_preprocessing(entry, folder)
-        module = load_checkpoint(family, folder, entry.name)
+        packaged = entry.weights is not None and entry.weights.package is not None
+        module = (load_part if packaged else load_checkpoint)(family, folder, entry.name)
     else:
         folder = None
         module = build_module(family, entry.arguments["config"], int(entry.arguments.get("seed", 0)))
@@ -156,6 +156,24 @@ def load_checkpoint(family: Family, folder: Path, name: str) -> torch.nn.Module:
     return module.eval()
 
 
+def load_part(family: Family, folder: Path, name: str) -> torch.nn.Module:
+    """The part of a network that is run, from its own tensors and no others: what the weights of packages become.
+
+    Raises
+    ------
+    BrokenArtifact
+        Damaged, or a tensor is missing or left over.
+    """
+    from transformers.initialization import no_init_weights
+
+    from pipeline.models.torch.torch_network import load_weights
+
+    with no_init_weights():
+        module = build_module(family, read_json(folder / CONFIG_FILE))
+    load_weights(module, folder, name)
+    return module
+
+
 def taps_of(family: Family, settings: Mapping[str, Any]) -> dict[str, Tap]:
     """Where the family's layers are, for a network with these settings."""
     blocks = family.block_names(settings)
@@ -172,7 +190,7 @@ def presenter_of(entry: ModelEntry, family: Family, settings: Mapping[str, Any],
     LayermapError
         A size that the network's patches do not divide.
     """
-    shown = entry.preprocessing
+    shown = {**family.preprocessing, **entry.preprocessing}
     if family.shown in ("pictures", "clips"):
         if family.tokens:
             _check_size(entry, settings)
@@ -183,11 +201,12 @@ def presenter_of(entry: ModelEntry, family: Family, settings: Mapping[str, Any],
         n_frames = int(settings["num_frames"])
         return Clips(optics, n_frames, float(shown["frame_interval_s"]), time_axis=1, argument="pixel_values")
     if family.shown == "words":
-        return _words(entry, folder)
+        return _words(entry, shown, folder)
     windows = Windows.of(shown)
     if family.shown == "waveforms":
         return Waveforms(entry.name, windows, standardise=bool(shown["standardise"]))
-    return PaddedSpectrograms(entry.name, windows, _log_mel(int(settings["num_mel_bins"])), rms=float(shown["rms"]))
+    spectrogram = functools.partial(log_mel, n_bands=int(settings["num_mel_bins"]))
+    return PaddedSpectrograms(entry.name, windows, spectrogram, rms=float(shown["rms"]))
 
 
 def _check_size(entry: ModelEntry, settings: Mapping[str, Any]) -> None:
@@ -216,7 +235,7 @@ def unshuffled(entry: ModelEntry, settings: Mapping[str, Any]) -> Any:
     return further
 
 
-def _words(entry: ModelEntry, folder: Path | None) -> Presenter:
+def _words(entry: ModelEntry, shown: Mapping[str, Any], folder: Path | None) -> Presenter:
     from tokenizers import Tokenizer
 
     place = folder or entry.arguments.get("tokenizer")
@@ -225,18 +244,24 @@ def _words(entry: ModelEntry, folder: Path | None) -> Presenter:
         raise BrokenArtifact(f"{entry.name} cannot read words: no {TOKENIZER_FILE} is beside its weights ({path})")
     tokenizer = Tokenizer.from_file(str(path))
     try:
-        return word_windows(tokenizer, str(entry.preprocessing["start_token"]), entry.preprocessing)
+        return word_windows(tokenizer, str(shown["start_token"]), shown)
     except LayermapError as error:
         raise LayermapError(f"{entry.name}: {error}") from error
 
 
-def _log_mel(n_bands: int) -> Any:
-    def spectrogram(sounds: list[np.ndarray]) -> torch.Tensor:
-        from pipeline.models.networks.whisper import log_mel
+def log_mel(sounds: list[np.ndarray], n_bands: int = 80) -> torch.Tensor:
+    """Whisper's input (n, n_bands, 3000) for sounds at 16 kHz, padded with silence to 30 s.
 
-        return log_mel(sounds, n_bands)
+    Every step of the network attends to all 30 s, padding included, as in training.
+    """
+    import torch
+    from transformers import WhisperFeatureExtractor
 
-    return spectrogram
+    shown = FAMILIES["whisper"].preprocessing
+    rate_hz, window_s = int(shown["sampling_rate_hz"]), int(shown["window_s"])
+    extractor = WhisperFeatureExtractor(feature_size=n_bands, sampling_rate=rate_hz, chunk_length=window_s)
+    features = extractor(sounds, sampling_rate=rate_hz, return_tensors="np")["input_features"]
+    return torch.from_numpy(features)
 
 
 def _check_preprocessing(entry: ModelEntry, folder: Path) -> None:

@@ -89,7 +89,7 @@ TWO_PATHWAY_CPC = ModelEntry(
         bytes=3_732_562,
         url="https://raw.githubusercontent.com/ShahabBakht/ventral-dorsal-model/"
         "a959ac56650468894aa07a2e95eaf80250922791/Checkpoints/cpc_p2.pth.tar",
-        convert="pipeline.models.convert.two_pathway:convert",
+        convert="pipeline.models.convert.checkpoint:convert_two_pathway",
     ),
     parameters=PARAMETERS,
     twins=("random", "shuffled"),

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ, draw_drifting, draw_static
 from pipeline.recordings.allen.presentations import DRIFTING, STATIC, scene_names
-from pipeline.stimuli.pictures.movies import movie_stimulus
-from pipeline.stimuli.pictures.picture_files import images_stimulus
+from pipeline.stimuli.pictures.picture_files import images_stimulus, movie_stimulus
 
 if TYPE_CHECKING:
     import numpy as np

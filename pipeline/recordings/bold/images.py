@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import math
 import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
 from pipeline.core.errors import BrokenArtifact, SampleMismatch
 from pipeline.core.limits import NIFTI_EXTENSION_BYTES, check_backed, check_plain_file, check_room, size_in_words
-from pipeline.recordings.bold.gifti_parser import load_gifti
 
 if TYPE_CHECKING:
     import nibabel
@@ -199,7 +199,7 @@ def read_gifti(
 
     _check_there(path, remedy)
     try:
-        image = load_gifti(path, remedy)
+        image = _load_gifti(path, remedy)
     except (ImageFileError, KeyError, IndexError, TypeError, AttributeError, *_DAMAGE) as error:
         raise BrokenArtifact(f"{path} is no whole GIfTI file ({_reason(error)}); {remedy}") from error
     arrays = image.darrays
@@ -248,3 +248,48 @@ def _check_there(path: Path, remedy: str) -> None:
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _load_gifti(path: Path, remedy: str) -> nibabel.GiftiImage:
+    """nibabel's reader, with each block of values checked before it is unpacked: in the file, and of its stated size.
+
+    Raises
+    ------
+    BrokenArtifact
+        Values lie in another file, or come to more than is stated or may be read.
+    """
+    image: nibabel.GiftiImage = _bounded_image(path, remedy).from_filename(path)
+    return image
+
+
+def _bounded_image(path: Path, remedy: str) -> Any:
+    from nibabel.gifti import GiftiImage
+    from nibabel.gifti.parse_gifti_fast import GiftiImageParser
+
+    class Parser(GiftiImageParser):
+        def flush_chardata(self) -> None:
+            if self.write_to == "Data":
+                _check_block(path, self.da, "".join(self._char_blocks or ()), remedy)
+            super().flush_chardata()
+
+    class Image(GiftiImage):
+        parser = Parser
+
+    return Image
+
+
+def _check_block(path: Path, array: Any, text: str, remedy: str) -> None:
+    """Compare a block with what its attributes state; a gzipped one is unpacked up to that size to see."""
+    from nibabel.gifti.util import gifti_encoding_codes
+    from nibabel.nifti1 import data_type_codes
+
+    encoding = gifti_encoding_codes.label[array.encoding]
+    if encoding == "External":
+        raise BrokenArtifact(f"{path} has its values in another file ({array.ext_fname!r:.80}); {remedy}")
+    dtype: Any = data_type_codes.dtype[array.datatype]
+    stated = math.prod(array.dims) * int(dtype.itemsize)
+    check_room(path, stated, remedy)
+    if encoding == "B64GZ":
+        unpacked = zlib.decompressobj().decompress(base64.b64decode(text.encode("ascii")), stated + 1)
+        if len(unpacked) > stated:
+            raise BrokenArtifact(f"{path}: values unpack to more than the {size_in_words(stated)} stated; {remedy}")

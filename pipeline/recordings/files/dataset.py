@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts.catalogue import Catalogue, Group, RawFile, Run, StimulusEntry
-from pipeline.core.errors import UnknownName
+from pipeline.core.errors import SampleMismatch, UnknownName
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.file_digests import digests_of_files
-from pipeline.recordings.files.doubles import refuse_doubles
 from pipeline.recordings.files.layout import contents, open_raw_folder, raw_files, stimulus_names
 from pipeline.recordings.files.options import FilesOptions
-from pipeline.recordings.files.stimulus import left_out_line, order_line
+from pipeline.recordings.files.stimulus import IMAGES, item_names, left_out_line, order_line, stimulus_files
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,6 +57,43 @@ def catalogue(options: FilesOptions, key: str, mirror: str | None = None) -> Cat
             for place, file in sorted(places.items())
         ),
     )
+
+
+def refuse_doubles(options: FilesOptions, digests: Mapping[Path, str]) -> None:
+    """Refuse runs with the same responses, and items of one name that hold different bytes.
+
+    The same responses would count as another recording of the same, and items of one name as further showings.
+
+    Parameters
+    ----------
+    digests : SHA-256 of each file
+
+    Raises
+    ------
+    SampleMismatch
+        Names both runs, or both files.
+    """
+    first: dict[str, tuple[str, Path]] = {}
+    for run in options.parts:
+        name, responses = first.setdefault(digests[run.responses], (str(run.name), run.responses))
+        if name != run.name:
+            same = "the same file" if responses == run.responses else f"the same bytes as {responses}"
+            raise SampleMismatch(
+                f"runs '{name}' and '{run.name}' have the same responses: {run.responses} is {same}; "
+                "give each run its own"
+            )
+    if options.form.on_a_clock:
+        return
+    what = "picture" if options.form is IMAGES else "sound"
+    shown: dict[str, Path] = {}
+    for folder in dict.fromkeys(run.stimulus for run in options.parts):
+        for item, file in zip(item_names(folder), stimulus_files(folder), strict=True):
+            other = shown.setdefault(item, file)
+            if digests[file] != digests[other]:
+                raise SampleMismatch(
+                    f"'{item}' is another {what} in {folder} than in {other.parent} ({file.name} and {other.name} "
+                    "hold different bytes): give them different names, or give both runs one file if it is the same"
+                )
 
 
 def prepare_stimulus(name: str, raw_folder: Path, options: FilesOptions) -> xr.Dataset:

@@ -12,8 +12,7 @@ from pipeline.core.names import clean_name
 from pipeline.formats.tables import TABLES, read_table
 from pipeline.recordings.files.lengths import Heard, check_length, odd_lengths, stimulus_spans
 from pipeline.recordings.files.options import FilesOptions, RunFiles
-from pipeline.recordings.files.stimulus import item_names, read_array, stimulus_files
-from pipeline.recordings.files.tables import read_categories, read_item_names
+from pipeline.recordings.files.stimulus import item_names, read_array, read_categories, read_item_names, stimulus_files
 from pipeline.recordings.files.targets import MEAN, NUMBERS, Targets, read_responses, read_targets
 
 if TYPE_CHECKING:

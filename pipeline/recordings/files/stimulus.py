@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.core.names import clean_name, first_repeated, natural_order, printable, refuse_alike
-from pipeline.formats.tables import TABLES, read_table
-from pipeline.recordings.files.tables import read_categories
+from pipeline.formats.tables import TABLES, numbered_lines, read_table, read_text
 from pipeline.recordings.folder_listing import check_within, while_unchanged
-from pipeline.stimuli.notes import Notes
+from pipeline.stimuli.file_remarks import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -218,7 +217,7 @@ def read_movie(path: Path) -> np.ndarray:
 
 
 def _movie(name: str, path: Path, frame_rate_hz: float) -> xr.Dataset:
-    from pipeline.stimuli.pictures.movies import movie_stimulus
+    from pipeline.stimuli.pictures.picture_files import movie_stimulus
 
     frames = read_movie(path)
     largest = max(int(frame.max()) for frame in frames)
@@ -246,3 +245,32 @@ def _words(name: str, path: Path) -> xr.Dataset:
             raise BrokenArtifact(f"{path} line {table.lines[int(wrong[0])]}: {what}; correct it")
     frequency = np.array(table.numbers("log_frequency")) if table.has("log_frequency") else None
     return words_stimulus(name, WordTable(np.asarray(text), onset_s, offset_s, frequency))
+
+
+def read_item_names(path: Path) -> list[str]:
+    """The stimulus of each sample: a ``.csv``/``.tsv`` with a column ``item``, or text with one name a line."""
+    if path.suffix.lower() in TABLES:
+        return read_table(path).names("item", alike=True)
+    lines = numbered_lines(read_text(path))
+    return [clean_name(line, f"{path} line {number}", "item") for number, line in lines if line.strip()]
+
+
+def read_categories(path: Path, items: Sequence[str]) -> list[str]:
+    """The category of each item, from a table with the columns ``item`` and ``category``.
+
+    Raises
+    ------
+    BrokenArtifact
+        An item has none, or two, or two categories look alike; the message names it.
+    """
+    table = read_table(path)
+    category: dict[str, str] = {}
+    for line, item, name in zip(table.lines, table.names("item"), table.names("category"), strict=True):
+        if category.setdefault(item, name) != name:
+            raise BrokenArtifact(
+                f"{path} line {line}: item '{item}' is both '{category[item]}' and '{name}'; give it one category"
+            )
+    for item in items:
+        if item not in category:
+            raise BrokenArtifact(f"{path} has no category of item '{item}'; add a row")
+    return [category[item] for item in items]

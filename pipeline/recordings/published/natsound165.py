@@ -91,7 +91,7 @@ def _read_components(raw_folder: Path) -> dict[str, Any]:
 
 def prepare_stimulus(name: str, raw_folder: Path, options: NatSoundOptions) -> xr.Dataset:
     """165 clips of 2 s at 44.1 kHz, unscaled, in the order of the responses; RMS is set by the models."""
-    from pipeline.stimuli.notes import Notes
+    from pipeline.stimuli.file_remarks import Notes
     from pipeline.stimuli.sounds.audio_files import audio_stimulus, read_sound
 
     table = _read_components(raw_folder)

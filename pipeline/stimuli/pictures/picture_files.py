@@ -1,4 +1,4 @@
-"""The one door for picture files: grey levels or colours of 8 bits, as they were displayed."""
+"""The one door for picture files: grey levels or colours of 8 bits, as they were displayed, as images or a movie."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.stimuli.notes import Notes
+from pipeline.stimuli.file_remarks import Notes, refuse_placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,7 +78,6 @@ def read_picture(path: Path, notes: Notes, *, remedy: str = REMEDY) -> np.ndarra
 
     from pipeline.stimuli.pictures.colours import refuse_other_colours
     from pipeline.stimuli.pictures.headers import picture_header
-    from pipeline.stimuli.placeholders import refuse_placeholder
 
     refuse_placeholder(path, "picture", remedy)
     content = path.read_bytes()
@@ -175,4 +174,22 @@ def images_stimulus(
         {"images": (("image", "y", "x", "colour"), pictures, {"units": "grey level"})},
         coords=coords,
         attrs={"modality": "images", "name": name},
+    )
+
+
+def movie_stimulus(name: str, frames: np.ndarray, frame_rate_hz: float) -> xr.Dataset:
+    """The contract of modality ``movie``.
+
+    Parameters
+    ----------
+    frames : (n_frames, y, x) grey or (n_frames, y, x, colour), uint8; `write_stimulus` refuses other numbers
+    frame_rate_hz : frames shown per second
+    """
+    import numpy as np
+    import xarray as xr
+
+    pictures = frames[..., None] if frames.ndim == 3 else frames
+    return xr.Dataset(
+        {"frames": (("frame", "y", "x", "colour"), np.ascontiguousarray(pictures), {"units": "grey level"})},
+        attrs={"modality": "movie", "name": name, "frame_rate_hz": float(frame_rate_hz)},
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.stimuli.notes import Notes
+from pipeline.stimuli.file_remarks import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -153,7 +153,7 @@ def _opened(path: Path, notes: Notes, remedy: str) -> Iterator[tuple[soundfile.S
     """
     import soundfile
 
-    from pipeline.stimuli.placeholders import refuse_placeholder
+    from pipeline.stimuli.file_remarks import refuse_placeholder
     from pipeline.stimuli.sounds.headers import check_header
 
     refuse_placeholder(path, "sound", remedy)

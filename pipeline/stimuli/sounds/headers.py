@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.stimuli.notes import Notes
+from pipeline.stimuli.file_remarks import Notes
 
 _LENGTH_UNKNOWN = (0x7FFFF000, 0x7FFFFFFF, 0x80000000)
 """What sox and eSpeak, libsndfile and arecord write as the length of sound whose end they have not come to yet."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.http_server import running
-from tests.observatory.metadata import observatory_rows, real_containers, real_stimulus_mappings
+from tests.observatory.rows_two_photon import observatory_rows, real_containers, real_stimulus_mappings
 from tests.observatory.server import ObservatoryServer
 
 

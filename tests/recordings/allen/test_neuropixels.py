@@ -21,9 +21,9 @@ from pipeline.recordings.allen.neuropixels.dataset import DATASET, prepare_recor
 from pipeline.recordings.allen.neuropixels.options import AllenNeuropixelsOptions
 from pipeline.recordings.allen.sdk import ecephys_cache_class
 from tests.http_server import running
-from tests.observatory.ephys_example import MOVIE_STARTS_S, N_FRAMES, N_SCENES, example_session
-from tests.observatory.ephys_nwb import InvalidTime, SessionDesign
-from tests.observatory.ephys_tables import warehouse
+from tests.observatory.example_neuropixels import MOVIE_STARTS_S, N_FRAMES, N_SCENES, example_session
+from tests.observatory.files_neuropixels import InvalidTime, SessionDesign
+from tests.observatory.rows_neuropixels import warehouse
 from tests.observatory.server import ObservatoryServer
 
 SEEING, BLIND = 715093703, 719161530

@@ -20,8 +20,8 @@ from pipeline.recordings.allen.neuropixels.catalogue import catalogue
 from pipeline.recordings.allen.neuropixels.options import AllenNeuropixelsOptions
 from pipeline.recordings.allen.sdk import ecephys_cache_class
 from tests.http_server import Served, running
-from tests.observatory.ephys_example import example_session
-from tests.observatory.ephys_tables import Row, link, nwb_link, real_rows, rows_of_designs
+from tests.observatory.example_neuropixels import example_session
+from tests.observatory.rows_neuropixels import Row, link, nwb_link, real_rows, rows_of_designs
 from tests.observatory.server import ObservatoryServer
 
 Serve = Callable[..., ObservatoryServer]

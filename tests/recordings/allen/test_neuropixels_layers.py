@@ -17,9 +17,9 @@ from pipeline.recordings.allen.cortical_layers import ANNOTATION, STRUCTURES, la
 from pipeline.recordings.allen.neuropixels.catalogue import channels_path, nwb_path
 from pipeline.recordings.allen.neuropixels.dataset import prepare_recording
 from pipeline.recordings.allen.neuropixels.options import AllenNeuropixelsOptions
-from tests.observatory.ephys_example import example_session
-from tests.observatory.ephys_nwb import write_session
-from tests.observatory.ephys_tables import rows_of_designs
+from tests.observatory.example_neuropixels import example_session
+from tests.observatory.files_neuropixels import write_session
+from tests.observatory.rows_neuropixels import rows_of_designs
 
 SESSION = 715093703
 IDS = {"root": 997, "VISp": 385, "VISp1": 593, "VISp2/3": 821, "VISp4": 721, "VISp6a": 33, "VISl1": 421, "CA1": 382}

@@ -13,7 +13,7 @@ from pipeline.recordings.allen.two_photon.catalogue import catalogue, find_exper
 from pipeline.recordings.allen.two_photon.dataset import DATASET
 from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 from tests.http_server import Served, running
-from tests.observatory.metadata import link_of
+from tests.observatory.rows_two_photon import link_of
 from tests.observatory.server import API, ObservatoryServer
 
 ALL_AREAS = ("VISp", "VISl", "VISal", "VISpm", "VISam", "VISrl")

@@ -10,8 +10,12 @@ from pydantic import ValidationError
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.recordings.bold.parcellation.atlases import atlas_files
-from pipeline.recordings.bold.parcellation.parcels import surface_units, volume_units, volume_weights
-from pipeline.recordings.bold.parcellation.regions import AUDITORY_TO_PREFRONTAL
+from pipeline.recordings.bold.parcellation.parcels import (
+    AUDITORY_TO_PREFRONTAL,
+    surface_units,
+    volume_units,
+    volume_weights,
+)
 from tests.recordings.bold.conftest import AFFINE, N_VERTICES, REMEDY, SHAPE, Options, write_nifti
 
 

@@ -21,8 +21,8 @@ from pipeline.fetch.download import download
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
 from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot, raw_file
-from tests.listening.git_repositories import TreeRow, write_snapshot
 from tests.listening.server import ListedRow, ListeningServer, listed_rows
+from tests.listening.server_git import TreeRow, write_snapshot
 
 DATASET, TAG = "ds000042", "1.0.0"
 IMAGE = "sub-01/func/sub-01_task-a_bold.nii.gz"

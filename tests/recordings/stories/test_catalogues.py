@@ -14,8 +14,8 @@ from pipeline.core.errors import BadConfiguration, SampleMismatch
 from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot
 from pipeline.recordings.stories import alice_bold, narratives, petit_prince
 from tests.conftest import MIRROR
-from tests.listening.published import GITHUB, real_file, real_rows
 from tests.listening.server import Contents, ListeningServer
+from tests.listening.study import GITHUB, real_file, real_rows
 
 pytestmark = [pytest.mark.mirror, pytest.mark.skipif(not MIRROR.is_dir(), reason="needs ../shared/mirror")]
 

@@ -14,7 +14,7 @@ from pipeline.recordings.stories.options import StoryOptions
 from pipeline.recordings.stories.prepare import prepare_recording, prepare_stimulus
 from pipeline.recordings.stories.selection import ScanFiles, StoryFiles
 from tests.conftest import MIRROR
-from tests.listening.published import real_file
+from tests.listening.study import real_file
 from tests.recordings.stories.raw_folders import SPHERES, finish, write_click, write_text, write_volumes
 
 CLICK_S = 300.37

@@ -20,7 +20,6 @@ from pipeline.recordings.bold.parcellation.atlases import (
     schaefer_volume_names,
 )
 from pipeline.recordings.bold.parcellation.projection import middle_of_cortex, projection_matrix, rows_that_average
-from pipeline.recordings.bold.parcellation.regions import AUDITORY_TO_PREFRONTAL, OUTSIDE
 from pipeline.recordings.bold.tables import read_labels
 
 if TYPE_CHECKING:
@@ -30,6 +29,21 @@ if TYPE_CHECKING:
 
     from pipeline.core.section import Section
 
+AUDITORY_TO_PREFRONTAL: dict[str, tuple[str, ...]] = {
+    "Heschl": ("G_temp_sup-G_T_transv", "S_temporal_transverse"),
+    "planum": ("G_temp_sup-Plan_tempo", "G_temp_sup-Plan_polar"),
+    "STG": ("G_temp_sup-Lateral",),
+    "STS": ("S_temporal_sup",),
+    "angular": ("G_pariet_inf-Angular",),
+    "IFG": ("G_front_inf-Opercular", "G_front_inf-Triangul", "G_front_inf-Orbital"),
+    "prefrontal": ("G_front_middle", "G_front_sup"),
+}
+"""Region → parcels of Destrieux et al. 2010 (NeuroImage 53:1), as FreeSurfer names them in ``aparc.a2009s``."""
+
+OUTSIDE = frozenset(
+    {"unknown", "medial_wall", "medialwall", "???", "background", "background+freesurfer_defined_medial_wall"}
+)
+"""Labels, in small letters, that are no cortex."""
 MIN_WEIGHT = 0.5
 """A unit of which less than this part lies in the image, and is a number, has no response."""
 

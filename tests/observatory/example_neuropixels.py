@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.observatory.ephys_nwb import ChannelDesign, ProbeDesign, SessionDesign, UnitDesign, movie_rows
+from tests.observatory.files_neuropixels import ChannelDesign, ProbeDesign, SessionDesign, UnitDesign, movie_rows
 
 END_S = 130.0
 N_FRAMES, MOVIE_STARTS_S = 60, ((1, 10.0), (1, 12.0), (4, 60.0), (4, 62.0))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import gzip
 import io
 import json
 import re
@@ -26,7 +25,7 @@ from pipeline.simulated.sound_sequence import compose_sound
 from pipeline.stimuli.sounds.audio_files import read_audio
 from tests.conftest import MIRROR
 from tests.listening.planted import SAMPLING_RATE_HZ, Cortex, Volume, listener_scan, planted_signals, write_gifti
-from tests.listening.server import Contents, ListedRow, ListeningServer
+from tests.listening.server import Contents, ListedRow, ListeningServer, listed_rows
 
 GITHUB = MIRROR / "raw.githubusercontent.com"
 COMMITS = {
@@ -40,9 +39,7 @@ EVENTS_ROWS = {"piemanpni": (12.0, 400.0), "bronx": (12.0, 536.0), "black": (12.
 
 def real_rows(dataset: str) -> dict[str, ListedRow]:
     """The complete real list of a dataset: path → row."""
-    with gzip.open(MIRROR / "openneuro-trees" / f"{dataset}.tsv.gz", "rt", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream, delimiter="\t")
-        return {row["path"]: ListedRow(row["path"], int(row["bytes"]), row["digest"], row["store"]) for row in rows}
+    return {row.path: row for row in listed_rows(MIRROR, dataset)}
 
 
 def real_file(dataset: str, path: str) -> bytes | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.observatory.ephys_nwb import SessionDesign, write_session
+from tests.observatory.files_neuropixels import SessionDesign, write_session
 
 Row = dict[str, Any]
 REAL = (

@@ -6,10 +6,8 @@ import contextlib
 import io
 from pathlib import Path
 
-from pipeline.models.convert.checkpoint import save_weights
+from pipeline.models.convert.checkpoint import TOKENIZER_FILE, save_weights, write_config
 
-CONFIG_FILE = "config.json"
-TOKENIZER_FILE = "tokenizer.json"
 _ARCHITECTURE = (
     "attention_bias",
     "head_dim",
@@ -33,8 +31,6 @@ def convert_llama(source_file: Path, folder: Path) -> None:
 
     The quantised blocks are expanded once, to the float32 values they stand for; nothing else is changed.
     """
-    import json
-
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where = {"gguf_file": source_file.name, "local_files_only": True}
@@ -42,6 +38,6 @@ def convert_llama(source_file: Path, folder: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(str(source_file.parent), dtype="float32", **where)
         tokenizer = AutoTokenizer.from_pretrained(str(source_file.parent), **where)
     save_weights(model.model.state_dict(), folder)
-    config = {name: model.config.to_dict()[name] for name in _ARCHITECTURE}
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    config = model.config.to_dict()
+    write_config({name: config[name] for name in _ARCHITECTURE}, folder)
     tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))

@@ -1,10 +1,36 @@
-"""What servers and git leave in the place of a file."""
+"""What is said of the files of a stimulus: one line per kind on what is taken all the same, a refusal of what is none.
+
+Servers and git leave other things in the place of a file.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from pipeline.core.errors import BrokenArtifact
+
+
+class Notes:
+    """Remarks on the files that are being read, said together when all are.
+
+    A folder of a thousand sounds with one silent channel each is one line, not a thousand.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[tuple[Path, str]]] = {}
+
+    def add(self, kind: str, path: Path, sentence: str) -> None:
+        """Keep a remark; of a kind, only the sentence of the first file is said."""
+        self._found.setdefault(kind, []).append((path, sentence))
+
+    def say(self) -> None:
+        """One line per kind on stderr."""
+        for remarks in self._found.values():
+            path, sentence = remarks[0]
+            others = f" (and {len(remarks) - 1} more like it)" if len(remarks) > 1 else ""
+            print(f"warning: {path}{others}: {sentence}", file=sys.stderr, flush=True)
+        self._found.clear()
 
 
 def refuse_placeholder(path: Path, what: str, remedy: str) -> None:

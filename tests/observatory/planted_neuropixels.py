@@ -2,37 +2,33 @@
 
 A session holds what a real one does: movies and scenes in blocks that alternate, grey screens among the scenes and
 between blocks, a probe in each area, units of poor quality, running that changes rates, and a pupil. A unit reads out
-the layer of its area by weights chosen as in `tests.observatory.planted`, others for movies than for scenes: the two
-are analysed apart.
+the layer of its area by weights chosen as in `tests.observatory.planted_two_photon`, others for movies than for scenes:
+the two are analysed apart.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
-from pipeline.recordings.allen.neuropixels.catalogue import MOVIE_NUMBER
 from pipeline.recordings.allen.presentations import BLANK_CONDITION, SCENES
 from pipeline.recordings.allen.responses import WINDOWS_S
-from tests.observatory.ephys_example import CORTEX_UM, FAILING
-from tests.observatory.ephys_nwb import ChannelDesign, ProbeDesign, SessionDesign, UnitDesign, movie_rows
-from tests.observatory.ephys_tables import TARGETED, warehouse
-from tests.observatory.planted import (
+from tests.observatory.example_neuropixels import CORTEX_UM, FAILING
+from tests.observatory.files_neuropixels import ChannelDesign, ProbeDesign, SessionDesign, UnitDesign, movie_rows
+from tests.observatory.planted_two_photon import (
     PLANTED,
     QUIET_S,
     RATE_2P_HZ,
     SCENE_S,
     Design,
     Drives,
-    make_drives,
     running_bouts,
 )
+from tests.observatory.rows_neuropixels import TARGETED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,28 +120,6 @@ TRUE_TO_SIZE = SpikingDesign(
     mean_rate_hz=20.0,
 )
 """As long as real sessions without their gratings: 55 minutes."""
-
-
-def simulate_sessions(
-    design: SpikingDesign, weights_folder: Path, n_sessions: int
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, bytes]]:
-    """Rows and files of a warehouse, for `tests.observatory.server.ObservatoryServer`.
-
-    Parameters
-    ----------
-    weights_folder : of EfficientNet-Lite0, whose layers are planted
-    n_sessions : of one mouse each
-    """
-    n_readouts = dict.fromkeys(design.planted, n_sessions)
-    movies, scenes = (make_drives(part, weights_folder, n_readouts) for part in design.parts)
-    sessions = [make_session(number, movies, scenes, design) for number in range(n_sessions)]
-    with tempfile.TemporaryDirectory() as folder:
-        return warehouse(
-            sessions,
-            Path(folder),
-            movies={MOVIE_NUMBER[name]: movies.pictures[name] for name in design.frames},
-            scenes=list(scenes.pictures[SCENES]),
-        )
 
 
 def make_session(number: int, movies: Drives, scenes: Drives, design: SpikingDesign) -> SessionDesign:

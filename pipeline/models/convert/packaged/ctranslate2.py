@@ -9,11 +9,12 @@ that many bytes, the last one 0.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.models.convert.checkpoint import save_weights
+from pipeline.models.convert.checkpoint import save_weights, write_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,7 +171,23 @@ def _attention(root: str, kind: str, linear: str, suffix: str, tensor: torch.Ten
 
 
 def convert_whisper_encoder(source_file: Path, folder: Path) -> None:
-    """Write the encoder of a Whisper ``model.bin`` as ``folder/model.safetensors``, float32."""
+    """Write the encoder of a Whisper ``model.bin`` as ``folder/model.safetensors``, float32, and ``config.json``."""
     prefix = "model.encoder."
-    state = whisper_state(read_model(source_file))
-    save_weights({name[len(prefix) :]: values for name, values in state.items() if name.startswith(prefix)}, folder)
+    variables = read_model(source_file)
+    state = whisper_state(variables)
+    state = {name[len(prefix) :]: values for name, values in state.items() if name.startswith(prefix)}
+    save_weights(state, folder)
+    write_config(encoder_config(state, int(variables["encoder/num_heads"])), folder)
+
+
+def encoder_config(state: Mapping[str, torch.Tensor], n_heads: int) -> dict[str, int]:
+    """The settings of ``WhisperConfig`` that an encoder's own tensors give, and its attention heads."""
+    n_features, n_bands, _ = state["conv1.weight"].shape
+    return {
+        "d_model": n_features,
+        "encoder_attention_heads": n_heads,
+        "encoder_ffn_dim": len(state["layers.0.fc1.weight"]),
+        "encoder_layers": sum(name.endswith(".fc1.weight") for name in state),
+        "max_source_positions": len(state["embed_positions.weight"]),
+        "num_mel_bins": n_bands,
+    }

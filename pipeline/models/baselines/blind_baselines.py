@@ -1,4 +1,7 @@
-"""What a movie's clock alone gives: moments that are alike because they are near in time."""
+"""What is known of a stimulus without looking or listening: what an item is called, and what a movie's clock gives.
+
+Moments are alike because they are near in time, items because they are of one category.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.core.errors import LayermapError
 from pipeline.models.entry import ModelEntry, Twin, evenly_deep
 
 if TYPE_CHECKING:
@@ -16,6 +20,34 @@ WIDTHS_S = (0.25, 1.0, 4.0)
 REACH_SD = 4
 """How far bumps reach, and stand beyond both ends of the movie, so that its ends are like its middle. Without an end
 their tails would be all that training rows hold of a held-out stretch, and be scaled up to match."""
+
+
+class Category:
+    """One feature per category that the stimulus names, in alphabetical order."""
+
+    def clock(self, stimulus: xr.Dataset) -> tuple[str, np.ndarray]:
+        from pipeline.models.shown.items import item_names
+
+        if "category" not in stimulus.variables:
+            raise LayermapError(
+                f"model 'category' needs categories of items, but stimulus '{stimulus.attrs['name']}' has none; "
+                "leave the model out of this analysis"
+            )
+        return "item", item_names(stimulus)
+
+    def batches(self, stimulus: xr.Dataset, batch_size: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        import numpy as np
+
+        from pipeline.models.shown.items import labels
+
+        categories = labels(stimulus["category"])
+        one_hot = (categories[:, None] == np.unique(categories)[None, :]).astype(np.float32)
+        yield 0, {"category": one_hot}
+
+
+def load_category(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> Category:
+    """The category baseline; it has no weights."""
+    return Category()
 
 
 class ElapsedTime:
@@ -54,16 +86,27 @@ def _layer(width_s: float) -> str:
     return f"bumps-{width_s:g}s"
 
 
-def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> ElapsedTime:
+def load_elapsed_time(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> ElapsedTime:
     """The elapsed-time baseline; it has no weights and runs on the CPU."""
     return ElapsedTime()
 
 
+CATEGORY = ModelEntry(
+    name="category",
+    modalities=("audio", "images"),
+    objective="baseline",
+    factory="pipeline.models.baselines.blind_baselines:load_category",
+    layers=evenly_deep(["category"]),
+    title="Category labels",
+    citation="labels as published with the stimuli",
+    licence="BSD-3-Clause (this repository)",
+    preprocessing={"code": "one-hot, categories in alphabetical order"},
+)
 ELAPSED_TIME = ModelEntry(
     name="elapsed-time",
     modalities=("movie",),
     objective="baseline",
-    factory="pipeline.models.baselines.time_baseline:load",
+    factory="pipeline.models.baselines.blind_baselines:load_elapsed_time",
     layers=evenly_deep([_layer(width_s) for width_s in WIDTHS_S]),
     title="Elapsed time",
     citation="—",

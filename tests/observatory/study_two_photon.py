@@ -1,4 +1,4 @@
-"""A server of 2-photon experiments with planted layers: real metadata where the mirror is, made-up ones elsewhere."""
+"""What a server of 2-photon experiments with planted layers needs: real metadata from the mirror, or made-up ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from pipeline.recordings.allen.two_photon.catalogue import find_experiments, take_in_turn
 from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 from tests.http_server import running
-from tests.observatory.metadata import link_of, made_up_containers, observatory_rows, real_containers
-from tests.observatory.planted import Design, experiment_files, make_drives, random_drives
+from tests.observatory.planted_two_photon import Design, experiment_files, make_drives, random_drives
+from tests.observatory.rows_two_photon import link_of, made_up_containers, observatory_rows, real_containers
 from tests.observatory.server import ObservatoryServer
 
 
