@@ -252,10 +252,19 @@ def digests_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.sha256")
 
 
+def _digested(path: Path) -> list[Path]:
+    return [path, *(csv_path(path, table) for table in TABLES)]
+
+
+def map_files(path: Path) -> list[Path]:
+    """Everything that `write_map` leaves: ``<study>.nc`` at ``path``, its tables, and the digests of both."""
+    return [*_digested(path), digests_path(path)]
+
+
 def _digests(path: Path) -> str:
     """What ``sha256sum`` prints of the map's files, and what ``sha256sum -c`` takes."""
     lines = []
-    for file in [path, *(csv_path(path, table) for table in TABLES)]:
+    for file in _digested(path):
         with open(file, "rb") as stream:
             lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {file.name}\n")
     return "".join(lines)

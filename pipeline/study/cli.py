@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pipeline import __version__
 from pipeline.core.errors import LayermapError, UnknownName
-from pipeline.encoding.compute import MEMORY_BUDGET_MB
 from pipeline.models.hub.library_settings import keep_library_offline
+from pipeline.study.flags import Flag, flags_of
 
 STAGES = {
     "catalogue": "list the groups, recordings, stimuli and files of a study's datasets",
@@ -34,9 +34,6 @@ LISTS = {
     "layers": "list the layers of one model",
 }
 ONCE = {"pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files"}
-DEVICE = (
-    "where networks run and encoding models are fitted; changes no key and no result beyond rounding (default: auto)"
-)
 REPORT_BUGS = "this is a defect of layermap: please report it with the traceback"
 
 
@@ -67,18 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="STAGE", parser_class=_Parser)
     for stage, text in STAGES.items():
         command = commands.add_parser(stage, help=text, description=text)
-        command.add_argument(
-            "--study", default="demo", help="a name in workflows/studies or a path ending in .yaml (default: demo)"
-        )
+        for flag in flags_of(stage):
+            _add_flag(command, flag)
         command.add_argument("--analysis", help="only this analysis of the study")
-        command.add_argument(
-            "--mirror", help="folder or http(s) prefix holding files as HOST/PATH of their public address"
-        )
-        command.add_argument("--limit", type=_at_least(1), help="take only this many groups or subjects")
-        command.add_argument(
-            "--shuffle", type=_at_least(0), metavar="SEED", help="shuffle the responses: the study must find nothing"
-        )
-        command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help=DEVICE)
         command.add_argument("--threads", type=int, help="threads of numerical libraries")
         command.add_argument(
             "--log", type=Path, help="also write messages here; the traceback of a failure goes beside it"
@@ -100,7 +88,11 @@ def _parser() -> argparse.ArgumentParser:
         if stage in ("encode", "compare"):
             command.add_argument("--group", help="only this group")
         if stage == "encode":
-            _add_encode(command)
+            command.add_argument(
+                "--estimate",
+                action="store_true",
+                help="only say what the run will cost on this machine: operations, bytes, time and peak memory",
+            )
     for name, text in LISTS.items():
         command = commands.add_parser(name, help=text, description=text)
         if name == "layers":
@@ -115,18 +107,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_encode(command: argparse.ArgumentParser) -> None:
+def _add_flag(command: argparse.ArgumentParser, flag: Flag) -> None:
     command.add_argument(
-        "--memory-budget-mb",
-        type=_at_least(64),
-        default=int(MEMORY_BUDGET_MB),
-        metavar="MB",
-        help="memory for what grows with samples, features and targets, not the program itself (default: %(default)s)",
-    )
-    command.add_argument(
-        "--estimate",
-        action="store_true",
-        help="only say what the run will cost on this machine: operations, bytes, time and peak memory",
+        flag.option,
+        default=flag.default,
+        type=str if flag.at_least is None else _at_least(flag.at_least),
+        choices=flag.choices or None,
+        metavar=flag.metavar,
+        help=flag.help,
     )
 
 

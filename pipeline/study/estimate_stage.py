@@ -13,6 +13,7 @@ from pipeline.artifacts.catalogue import Group
 from pipeline.encoding.estimate.cost import FitShape
 from pipeline.encoding.estimate.run_cost import UNKNOWN, Job, Run, describe, eigh_size
 from pipeline.encoding.estimate.sizes import GroupSizes, group_sizes, n_features_of, open_headers
+from pipeline.study.flags import config_words
 from pipeline.study.plan import AnalysisPlan, ModelPlan
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def _machine(device: torch.device) -> str:
 
 def _jobs(analysis: AnalysisPlan, arguments: argparse.Namespace) -> Iterator[Job]:
     models = [analysis.model(arguments.model)] if arguments.model else list(analysis.models)
-    given = {name: getattr(arguments, name) for name in ("study", "limit", "mirror")}
-    flags = "--config " + " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    flags = config_words(arguments)
     if not analysis.dataset.catalogue_path.is_file():
         yield from (
             _unknown(analysis, UNKNOWN, model, "groups", f"list them with: snakemake catalogue {flags}")

@@ -12,11 +12,16 @@ from pydantic_core import ErrorDetails
 from pipeline.core.code_version import ROOT
 from pipeline.core.errors import BadConfiguration, UnknownName
 from pipeline.core.section import Section
-from pipeline.encoding.compute import MEMORY_BUDGET_MB
 from pipeline.formats.documents import read_yaml
+from pipeline.study.flags import FLAGS, Device
 from pipeline.study.study import Study
 
 STUDIES = ROOT / "workflows" / "studies"
+
+
+def _told(name: str) -> Any:
+    flag = FLAGS[name]
+    return Field(flag.default, ge=flag.at_least, description=flag.help)
 
 
 class WorkflowConfig(Section):
@@ -26,23 +31,11 @@ class WorkflowConfig(Section):
         ("demo",), description="studies that `snakemake all` runs: names or paths of study files"
     )
     study: str | None = Field(None, description="run this study only")
-    mirror: str | None = Field(
-        None, description="folder or http(s) prefix holding files as HOST/PATH of their public address"
-    )
-    limit: int | None = Field(None, ge=1, description="take only this many groups or subjects, for a first taste")
-    shuffle: int | None = Field(
-        None, ge=0, description="shuffle responses with this seed; the study is then called NAME-shuffled-SEED"
-    )
-    device: str = Field(
-        "auto",
-        description="where networks run and encoding models are fitted: auto, cpu or cuda; changes no key, and no "
-        "result beyond rounding",
-    )
-    memory_budget_mb: int = Field(
-        int(MEMORY_BUDGET_MB),
-        ge=64,
-        description="memory that fitting one group and model may take beside the program itself, in MB; changes no key",
-    )
+    limit: int | None = _told("limit")
+    shuffle: int | None = _told("shuffle")
+    mirror: str | None = _told("mirror")
+    device: Device = _told("device")
+    memory_budget_mb: int = _told("memory_budget_mb")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pipeline.core.errors import LayermapError, UnknownName
 from pipeline.models.entry import ModelEntry
 from pipeline.models.registry import MODELS, resolve_model
 from pipeline.study import identity
+from pipeline.study.flags import config_words
 from pipeline.study.load import known_studies, load_study
 from pipeline.study.network_entries import entries_of
 from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan, check_modalities, plan_study
@@ -323,18 +324,8 @@ def run_report(arguments: argparse.Namespace) -> None:
 
     plan = _plan(arguments)
     identity.check_map(plan, identity.check_scores(plan))
-    write_report(plan, {analysis.name: _score_paths(analysis) for analysis in plan.analyses}, _command(arguments))
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    """The command that redoes the study, for the page."""
-    given = {
-        "study": arguments.study,
-        "limit": arguments.limit,
-        "shuffle": arguments.shuffle,
-        "mirror": arguments.mirror,
-    }
-    return "snakemake all --config " + " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    again = f"snakemake all {config_words(arguments)}"  # for the page
+    write_report(plan, {analysis.name: _score_paths(analysis) for analysis in plan.analyses}, again)
 
 
 def list_studies() -> str:

@@ -1,25 +1,24 @@
 rule activate:
     input:
         CATALOGUES,
-        lambda w: [path for analysis in ANALYSES.values() for path in activations_asked_for(analysis)],
+        lambda w: JOBS.activations(),
 
 
 rule activate_model:
     input:
-        activation_inputs,
+        stimulus_shown,
+        lambda w: JOBS.activation(w.stimulus_folder, w.model, w.key).weights,
     output:
         directory("data/activations/{stimulus_folder}/{model}-{key}.zarr"),
     params:
-        flags=lambda w, output: activation_flags(w),
+        flags=lambda w, output: JOBS.activation_flags(w.stimulus_folder, w.model, w.key),
     log:
         "logs/activate/{stimulus_folder}.{model}-{key}.log",
     benchmark:
         "logs/activate/{stimulus_folder}.{model}-{key}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=240,
-        gpu=int(config.get("device", "auto") == "cuda"),
+        **JOBS.resources("activate_model"),
     conda:
         "../../environment.yml"
     shell:

@@ -8,15 +8,14 @@ checkpoint catalogue_dataset:
     output:
         "data/catalogue/{dataset}-{key}.json",
     params:
-        flags=lambda w, output: flags_of(BY_KEY[w.key]),
+        flags=lambda w, output: JOBS.flags("catalogue", JOBS.with_dataset[w.key]),
     log:
         "logs/catalogue/{dataset}-{key}.log",
     benchmark:
         "logs/catalogue/{dataset}-{key}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **JOBS.resources("catalogue_dataset"),
     conda:
         "../../environment.yml"
     shell:

@@ -1,27 +1,26 @@
 rule compare:
     input:
         CATALOGUES,
-        lambda w: [path for a in ANALYSES.values() if a.stage == "compare" for path in scores_of(a)],
+        lambda w: JOBS.scores("compare"),
 
 
 rule compare_group:
     input:
-        lambda w: score_inputs(w),
+        lambda w: JOBS.score_files(w.study, w.analysis, w.group, w.model),
     output:
         "data/scores/{study}/{analysis}/{group}/{model}.nc",
     wildcard_constraints:
-        analysis=one_of(name for (_, name), a in ANALYSES.items() if a.stage == "compare"),
+        analysis=JOBS.names_scored_by("compare"),
     params:
-        flags=lambda w, output: flags_of(ANALYSES[w.study, w.analysis]),
-        key=lambda w: ANALYSES[w.study, w.analysis].score_key(SHUFFLE_SEEDS[w.study]),
+        flags=lambda w, output: JOBS.flags("compare", JOBS.analyses[w.study, w.analysis]),
+        key=lambda w: JOBS.score_key(w.study, w.analysis),
     log:
         "logs/compare/{study}.{analysis}.{group}.{model}.log",
     benchmark:
         "logs/compare/{study}.{analysis}.{group}.{model}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        **JOBS.resources("compare_group"),
     conda:
         "../../environment.yml"
     shell:

@@ -1,25 +1,23 @@
 rule fetch:
     input:
         CATALOGUES,
-        [analysis.dataset.receipt_path for analysis in ANALYSES.values()],
-        [paths.weights_receipt(name) for name in BY_MODEL],
+        JOBS.receipts,
 
 
 rule fetch_weights:
     output:
         "data/raw/weights/{weights}/receipt.json",
     params:
-        flags=lambda w, output: flags_of(BY_MODEL[MODELS_BY_SLUG[w.weights]]),
-        model=lambda w, output: MODELS_BY_SLUG[w.weights],
-        key=lambda w: weights_key_of(BY_MODEL[MODELS_BY_SLUG[w.weights]].weights[MODELS_BY_SLUG[w.weights]]),
+        flags=lambda w, output: JOBS.flags("fetch", JOBS.with_weights[w.weights][1]),
+        model=lambda w, output: JOBS.with_weights[w.weights][0],
+        key=lambda w: JOBS.weights_key(w.weights),
     log:
         "logs/fetch/weights-{weights}.log",
     benchmark:
         "logs/fetch/weights-{weights}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **JOBS.resources("fetch_weights"),
     conda:
         "../../environment.yml"
     shell:
@@ -32,17 +30,16 @@ rule fetch_recordings:
     output:
         "data/raw/{dataset}/receipt-{key}.json",
     wildcard_constraints:
-        dataset=one_of(FETCHED),
+        dataset=one_of(JOBS.fetched),
     params:
-        flags=lambda w, output: flags_of(BY_KEY[w.key]),
+        flags=lambda w, output: JOBS.flags("fetch", JOBS.with_dataset[w.key]),
     log:
         "logs/fetch/{dataset}-{key}.log",
     benchmark:
         "logs/fetch/{dataset}-{key}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=600,
+        **JOBS.resources("fetch_recordings"),
     conda:
         "../../environment.yml"
     shell:
@@ -53,21 +50,20 @@ rule fetch_recordings:
 rule fetch_simulated:
     input:
         catalogue="data/catalogue/{dataset}-{key}.json",
-        weights=lambda w: [paths.weights_receipt(name) for name in BY_KEY[w.key].dataset.simulation_models],
+        weights=lambda w: JOBS.simulation_weights(w.key),
     output:
         "data/raw/{dataset}/receipt-{key}.json",
     wildcard_constraints:
-        dataset=one_of(SIMULATED),
+        dataset=one_of(JOBS.simulated),
     params:
-        flags=lambda w, output: flags_of(BY_KEY[w.key]),
+        flags=lambda w, output: JOBS.flags("fetch", JOBS.with_dataset[w.key]),
     log:
         "logs/fetch/{dataset}-{key}.log",
     benchmark:
         "logs/fetch/{dataset}-{key}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **JOBS.resources("fetch_simulated"),
     conda:
         "../../environment.yml"
     shell:

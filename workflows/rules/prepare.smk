@@ -1,24 +1,23 @@
 rule prepare:
     input:
         CATALOGUES,
-        lambda w: [path for analysis in ANALYSES.values() for path in prepared_of(analysis)],
+        lambda w: JOBS.prepared(),
 
 
 rule prepare_stimulus:
     input:
-        lambda w: prepares_stimulus(w).dataset.receipt_path,
+        lambda w: JOBS.with_stimulus(w.dataset, w.stimulus_key, w.stimulus).dataset.receipt_path,
     output:
         directory("data/prepared/{dataset}/{stimulus_key}/stimuli/{stimulus}.zarr"),
     params:
-        flags=lambda w, output: flags_of(prepares_stimulus(w)),
+        flags=lambda w, output: JOBS.flags("prepare", JOBS.with_stimulus(w.dataset, w.stimulus_key, w.stimulus)),
     log:
         "logs/prepare/{dataset}-{stimulus_key}.{stimulus}.log",
     benchmark:
         "logs/prepare/{dataset}-{stimulus_key}.{stimulus}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **JOBS.resources("prepare_stimulus"),
     conda:
         "../../environment.yml"
     shell:
@@ -27,19 +26,18 @@ rule prepare_stimulus:
 
 rule prepare_recording:
     input:
-        lambda w: prepares_recording(w).dataset.receipt_path,
+        lambda w: JOBS.with_recording(w.dataset, w.prep_key, w.recording).dataset.receipt_path,
     output:
         "data/prepared/{dataset}/{prep_key}/recordings/{recording}.nc",
     params:
-        flags=lambda w, output: flags_of(prepares_recording(w)),
+        flags=lambda w, output: JOBS.flags("prepare", JOBS.with_recording(w.dataset, w.prep_key, w.recording)),
     log:
         "logs/prepare/{dataset}-{prep_key}.{recording}.log",
     benchmark:
         "logs/prepare/{dataset}-{prep_key}.{recording}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **JOBS.resources("prepare_recording"),
     conda:
         "../../environment.yml"
     shell:

@@ -1,15 +1,15 @@
 rule report:
     input:
         CATALOGUES,
-        [plan.report_path for plan in PLANS],
+        JOBS.reports,
 
 
 rule report_study:
     input:
         "data/maps/{study}.nc",
-        lambda w: all_scores(PLAN_OF[w.study]),
+        lambda w: JOBS.study_scores(w.study),
         # two selections may share what was prepared, but each has a receipt of its own to show
-        lambda w: [analysis.dataset.receipt_path for analysis in PLAN_OF[w.study].analyses],
+        lambda w: JOBS.study_receipts(w.study),
     output:
         report(
             "reports/{study}/index.html",
@@ -18,16 +18,15 @@ rule report_study:
             labels={"study": "{study}"},
         ),
     params:
-        flags=lambda w, output: FLAGS[w.study],
-        key=lambda w: PLAN_OF[w.study].report_key(),
+        flags=lambda w, output: JOBS.study_flags("report", w.study),
+        key=lambda w: JOBS.plans[w.study].report_key(),
     log:
         "logs/report/{study}.log",
     benchmark:
         "logs/report/{study}.benchmark.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **JOBS.resources("report_study"),
     conda:
         "../../environment.yml"
     shell:
