@@ -6,6 +6,7 @@ The stages themselves know nothing of studies, plans or paths; this is the only 
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 import sys
 from collections.abc import Iterator
@@ -241,6 +242,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
     from pipeline.artifacts.scores import write_scores
     from pipeline.core.registry import import_object
     from pipeline.encoding.compute import Compute
+    from pipeline.encoding.mapping import MappingEntry
 
     shuffle_seed = _plan(arguments).study.shuffle_seed
     jobs = list(_score_jobs(arguments, stage))
@@ -248,14 +250,14 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
         group = analysis.group(group_name)
         inputs_sha = identity.check_score_inputs(analysis, group, model)
         inputs = analysis.score_inputs(group, model)
-        more: dict[str, Any] = {}
-        if analysis.metric.takes_spaces:
-            more["spaces"] = analysis.space_inputs(group, model)
         output = analysis.scores_path(group_name, model)
-        if analysis.metric.takes_compute:
+        run = import_object(analysis.metric.run)
+        if isinstance(analysis.metric, MappingEntry):
             which = f" ({number} of {len(jobs)})" if len(jobs) > 1 else ""
             what = f"{stage} {analysis.name}/{group_name}: {model.name}{which}"
-            more["compute"] = Compute(arguments.device, arguments.memory_budget_mb, output.parent, what)
+            compute = Compute(arguments.device, arguments.memory_budget_mb, output.parent, what)
+            spaces = analysis.space_inputs(group, model)
+            run = functools.partial(run, analysis.metric, spaces=spaces, compute=compute)
         attrs: dict[str, Any] = {
             "study": analysis.study,
             "analysis": analysis.name,
@@ -264,9 +266,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
             "config_sha": analysis.score_key(shuffle_seed),
             "inputs_sha": inputs_sha,
         }
-        scores = import_object(analysis.metric.run)(
-            runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed, **more
-        )
+        scores = run(runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed)
         write_scores(scores, output)
         del scores  # the next one's tables need not find room beside them
 
