@@ -49,6 +49,7 @@ def encode_group(
 
     Parameters
     ----------
+    mapping : its entry
     runs : (recording, activations) of each run of the group, in order; those of one member share targets, and
         all share the model; see `pipeline.encoding.group.matched_cells`
     options : of the mapping's class
