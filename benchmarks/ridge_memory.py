@@ -91,12 +91,13 @@ def _open(folder: Path, case: Case, mode: str) -> tuple[np.memmap, np.memmap]:
 
 def measure(folder: Path, case: Case, budget_mb: float) -> dict[str, float]:
     """Fit a case from disk to disk, in a process that has done nothing else."""
+    from pipeline.encoding.design import Design
     from pipeline.encoding.ridge.fit import fit_ridge
 
     small = Case("import", "import", 100, 20, 10)
     generator = np.random.default_rng(0)
     few = (generator.standard_normal((120, n)).astype("f4") for n in (small.n_features, small.n_targets))
-    fit_ridge(*few, small.penalties, splits=[single_split(small)], memory_budget_mb=budget_mb)
+    fit_ridge(*few, small.penalties, Design.of_bins(120, [single_split(small)]), memory_budget_mb=budget_mb)
     features, responses = _open(folder, case, "r")
     predictions = np.memmap(folder / "predictions.f4", "f4", "w+", shape=responses.shape)
     began = time.perf_counter()
@@ -105,7 +106,7 @@ def measure(folder: Path, case: Case, budget_mb: float) -> dict[str, float]:
             features,
             responses,
             case.penalties,
-            splits=[single_split(case)],
+            Design.of_bins(len(features), [single_split(case)]),
             penalty_unit="absolute",
             memory_budget_mb=budget_mb,
             predictions=predictions,

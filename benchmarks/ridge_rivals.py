@@ -18,7 +18,9 @@ from benchmarks.ridge_peers import (
     join,
     near_settings,
 )
-from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
+from pipeline.encoding.design import Design
+from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold
 
 TUNING_TARGETS = 2000  # settings are compared with so many, then the best at full size
@@ -51,10 +53,7 @@ def solve_ours(problem: Problem, fold: Fold, device: str) -> Answer:
             features,
             problem.responses,
             case.penalties,
-            splits=[fold],
-            delays=case.delays,
-            runs=problem.runs,
-            rows=problem.rows,
+            Design([fold], case.delays, problem.runs, problem.rows),
             scale=False,
             penalty_unit="absolute",
             device=device,
@@ -63,7 +62,7 @@ def solve_ours(problem: Problem, fold: Fold, device: str) -> Answer:
     return join(answers)
 
 
-def _answer(fit: RidgeFit, fold: int, penalties: np.ndarray) -> Answer:
+def _answer(fit: LayerFit, fold: int, penalties: np.ndarray) -> Answer:
     choice = np.abs(np.log(fit.penalty[fold])[:, None] - np.log(penalties)[None, :]).argmin(axis=1)
     return Answer(choice, np.asarray(fit.inner_score[fold], np.float64), np.asarray(fit.score[fold], np.float64))
 
@@ -137,10 +136,7 @@ def solve_study(problem: Problem, penalties: np.ndarray, device: str) -> Answer:
         problem.layers[0],
         problem.responses[: case.n_train],
         penalties,
-        splits=nested_splits(case),
-        delays=case.delays,
-        runs=problem.runs,
-        rows=problem.rows[: case.n_train],
+        Design(nested_splits(case), case.delays, problem.runs, problem.rows[: case.n_train]),
         device=device,
     )
     return join([_answer(fit, number, penalties) for number in range(len(fit.score))])

@@ -23,8 +23,9 @@ from pipeline.comparison.similarity import item_similarity, upper_triangle
 from pipeline.core.errors import BadConfiguration
 from pipeline.encoding.group.align import high_pass_within
 from pipeline.encoding.group.group_data import GroupData, open_group
-from pipeline.encoding.group.nuisance import take_out
+from pipeline.encoding.group.nuisance import Nuisance, take_out
 from pipeline.encoding.group.reliability import scored_responses, z_score_runs
+from pipeline.encoding.splits import Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,10 +59,7 @@ def compare_recordings(
     BadConfiguration
         Blocks that the recordings do not have, or no region with enough cells.
     """
-    group = open_group(runs, _Opened(options.nuisance))
-    if group.nuisance is not None:
-        # one β for all samples: nothing is predicted from some of them for others
-        take_out(group.responses, group.nuisance, np.zeros(group.samples.n, int))
+    group = open_group(runs, _Opened(options.nuisance), clean=_clean)
     source = str(runs[0][0])
     entries = entries_of(group.samples, options.block_s, options.stretch_s, source)
     responses = scored_responses(group.responses, group.samples.run, z_scored=group.z_scored)
@@ -104,6 +102,11 @@ def compare_recordings(
         n_samples=group.samples.n,
         n_without_features=group.n_without_features,
     )
+
+
+def _clean(responses: NDArray[np.float32], nuisance: Nuisance, samples: Samples, memory_budget_mb: float) -> None:
+    """With one β for all samples: nothing is predicted from some of them for others."""
+    take_out(responses, nuisance, np.zeros(samples.n, int), memory_budget_mb=memory_budget_mb)
 
 
 def _cells_of_places(

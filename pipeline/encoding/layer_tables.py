@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.encoding.blocks import BlockSums
 from pipeline.encoding.correlation import fisher_z, is_constant
-from pipeline.encoding.ridge.fit import RidgeFit
+from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.scratch import Scratch, target_batches
 from pipeline.encoding.splits import Fold
 
@@ -67,7 +67,7 @@ class LayerTables:
         self.best_layer = np.zeros(n_targets, int)
         self._shown: dict[int, np.ndarray] = {}
 
-    def add(self, layer: int, fit: RidgeFit) -> None:
+    def add(self, layer: int, fit: LayerFit) -> None:
         """Take in the fit of one layer."""
         for batch in self._batches():
             predicted = fit.predictions[:, batch].astype(np.float64)

@@ -1,12 +1,12 @@
-"""Options of encoding models, and of the ridge among them."""
+"""Options that encoding models share; each mapping's own are in its module in `pipeline.encoding.mappings`."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.core.section import MetricSection, OwnFunction, Section
+from pipeline.core.section import MetricSection, Section
 
 
 class Splits(Section):
@@ -83,97 +83,14 @@ class EncodingOptions(MetricSection):
         return value
 
 
-class MappingOptions(EncodingOptions):
-    """A mapping of one's own, scored on held-out blocks."""
+class JointOptions(EncodingOptions):
+    """Those of a joint fit: every layer with feature spaces that the study names."""
 
-    kind: Literal["mapping"] = "mapping"
-    predict: OwnFunction = Field(
-        description="FILE.py:function (relative to the study file) or package.module:function; gets training features, "
-        "training responses and held-out features, and returns predictions. Called for inner folds as well"
-    )
-
-
-class PlsOptions(EncodingOptions):
-    """Partial least squares regression with a fixed number of components."""
-
-    kind: Literal["pls"] = "pls"
-    n_components: int = Field(
-        25, ge=1, description="components; fewer where training rows and features span fewer dimensions"
-    )
-    together: Literal["region", "subject", "group"] = Field(
-        "region",
-        description="which targets share their components: region: one subject's in one region (where every parcel is "
-        "a region, each is fitted by itself, which is slow); subject: all of one "
-        "subject's; group: all of a group's, so that subjects are not independent of one another",
-    )
-
-
-class FixedRidgeOptions(EncodingOptions):
-    """Linear encoding model: ridge with one fixed penalty for all targets."""
-
-    kind: Literal["fixed_ridge"] = "fixed_ridge"
-    penalty: float = Field(1.0, gt=0, description="the ridge penalty")
-    penalty_unit: Literal["mean_eigenvalue", "absolute"] = Field(
-        "mean_eigenvalue",
-        description="mean_eigenvalue: relative to the mean eigenvalue of the training Gram matrix of standardised "
-        "features; absolute: added to its eigenvalues as it is, like alpha in scikit-learn",
-    )
-
-
-class BestUnitOptions(EncodingOptions):
-    """One-to-one mapping: each target is predicted by the unit (a feature at one delay) that follows it best."""
-
-    kind: Literal["best_unit"] = "best_unit"
-
-
-class RidgeOptions(EncodingOptions):
-    """Linear encoding model: one ridge penalty per target, chosen in inner folds, scored on held-out blocks."""
-
-    kind: Literal["ridge"] = "ridge"
-    penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
-
-
-class BandedRidgeOptions(EncodingOptions):
-    """Joint linear encoding model of each layer and of named feature spaces, with a weight of its own for each.
-
-    Scores are those of the joint fit. Variance is divided among the spaces, and the layer's unique contribution is
-    what the joint fit explains beyond a fit of the named spaces alone.
-    """
-
-    kind: Literal["banded_ridge"] = "banded_ridge"
     spaces: tuple[str, ...] = Field(
         min_length=1,
         description="models of this analysis that are fitted jointly with every layer of every other model: NAME for "
         "all its layers side by side, NAME:LAYER for one of them. They are scored by themselves",
     )
-    penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
-    n_weightings: int = Field(
-        0,
-        ge=3,
-        description="weightings of layer and spaces that are tried for each target: of a layer and one space, each "
-        "alone and log-spaced ratios; of more, each alone, all equal, and random draws (with `seed`). Left out: 13 for "
-        "one space, 60 for more",
-    )
-    choose_by: Literal["r2", "r"] = Field(
-        "r2",
-        description="what weightings and penalties are chosen by in inner folds: r2 (squared error), which dividing "
-        "explained variance needs; or r, as ridge does, which leaves the size of predictions open, and so their R²",
-    )
-    largest_ratio: float = Field(
-        1000.0,
-        gt=1,
-        description="of the weights of a layer and one space: ratios from 1/largest_ratio to largest_ratio",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _tried(cls, values: Any) -> Any:
-        """How many weightings there are depends on the number of spaces, and is part of the key."""
-        if isinstance(values, dict) and "n_weightings" not in values:
-            spaces = values.get("spaces")
-            several = isinstance(spaces, list | tuple) and len(spaces) > 1
-            return {**values, "n_weightings": 60 if several else 13}
-        return values
 
     @field_validator("spaces")
     @classmethod

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,107 +16,48 @@ from pipeline.encoding.alignment.check import told
 from pipeline.encoding.alignment.group_alignment import REMEDIES, check_group, checked_layer
 from pipeline.encoding.alignment.reduced_problem import feature_components
 from pipeline.encoding.compute import Compute
+from pipeline.encoding.design import Design
+from pipeline.encoding.feature_spaces import SpaceFiles
+from pipeline.encoding.group.feature_space import open_space
 from pipeline.encoding.group.group_data import GroupData, open_group
 from pipeline.encoding.group.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.group.reliability import Reliability, estimate_reliability, match_units, scored_responses
-from pipeline.encoding.group.shuffle import shuffled_rows
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
-from pipeline.encoding.options import EncodingOptions, RidgeOptions
-from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
-from pipeline.encoding.scratch import Scratch, target_batches
-from pipeline.encoding.splits import Fold, describe, held_out_stretches, make_splits
+from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs
+from pipeline.encoding.options import EncodingOptions
+from pipeline.encoding.scratch import Scratch
+from pipeline.encoding.splits import Fold, Samples, describe, held_out_stretches, make_splits
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-class LayerFit(Protocol):
-    """Fits one layer in every fold.
-
-    Takes what `pipeline.encoding.ridge.fit.fit_ridge` takes, and how to compute it: ``features`` (n_bins, n_features)
-    and ``responses`` (n_samples, n_targets) may be mapped from files, so they are read by columns where they are large,
-    and ``compute.memory_budget_mb`` is what is left for the fit. Held-out predictions go into ``predictions``, float32
-    of the shape of ``responses``, which the fit gives back: it is used again for the next layer.
-    """
-
-    def __call__(
-        self,
-        features: np.ndarray,
-        responses: np.ndarray,
-        *,
-        splits: Sequence[Fold],
-        delays: Sequence[int],
-        runs: np.ndarray,
-        rows: np.ndarray,
-        high_pass: HighPass | None,
-        compute: Compute,
-        predictions: np.ndarray,
-        after_fold: Callable[[], object],
-    ) -> RidgeFit: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class FitOfTargets:
-    """An encoding model that has to know the targets.
-
-    Parameters
-    ----------
-    make : coordinates of the targets, name → (n_targets,), to the fit
-    """
-
-    make: Callable[[dict[str, np.ndarray]], LayerFit]
-
-
 def encode_group(
-    *,
-    runs: list[tuple[Path, Path]],
-    options: RidgeOptions,
-    layers: tuple[str, ...] | None,
-    attrs: dict[str, Any],
-    shuffle_seed: int | None,
-    compute: Compute | None = None,
-) -> xr.Dataset:
-    """Score every layer of a model on one group by ridge regression; see `score_group`."""
-    return score_group(
-        runs=runs,
-        options=options,
-        layers=layers,
-        attrs=attrs,
-        shuffle_seed=shuffle_seed,
-        fit=functools.partial(_fit_ridge, penalties=options.penalties.values()),
-        compute=compute,
-    )
-
-
-def _fit_ridge(features: np.ndarray, responses: np.ndarray, *, compute: Compute, **how: Any) -> RidgeFit:
-    return fit_ridge(features, responses, device=compute.device, memory_budget_mb=compute.memory_budget_mb, **how)
-
-
-def score_group(
+    mapping: MappingEntry,
     *,
     runs: list[tuple[Path, Path]],
     options: EncodingOptions,
     layers: tuple[str, ...] | None,
     attrs: dict[str, Any],
     shuffle_seed: int | None,
-    fit: LayerFit | FitOfTargets,
+    spaces: Sequence[SpaceFiles] = (),
     compute: Compute | None = None,
-    scratch: Scratch | None = None,
 ) -> xr.Dataset:
-    """Score every layer of a model on one group.
+    """Score every layer of a model on one group by a mapping.
 
     Parameters
     ----------
+    mapping : its entry
     runs : (recording, activations) of each run of the group, in order; those of one member share targets, and
         all share the model; see `pipeline.encoding.group.matched_cells`
-    options : splits, delays, and what the fit needs
+    options : of the mapping's class
     layers : to score, in order of depth; None scores all that the activations hold
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``
     shuffle_seed : seed of a null study, None for the real one
-    fit : the encoding model, or what makes it once the targets are known
+    spaces : of a joint fit, fitted with each layer; none for a model that is one of them, whose layers are scored by
+        themselves
     compute : budget, device and scratch folder; None: with the defaults
-    scratch : made with ``compute``, where other arrays share the budget; None makes one
 
     Returns
     -------
@@ -130,32 +70,57 @@ def score_group(
     BadConfiguration
         Splits or delays that the data do not allow.
     UnknownName
-        A layer that the activations do not hold.
+        A layer that the activations, of the model or of a space, do not hold.
+    LayermapError
+        The mapping gives what cannot be scored.
     """
-    scratch = scratch or Scratch(compute or Compute())
-    group = open_group(runs, options, scratch)
+    scratch = Scratch(compute or Compute())
+    recordings = [recording for recording, _ in runs]
+    opened = {space.name: open_space(space, recordings, options, scratch) for space in spaces}
+    clean = functools.partial(_clean, options=options)
+    group = open_group(runs, options, scratch, clean=clean, shuffle_seed=shuffle_seed)
+    at_work = mapping.make(options, MappingInputs(group.targets, opened, scratch))
+    scores = score_group(group, at_work.fit, options, layers, attrs, shuffle_seed, source=recordings[0])
+    del group  # what the mapping adds may take its place
+    return at_work.finish(scores)
+
+
+def score_group(
+    group: GroupData,
+    fit: FitLayer,
+    options: EncodingOptions,
+    layers: tuple[str, ...] | None,
+    attrs: dict[str, Any],
+    shuffle_seed: int | None,
+    *,
+    source: Path,
+) -> xr.Dataset:
+    """Fit every layer of a group's model, and sum up how well it is predicted; see `encode_group`.
+
+    Parameters
+    ----------
+    group : opened with ``shuffle_seed``
+    source : the recording that a warning of the alignment check names
+    """
+    scratch = group.scratch
     layers = layers or tuple(group.model_attrs["layer_order"])
     for layer in layers:
         if layer not in group.runs[0].activations.attrs["layer_order"]:
             raise UnknownName(f"layer of {group.model_attrs['model']}", layer, group.model_attrs["layer_order"])
     folds = make_splits(options.splits, group.samples, seed=options.seed)
-    # before they are shuffled: behaviour goes with the responses
-    shares = None if group.nuisance is None else _clean(group, group.nuisance, folds)
-    if shuffle_seed is not None:
-        _shuffle(group.responses, shuffled_rows(group.samples, shuffle_seed), scratch)
     high_pass, filtered = None, None
     if group.high_pass is not None:
         high_pass = HighPass(held_out_stretches(folds, group.samples.run), *group.high_pass)
         filtered = functools.partial(_filter_repeats, high_pass)
-        group = dataclasses.replace(group, z_scored=False)
     responses = scored_responses(
         group.responses,
         group.samples.run,
-        z_scored=group.z_scored,
+        z_scored=group.z_scored and high_pass is None,
         filtered=filtered,
         memory_budget_mb=scratch.batch_mb(BATCH_MB),
         out=scratch.array(group.responses.shape[1:], np.float32),
     )
+    design = Design(folds, group.delays, group.bin_runs(), group.rows(), high_pass)
     tables = LayerTables(
         folds,
         responses,
@@ -164,8 +129,7 @@ def score_group(
         n_examples=options.n_examples,
         scratch=scratch,
     )
-    layer_fit = fit.make(group.targets) if isinstance(fit, FitOfTargets) else fit
-    components = _fit_layers(group, responses, folds, high_pass, layers, tables, layer_fit, options.seed)
+    components = _fit_layers(group, responses, design, layers, tables, fit, options.seed)
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
@@ -180,34 +144,29 @@ def score_group(
     )
     scores = _dataset(group, folds, layers, tables, reliability, options, attrs, shuffle_seed)
     if shuffle_seed is None:  # shuffled responses are in no order
-        found = check_group(group, components, responses, reliability.reliability, folds, high_pass, options.seed)
+        found = check_group(group, components, responses, reliability.reliability, design, options.seed)
         remedy, model = REMEDIES[group.samples.kind], group.model_attrs["model"]
-        kept = told(found, "encode", attrs, model=model, remedy=remedy, source=runs[0][0])
+        kept = told(found, "encode", attrs, model=model, remedy=remedy, source=source)
         scores = scores.assign_attrs(alignment=kept)
     if group.surface is not None:
         scores = scores.assign_coords(surface_unit=("surface_vertex", _text(group.surface.unit)))
         scores = scores.assign_attrs(surface_mesh=group.surface.mesh)
     if group.nuisance is None:
         return scores
-    return scores.assign(nuisance_share=(("regressor", "target"), shares)).assign_coords(
+    return scores.assign(nuisance_share=(("regressor", "target"), group.nuisance_shares)).assign_coords(
         regressor=_text(group.nuisance.share_names)
     )
 
 
-def _clean(group: GroupData, nuisance: Nuisance, folds: list[Fold]) -> np.ndarray:
-    """Take what the animals did out of the responses, in place; returns the shares of variance that are theirs."""
-    budget_mb = group.scratch.batch_mb(BATCH_MB)
+def _clean(
+    responses: np.ndarray, nuisance: Nuisance, samples: Samples, memory_budget_mb: float, *, options: EncodingOptions
+) -> np.ndarray:
+    """Take what the animals did out of the responses, in place, with coefficients of each outer fold's own."""
+    folds = make_splits(options.splits, samples, seed=options.seed)
     splits = [(fold.train, fold.test) for fold in folds]
-    shares = nuisance_shares(group.responses, nuisance, group.samples.run, splits, memory_budget_mb=budget_mb)
-    take_out(group.responses, nuisance, _fold_of(folds, group.samples.n), memory_budget_mb=budget_mb)
+    shares = nuisance_shares(responses, nuisance, samples.run, splits, memory_budget_mb=memory_budget_mb)
+    take_out(responses, nuisance, _fold_of(folds, samples.n), memory_budget_mb=memory_budget_mb)
     return shares
-
-
-def _shuffle(responses: np.ndarray, rows: np.ndarray, scratch: Scratch) -> None:
-    """Reorder the samples of ``(n_repeats, n_samples, n_targets)`` in place."""
-    for repeat in responses:
-        for batch in target_batches(repeat.shape[1], repeat.shape[0], scratch.batch_mb(BATCH_MB)):
-            repeat[:, batch] = repeat[rows, batch]
 
 
 def _fold_of(folds: list[Fold], n_samples: int) -> np.ndarray:
@@ -226,19 +185,17 @@ def _filter_repeats(high_pass: HighPass, responses: np.ndarray) -> np.ndarray:
 def _fit_layers(
     group: GroupData,
     responses: np.ndarray,
-    folds: list[Fold],
-    high_pass: HighPass | None,
+    design: Design,
     layers: tuple[str, ...],
     tables: LayerTables,
-    fit: LayerFit,
+    fit: FitLayer,
     seed: int,
 ) -> np.ndarray:
     """Fills ``tables``; returns a few components of the layer that the alignment check looks at."""
     components = np.empty((0, 0))
-    bin_runs, rows = group.bin_runs(), group.rows()
     # one for all layers; of the type that products over targets have, so scores do not depend on where it lies
     predictions = group.scratch.array(responses.shape, np.float32)
-    with group.scratch.compute.progress(len(layers), len(folds)) as progress:
+    with group.scratch.compute.progress(len(layers), len(design.splits)) as progress:
         for number, layer in enumerate(layers):
             progress.at(layer)
             features = group.features(layer)
@@ -247,11 +204,7 @@ def _fit_layers(
             fitted = fit(
                 features,
                 responses,
-                splits=folds,
-                delays=group.delays,
-                runs=bin_runs,
-                rows=rows,
-                high_pass=high_pass,
+                design,
                 compute=group.scratch.left,
                 predictions=predictions,
                 after_fold=progress.advance,

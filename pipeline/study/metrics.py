@@ -1,80 +1,26 @@
-"""The metrics that a study can ask for by ``kind``. New metric = one function and a registry entry."""
+"""The metrics that a study can ask for by ``kind``. A new mapping is one module and one line here.
+
+See `pipeline.encoding.mapping` and `pipeline.comparison.entry` for what such a module holds.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-
-from pipeline.comparison.options import RsaOptions
+from pipeline.comparison.entry import ComparisonEntry
 from pipeline.core.registry import Registry
-from pipeline.core.section import MetricSection
-from pipeline.encoding.options import (
-    BandedRidgeOptions,
-    BestUnitOptions,
-    FixedRidgeOptions,
-    MappingOptions,
-    PlsOptions,
-    RidgeOptions,
-)
+from pipeline.encoding.mapping import MappingEntry
 
-
-@dataclasses.dataclass(frozen=True)
-class MetricEntry:
-    """A metric.
-
-    Parameters
-    ----------
-    kind : its name
-    stage : ``encode`` (recordings) or ``compare`` (geometries)
-    options : its pydantic options, with ``kind: Literal[kind]``
-    run : ``package.module:function`` computing the scores of one (group, model); see `pipeline.encoding.stage`
-    takes_compute : whether it is also told ``compute``, a `pipeline.encoding.compute.Compute`
-    takes_spaces : whether it fits layers jointly with those of its option ``spaces``: it is also told ``spaces``, a
-        list of `pipeline.encoding.mappings.feature_spaces.SpaceFiles`, empty for a model that is one of them
-    """
-
-    kind: str
-    stage: str
-    options: type[MetricSection]
-    run: str
-    takes_compute: bool = False
-    takes_spaces: bool = False
-
-
-RIDGE = MetricEntry("ridge", "encode", RidgeOptions, "pipeline.encoding.stage:encode_group", takes_compute=True)
-MAPPING = MetricEntry(
-    "mapping", "encode", MappingOptions, "pipeline.encoding.mappings.own_mapping:encode_mapping", takes_compute=True
-)
-BANDED_RIDGE = MetricEntry(
-    "banded_ridge",
-    "encode",
-    BandedRidgeOptions,
-    "pipeline.encoding.mappings.banded_stage:encode_banded",
-    takes_compute=True,
-    takes_spaces=True,
-)
-PLS = MetricEntry("pls", "encode", PlsOptions, "pipeline.encoding.mappings.published:encode_pls", takes_compute=True)
-FIXED_RIDGE = MetricEntry(
-    "fixed_ridge",
-    "encode",
-    FixedRidgeOptions,
-    "pipeline.encoding.mappings.published:encode_fixed_ridge",
-    takes_compute=True,
-)
-BEST_UNIT = MetricEntry(
-    "best_unit", "encode", BestUnitOptions, "pipeline.encoding.mappings.published:encode_best_unit", takes_compute=True
-)
-RSA = MetricEntry("rsa", "compare", RsaOptions, "pipeline.comparison.stage:compare_group")
+MetricEntry = MappingEntry | ComparisonEntry
 
 METRICS: Registry[MetricEntry] = Registry(
     "metric",
     {
-        "ridge": "pipeline.study.metrics:RIDGE",
-        "banded_ridge": "pipeline.study.metrics:BANDED_RIDGE",
-        "fixed_ridge": "pipeline.study.metrics:FIXED_RIDGE",
-        "pls": "pipeline.study.metrics:PLS",
-        "best_unit": "pipeline.study.metrics:BEST_UNIT",
-        "mapping": "pipeline.study.metrics:MAPPING",
-        "rsa": "pipeline.study.metrics:RSA",
+        "ridge": "pipeline.encoding.mappings.ridge:RIDGE",
+        "banded_ridge": "pipeline.encoding.mappings.banded_ridge:BANDED_RIDGE",
+        "fixed_ridge": "pipeline.encoding.mappings.fixed_ridge:FIXED_RIDGE",
+        "pls": "pipeline.encoding.mappings.pls:PLS",
+        "best_unit": "pipeline.encoding.mappings.best_unit:BEST_UNIT",
+        "mapping": "pipeline.encoding.mappings.own:MAPPING",
+        "rsa": "pipeline.comparison.entry:RSA",
     },
     group="layermap.metrics",
 )

@@ -17,7 +17,8 @@ from pipeline.core.code_version import ROOT, code_of_file, code_version
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, UnknownName
 from pipeline.core.keys import key_of, sha256_of_file, slug
 from pipeline.core.section import Section, file_of
-from pipeline.encoding.mappings.feature_spaces import LAYER, SpaceFiles
+from pipeline.encoding.feature_spaces import LAYER, SpaceFiles
+from pipeline.encoding.options import JointOptions
 from pipeline.fetch.weights.pins import has_weights, source_of
 from pipeline.fetch.weights.resolve import weights_key
 from pipeline.models.entry import ModelEntry
@@ -263,7 +264,7 @@ class AnalysisPlan:
     @functools.cached_property
     def spaces(self) -> tuple[SpacePlan, ...]:
         """The feature spaces that a joint metric names; empty for all others."""
-        names: tuple[str, ...] = getattr(self.options, "spaces", ()) if self.metric.takes_spaces else ()
+        names: tuple[str, ...] = self.options.spaces if isinstance(self.options, JointOptions) else ()
         return tuple(self._space(name) for name in names)
 
     def _space(self, name: str) -> SpacePlan:
@@ -324,7 +325,7 @@ class AnalysisPlan:
                 "options": self.options.model_dump(mode="json", exclude={"within_category", "predict"}),
                 "own": self._own_mapping(),
                 "shuffle_seed": shuffle_seed,
-                "code": code_version(_module(self.metric.run)),
+                "code": code_version(_module(self.metric.run), _module(METRICS.address(self.metric.kind))),
             }
         )
 

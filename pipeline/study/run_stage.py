@@ -244,6 +244,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
     from pipeline.core.progress import progress_of_folds
     from pipeline.core.registry import import_object
     from pipeline.encoding.compute import Compute
+    from pipeline.encoding.mapping import MappingEntry
 
     shuffle_seed = _plan(arguments).study.shuffle_seed
     jobs = list(_score_jobs(arguments, stage))
@@ -251,15 +252,15 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
         group = analysis.group(group_name)
         inputs_sha = identity.check_score_inputs(analysis, group, model)
         inputs = analysis.score_inputs(group, model)
-        more: dict[str, Any] = {}
-        if analysis.metric.takes_spaces:
-            more["spaces"] = analysis.space_inputs(group, model)
         output = analysis.scores_path(group_name, model)
-        if analysis.metric.takes_compute:
+        run = import_object(analysis.metric.run)
+        if isinstance(analysis.metric, MappingEntry):
             which = f" ({number} of {len(jobs)})" if len(jobs) > 1 else ""
             what = f"{stage} {analysis.name}/{group_name}: {model.name}{which}"
             progress = functools.partial(progress_of_folds, what)
-            more["compute"] = Compute(arguments.device, arguments.memory_budget_mb, output.parent, progress)
+            compute = Compute(arguments.device, arguments.memory_budget_mb, output.parent, progress)
+            spaces = analysis.space_inputs(group, model)
+            run = functools.partial(run, analysis.metric, spaces=spaces, compute=compute)
         attrs: dict[str, Any] = {
             "study": analysis.study,
             "analysis": analysis.name,
@@ -268,9 +269,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
             "config_sha": analysis.score_key(shuffle_seed),
             "inputs_sha": inputs_sha,
         }
-        scores = import_object(analysis.metric.run)(
-            runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed, **more
-        )
+        scores = run(runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed)
         write_scores(scores, output)
         del scores  # the next one's tables need not find room beside them
 

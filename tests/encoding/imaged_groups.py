@@ -12,7 +12,7 @@ import xarray as xr
 from pipeline.artifacts.activations import ActivationWriter, LayerInfo
 from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.storage.store import standard_attrs
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.mappings.ridge import RidgeOptions
 
 ATTRS = {**dict.fromkeys(("study", "analysis", "group", "created_by"), "t"), "config_sha": "0", "inputs_sha": "0"}
 OF_ITEMS = RidgeOptions.model_validate(

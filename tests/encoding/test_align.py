@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BadConfiguration, SampleMismatch
+from pipeline.encoding.design import Design
 from pipeline.encoding.group.align import (
     align_convolved,
     align_items,
     align_time,
-    delayed_design,
     high_pass_within,
     whole_delays,
 )
@@ -38,8 +38,8 @@ def test_delays_reach_the_stimulus_that_was_already_playing() -> None:
     kept = np.arange(6, 21, dtype=float)
     aligned = align_time(times, kept, 1.0, rate="mean", max_delay=3, source="x")
     binned = aligned.apply(times[:, None].astype(np.float32))
-    design = delayed_design(binned, [1, 3], np.zeros(binned.shape[0]), aligned.rows)
-    np.testing.assert_array_equal(design, np.stack([kept - 1, kept - 3], axis=1))
+    delayed = Design((), [1, 3], np.zeros(binned.shape[0]), aligned.rows).delayed(binned)
+    np.testing.assert_array_equal(delayed, np.stack([kept - 1, kept - 3], axis=1))
 
 
 def test_before_the_stimulus_sums_are_zero_and_means_are_missing() -> None:
@@ -47,17 +47,17 @@ def test_before_the_stimulus_sums_are_zero_and_means_are_missing() -> None:
     for rate, empty in (("sum", 0.0), ("mean", np.nan)):
         aligned = align_time(times, times, 1.0, rate=rate, max_delay=2, source="x")  # type: ignore[arg-type]
         binned = aligned.apply(np.ones((10, 1), np.float32))
-        design = delayed_design(binned, [2], np.zeros(binned.shape[0]), aligned.rows)
-        np.testing.assert_array_equal(design[:3, 0], [empty, empty, 1])
+        delayed = Design((), [2], np.zeros(binned.shape[0]), aligned.rows).delayed(binned)
+        np.testing.assert_array_equal(delayed[:3, 0], [empty, empty, 1])
 
 
 def test_delays_do_not_cross_runs() -> None:
     features = np.arange(10.0)[:, None]
     runs = np.repeat([0, 1], 5)
-    design = delayed_design(features, [0, 2], runs, np.arange(10))
+    delayed = Design.of_bins(10, (), delays=[0, 2], runs=runs).delayed(features)
     expected = np.array([np.nan, np.nan, 0, 1, 2, np.nan, np.nan, 5, 6, 7])
-    np.testing.assert_array_equal(design[:, 1], expected)
-    np.testing.assert_array_equal(design[:, 0], features[:, 0])
+    np.testing.assert_array_equal(delayed[:, 1], expected)
+    np.testing.assert_array_equal(delayed[:, 0], features[:, 0])
 
 
 def test_convolved_features_are_taken_at_the_nearest_time() -> None:

@@ -11,8 +11,10 @@ from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.encoding.alignment.candidate_orders import candidate_orders
 from pipeline.encoding.alignment.check import AlignmentCheck, check_alignment, surrogate_of
 from pipeline.encoding.alignment.reduced_problem import delayed_components, feature_components, response_components
-from pipeline.encoding.mappings.published import encode_pls
-from pipeline.encoding.options import PlsOptions, Splits
+from pipeline.encoding.design import Design
+from pipeline.encoding.mappings.pls import PLS, PlsOptions
+from pipeline.encoding.mappings.ridge import RIDGE
+from pipeline.encoding.options import Splits
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.encoding.stage import encode_group
 from tests.encoding.test_encode_stage import ATTRS, IN_TIME, OF_ITEMS, write_activations, write_responses
@@ -45,13 +47,13 @@ def check(features, responses, samples) -> AlignmentCheck:
     splits = Splits(kind="contiguous" if time else "random_items", gap_s=4.0)
     delays = [1, 2, 3, 4] if time else [0]
     runs = np.unique(samples.run, return_inverse=True)[1]
+    design = Design.of_bins(samples.n, make_splits(splits, samples, seed=0), delays=delays, runs=runs)
     return check_alignment(
-        delayed_components(feature_components(features, 0), delays, runs, np.arange(samples.n), None),
+        delayed_components(feature_components(features, 0), design),
         response_components(responses, np.full(responses.shape[1], np.nan)),
         samples,
         candidate_orders(samples, delay_span_s=DELAYS_S[1] - DELAYS_S[0] if time else 0.0),
-        folds=make_splits(splits, samples, seed=0),
-        high_pass=None,
+        design,
         seed=0,
     )
 
@@ -207,7 +209,7 @@ def test_surrogates_keep_what_is_not_the_stimulus():
     assert sorted(drawn[:5, 0]) == [0, 1, 2, 3, 4]
 
 
-def encoded(folder, order, encode=encode_group, options=OF_ITEMS, seed=None):
+def encoded(folder, order, mapping=RIDGE, options=OF_ITEMS, seed=None):
     """Scores of 90 pictures, whose rows of responses are given in some order."""
     rng = np.random.default_rng(3)
     names = np.array([f"picture_{number}" for number in range(1, 91)])
@@ -220,17 +222,17 @@ def encoded(folder, order, encode=encode_group, options=OF_ITEMS, seed=None):
             write_activations(folder / "a.zarr", layers, names),
         )
     ]
-    return encode(runs=runs, options=options, layers=None, attrs=ATTRS, shuffle_seed=seed)
+    return encode_group(mapping, runs=runs, options=options, layers=None, attrs=ATTRS, shuffle_seed=seed)
 
 
-PLS = PlsOptions.model_validate(
+PLS_OF_ITEMS = PlsOptions.model_validate(
     {"splits": {"kind": "random_items", "n_folds": 4, "n_inner_folds": 3}, "n_components": 3}
 )
 
 
-@pytest.mark.parametrize(("encode", "options"), [(encode_group, OF_ITEMS), (encode_pls, PLS)])
-def test_encode_says_that_rows_are_in_another_order_and_scores_keep_it(tmp_path, capsys, encode, options):
-    scores = encoded(tmp_path / "off", np.roll(np.arange(90), 1), encode, options)
+@pytest.mark.parametrize(("mapping", "options"), [(RIDGE, OF_ITEMS), (PLS, PLS_OF_ITEMS)])
+def test_encode_says_that_rows_are_in_another_order_and_scores_keep_it(tmp_path, capsys, mapping, options):
+    scores = encoded(tmp_path / "off", np.roll(np.arange(90), 1), mapping, options)
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1
     found = json.loads(scores.attrs["alignment"])
@@ -261,6 +263,6 @@ def test_responses_that_do_not_vary_and_short_runs_are_no_trouble(tmp_path, caps
             write_activations(tmp_path / "a.zarr", layers, clock),
         )
     ]
-    scores = encode_group(runs=runs, options=IN_TIME, layers=None, attrs=ATTRS, shuffle_seed=None)
+    scores = encode_group(RIDGE, runs=runs, options=IN_TIME, layers=None, attrs=ATTRS, shuffle_seed=None)
     assert json.loads(scores.attrs["alignment"])["given_r"] == 0
     assert "warning" not in capsys.readouterr().err

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import SampleMismatch
-from pipeline.encoding.mappings.banded import FeatureSpace, fit_banded, weightings
+from pipeline.encoding.design import Design
+from pipeline.encoding.group.feature_space import FeatureSpace
+from pipeline.encoding.mappings.banded_fit import fit_banded, weightings
 from pipeline.encoding.options import Splits
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
@@ -105,7 +107,9 @@ def test_one_space_is_ridge(delays: tuple[int, ...]) -> None:
     first, _, responses = planted()
     first[:3] = np.nan
     folds = folds_in_time(240)
-    ridge = fit_ridge(first, responses, PENALTIES, splits=folds, delays=delays, precision="float64")
+    ridge = fit_ridge(
+        first, responses, PENALTIES, Design.of_bins(len(first), folds, delays=delays), precision="float64"
+    )
     banded = fit_banded(
         [space(first, delays)], responses, PENALTIES, np.ones((1, 1)), splits=folds, choose_by="r", precision="float64"
     )

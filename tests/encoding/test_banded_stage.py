@@ -9,9 +9,9 @@ import xarray as xr
 from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.scores import open_header, open_scores, write_scores
 from pipeline.core.errors import UnknownName
-from pipeline.encoding.mappings.banded_stage import encode_banded
-from pipeline.encoding.mappings.feature_spaces import SpaceFiles
-from pipeline.encoding.options import BandedRidgeOptions
+from pipeline.encoding.feature_spaces import SpaceFiles
+from pipeline.encoding.mappings.banded_ridge import BANDED_RIDGE, BandedRidgeOptions
+from pipeline.encoding.stage import encode_group
 from pipeline.inference.questions.variance_parts import JOINT, UNIQUE, variance_scores, variance_sums
 from tests.encoding.test_encode_stage import ATTRS, story, write_activations
 
@@ -47,7 +47,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 def encode(recording: Path, activations: Path, spaces: list[SpaceFiles], layers: tuple[str, ...]) -> xr.Dataset:
     runs = [(recording, activations)]
-    return encode_banded(runs=runs, options=OPTIONS, layers=layers, attrs=ATTRS, shuffle_seed=None, spaces=spaces)
+    return encode_group(
+        BANDED_RIDGE, runs=runs, options=OPTIONS, layers=layers, attrs=ATTRS, shuffle_seed=None, spaces=spaces
+    )
 
 
 def test_scores_hold_what_divides_their_variance(files: tuple[Path, Path, Path], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.design import Design
 from pipeline.encoding.options import PenaltyGrid, Splits
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
@@ -26,7 +27,7 @@ def test_category_one_hot_scores_as_stated(mirror: Path) -> None:
     scores = []
     for seed in range(3):
         folds = make_splits(Splits(kind="random_items"), samples, seed=seed)
-        fit = fit_ridge(one_hot, file["R"], PenaltyGrid().values(), splits=folds)
+        fit = fit_ridge(one_hot, file["R"], PenaltyGrid().values(), Design.of_bins(len(one_hot), folds))
         scores.append(np.tanh(fisher_z(fit.score).mean(axis=0)))
     names = [str(name) for name in file["component_names"]]
     np.testing.assert_allclose(np.mean(scores, axis=0), [EXPECTED[name] for name in names], atol=0.03)

@@ -13,7 +13,7 @@ from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, SampleMismatch, UnknownName
 from pipeline.encoding.correlation import fisher_z
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
 from pipeline.encoding.stage import encode_group
 
 LAYERS = ("shallow", "planted", "deep")
@@ -119,7 +119,7 @@ def encode(
     layers: tuple[str, ...] = LAYERS,
     shuffle: int | None = None,
 ) -> xr.Dataset:
-    return encode_group(runs=list(runs), options=options, layers=layers, attrs=ATTRS, shuffle_seed=shuffle)
+    return encode_group(RIDGE, runs=list(runs), options=options, layers=layers, attrs=ATTRS, shuffle_seed=shuffle)
 
 
 def fold_mean_r(scores: xr.Dataset) -> np.ndarray:
@@ -314,7 +314,9 @@ def test_the_surface_and_the_stimuli_of_blocks_are_kept(tmp_path: Path) -> None:
         story(tmp_path / name, seed=seed, surface_unit=painted, surface_mesh="fsaverage5", unit=unit)
         for seed, name in enumerate(("one", "other"))
     )
-    scores = encode_group(runs=[one, other], options=IN_TIME, layers=("planted",), attrs=ATTRS, shuffle_seed=None)
+    scores = encode_group(
+        RIDGE, runs=[one, other], options=IN_TIME, layers=("planted",), attrs=ATTRS, shuffle_seed=None
+    )
     write_scores(scores, tmp_path / "scores.nc")
     opened = open_scores(tmp_path / "scores.nc")
     assert opened["surface_unit"].values.tolist() == ["", "lh-A", "rh-B", ""]
@@ -325,4 +327,4 @@ def test_the_surface_and_the_stimuli_of_blocks_are_kept(tmp_path: Path) -> None:
     for number, changes in enumerate(({}, {"surface_unit": swapped, "surface_mesh": "fsaverage5"})):
         third = story(tmp_path / f"third-{number}", seed=3, unit=unit, **changes)
         with pytest.raises(SampleMismatch, match="runs of a group must share their surface"):
-            encode_group(runs=[one, third], options=IN_TIME, layers=("planted",), attrs=ATTRS, shuffle_seed=None)
+            encode_group(RIDGE, runs=[one, third], options=IN_TIME, layers=("planted",), attrs=ATTRS, shuffle_seed=None)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BadConfiguration
-from pipeline.encoding.options import RidgeOptions, Splits
+from pipeline.encoding.mappings.ridge import RidgeOptions
+from pipeline.encoding.options import Splits
 from pipeline.encoding.splits import Fold, Samples, make_splits
 from tests.encoding import test_splits
 from tests.encoding.test_encode_stage import encode, fold_mean_r, write_activations, write_responses

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.core import progress
 from pipeline.core.progress import progress_of_folds
+from pipeline.encoding.design import Design
 from pipeline.encoding.estimate import calibrate
 from pipeline.encoding.estimate.cost import FitShape, FoldShape, Rates, fit_cost, fold_shapes, forms_of
 from pipeline.encoding.estimate.memory import fit_memory, stage_memory
@@ -59,8 +60,7 @@ def test_operations_are_those_that_torch_counts(monkeypatch, n, n_features, n_de
             features,
             responses,
             np.geomspace(1e-3, 1e3, 15),
-            splits=folds(n),
-            delays=range(n_delays),
+            Design.of_bins(len(features), folds(n), delays=range(n_delays)),
             tolerance=0,
         )
     cost = fit_cost(shape(n, n_features, n_delays=n_delays, n_targets=n_targets), n_filters=15)

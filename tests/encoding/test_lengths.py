@@ -9,7 +9,7 @@ from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.stage import compare_group
 from pipeline.core.errors import SampleMismatch
 from pipeline.encoding.group.align import align_convolved, align_time, without_features
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.mappings.ridge import RidgeOptions
 from tests.encoding.test_encode_stage import ATTRS, encode, write_activations, write_responses
 
 OPTIONS = RidgeOptions.model_validate(

@@ -1,5 +1,7 @@
 """PLS, ridge with one penalty and the one best unit: against scikit-learn and plain loops, fold by fold."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +9,18 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts.scores import open_scores, write_scores
-from pipeline.core.registry import import_object
+from pipeline.core.code_version import modules_behind
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.correlation import correlate, fisher_z
-from pipeline.encoding.mappings.best_unit import fit_best_unit
-from pipeline.encoding.mappings.pls import Pls
-from pipeline.encoding.mappings.published import fitted_together
-from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
+from pipeline.encoding.design import Design
+from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.mapping import MappingEntry
+from pipeline.encoding.mappings.best_unit_fit import fit_best_unit
+from pipeline.encoding.mappings.pls import fitted_together
+from pipeline.encoding.mappings.pls_fit import Pls
+from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold
+from pipeline.encoding.stage import encode_group
 from pipeline.encoding.standardise import standardise
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.metrics import METRICS
@@ -48,15 +54,12 @@ def planted(n_features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def common(responses: np.ndarray, **more: Any) -> dict[str, Any]:
-    rows = np.arange(N_SAMPLES)
-    return {
-        **{"splits": folds_of(), "delays": [0], "runs": np.zeros(N_SAMPLES, int), "rows": rows, "high_pass": None},
-        **{"compute": Compute(), "predictions": np.full(responses.shape, np.nan), "after_fold": lambda: None},
-        **more,
-    }
+    design = Design.of_bins(N_SAMPLES, more.pop("splits", folds_of()), **more)
+    predictions = np.full(responses.shape, np.nan)
+    return {"design": design, "compute": Compute(), "predictions": predictions, "after_fold": lambda: None}
 
 
-def check_scores(fit: RidgeFit, responses: np.ndarray, predict: Any) -> None:
+def check_scores(fit: LayerFit, responses: np.ndarray, predict: Any) -> None:
     """Predictions and scores are those of ``predict(fold)``; inner scores those of inner folds; nothing is NaN."""
     for number, fold in enumerate(folds_of()):
         expected = predict(fold)
@@ -105,7 +108,7 @@ def test_pls_of_targets_fitted_together_knows_no_others() -> None:
     assert labels.tolist() == [0, 0, 1, 1, 1, 2, 2, 3, 3]
     assert fitted_together(targets, "subject").tolist() == [0] * 5 + [1] * 4
     assert fitted_together(targets, "group").tolist() == [0] * 9
-    fit = Pls(4).among(labels)(features, responses, **common(responses))
+    fit = Pls(4, labels)(features, responses, **common(responses))
 
     def alone(fold: Fold) -> np.ndarray:
         predicted = np.empty((fold.test.size, N_TARGETS))
@@ -146,7 +149,9 @@ def test_best_unit_is_that_of_a_plain_loop() -> None:
     # r keeps its sign: the unit that runs against a target is not taken
     assert fit.score[:, 1].min() > 0.95 and fit.score[:, 0].max() < 0.6
     small = fit_best_unit(
-        features, responses, **common(responses, delays=[0, 1], runs=runs, compute=Compute(memory_budget_mb=0.001))
+        features,
+        responses,
+        **{**common(responses, delays=[0, 1], runs=runs), "compute": Compute(memory_budget_mb=0.001)},
     )
     np.testing.assert_allclose(small.predictions, fit.predictions)
 
@@ -177,6 +182,35 @@ def test_fixed_ridge_is_that_of_scikit_learn(n_features: int) -> None:
     assert np.all(fit.penalty == 2.5) and np.all(fit.penalty_edge == 0)
 
 
+def test_scores_depend_on_the_runner_and_on_the_code_of_their_own_mapping() -> None:
+    """Another mapping's code may change without these scores being made again."""
+    own = {
+        **{
+            "ridge": {"ridge"},
+            "fixed_ridge": {"fixed_ridge"},
+            "pls": {"pls", "pls_fit"},
+            "mapping": {"own", "own_fit"},
+        },
+        "best_unit": {"best_unit", "best_unit_fit"},
+        "banded_ridge": {"banded_ridge", "banded_fit", "banded_variance"},
+    }
+    assert own.keys() | {"rsa"} == set(METRICS.names())
+    room = "pipeline.encoding.mappings."
+    for kind, modules in own.items():
+        behind = modules_behind(address.partition(":")[0] for address in (METRICS.get(kind).run, METRICS.address(kind)))
+        assert {name.removeprefix(room) for name in behind if name.startswith(room)} == modules
+        assert "pipeline.encoding.stage" in behind
+
+
+def test_listing_metrics_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from pipeline.study.metrics import METRICS; [METRICS.get(kind) for kind in METRICS]; "
+        "print([name for name in ('numpy', 'torch', 'xarray', 'scipy', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 OWN_MAPPING = """
 import numpy as np
 
@@ -198,7 +232,9 @@ def test_every_kind_leaves_scores_that_the_map_takes(tmp_path: Path) -> None:
     common = {"splits": {"n_folds": 4, "n_inner_folds": 2, "gap_s": 6}, "delays_s": [2, 4], "n_examples": 1}
     for kind, options in kinds.items():
         entry = METRICS.get(kind)
-        scores = import_object(entry.run)(
+        assert isinstance(entry, MappingEntry)
+        scores = encode_group(
+            entry,
             runs=[run],
             options=entry.options.model_validate({"kind": kind, **common, **options}),
             layers=LAYERS,

@@ -14,7 +14,7 @@ from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.core.errors import BadConfiguration, LayermapError, SampleMismatch
 from pipeline.encoding.group import group_data as group_module
 from pipeline.encoding.group.group_data import open_group
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
 from pipeline.encoding.stage import encode_group
 from tests.encoding.imaged_groups import (
     ATTRS,
@@ -32,7 +32,7 @@ PER_TARGET = ("sum_p", "sum_p2", "sum_py", "sum_y", "sum_y2", "penalty", "reliab
 
 
 def encode(runs: list[tuple[Path, Path]], options: RidgeOptions = OF_ITEMS) -> xr.Dataset:
-    return encode_group(runs=runs, options=options, layers=None, attrs=ATTRS, shuffle_seed=None)
+    return encode_group(RIDGE, runs=runs, options=options, layers=None, attrs=ATTRS, shuffle_seed=None)
 
 
 def animal(number: int, n_targets: int = 3, n_repeats: int = 4) -> Session:

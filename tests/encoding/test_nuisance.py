@@ -16,7 +16,7 @@ from pipeline.core.errors import BadConfiguration
 from pipeline.encoding.correlation import correlate, fisher_z
 from pipeline.encoding.group.group_data import open_group
 from pipeline.encoding.group.nuisance import Nuisance, nuisance_shares, take_out
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.encoding.stage import encode_group
 from tests.encoding.imaged_groups import ATTRS, IN_TIME, OF_ITEMS, Session, driven, features, items, write_activations
@@ -67,7 +67,7 @@ def scenes(tmp_path: Path) -> Path:
 
 
 def encode(runs: list[tuple[Path, Path]], options: RidgeOptions, shuffle: int | None = None) -> xr.Dataset:
-    return encode_group(runs=runs, options=options, layers=None, attrs=ATTRS, shuffle_seed=shuffle)
+    return encode_group(RIDGE, runs=runs, options=options, layers=None, attrs=ATTRS, shuffle_seed=shuffle)
 
 
 def scores_of(scores: xr.Dataset) -> np.ndarray:
@@ -93,9 +93,12 @@ def test_planted_effects_are_recovered_and_taken_out(tmp_path: Path, scenes: Pat
     assert group.nuisance is not None
     assert open_group([run], OF_ITEMS).z_scored and not group.z_scored  # z-scores do not outlive the cleaning
     np.testing.assert_array_equal(group.responses, responses.astype(np.float32))
-    error = take_out(group.responses, group.nuisance, ONE)[0] - slopes
+    with pytest.raises(ValueError, match="read-only"):
+        take_out(group.responses, group.nuisance, ONE)
+    cleaned = group.responses.copy()
+    error = take_out(cleaned, group.nuisance, ONE)[0] - slopes
     assert np.abs(error).max() < 0.2 and np.abs(error.mean()) < 0.02
-    r_cleaned = correlate(group.responses.mean(axis=0), clean.mean(axis=0))
+    r_cleaned = correlate(cleaned.mean(axis=0), clean.mean(axis=0))
     assert r_cleaned.min() > 0.985 > 0.9 > correlate(responses.mean(axis=0), clean.mean(axis=0)).mean()
 
     share = encode([run], asking(*BOTH))["nuisance_share"]
@@ -303,9 +306,10 @@ def test_regressors_are_filtered_as_the_responses_were(tmp_path: Path) -> None:
     movie = write_activations(tmp_path / "a.zarr", features(n), clock, "movie")
     group = open_group([(session.write(tmp_path / "r.nc"), movie)], asking("running_speed", options=IN_TIME))
     assert group.nuisance is not None
-    take_out(group.responses, group.nuisance, np.zeros(n, int))
+    cleaned = group.responses.copy()
+    take_out(cleaned, group.nuisance, np.zeros(n, int))
     expected = np.stack([cosine_high_pass(repeat, 0.5, 20.0) for repeat in driven(3, REPEATS, n)])
-    r = [correlate(one, other) for one, other in zip(group.responses, expected, strict=True)]
+    r = [correlate(one, other) for one, other in zip(cleaned, expected, strict=True)]
     assert np.min(r) > 0.99
 
 

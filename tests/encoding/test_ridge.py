@@ -6,10 +6,11 @@ from sklearn.linear_model import Ridge
 
 from pipeline.core.errors import SampleMismatch
 from pipeline.encoding.correlation import correlate, fisher_z
-from pipeline.encoding.group.align import delayed_design
+from pipeline.encoding.design import Design
+from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.options import PenaltyGrid, Splits
 from pipeline.encoding.ridge import fit as ridge
-from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
+from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
 from pipeline.encoding.standardise import standardise
 
@@ -75,7 +76,7 @@ def scikit_learn_predict(features: np.ndarray, responses: np.ndarray, fold: Fold
 def test_equals_nested_scikit_learn(n_features: int) -> None:
     features, responses = simulate(120, n_features, 5, noise=1.0)
     folds = folds_in_time(120)
-    fit = fit_ridge(features, responses, PENALTIES, splits=folds, **EXACT)
+    fit = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds), **EXACT)
     predictions, penalty = scikit_learn_nested(features, responses, folds)
     np.testing.assert_allclose(fit.penalty, penalty)
     np.testing.assert_allclose(fit.predictions, predictions, atol=1e-8)
@@ -105,7 +106,7 @@ def test_equals_himalaya_with_the_same_folds_and_penalties() -> None:
         fit_intercept=False,
         local_alpha=True,
     )
-    ours = fit_ridge(features, responses, PENALTIES, splits=[one], **EXACT)
+    ours = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), [one]), **EXACT)
     np.testing.assert_allclose(best / mean_eigenvalue, ours.penalty[0], rtol=1e-6)
     np.testing.assert_allclose(scores[0], ours.inner_score[0], atol=1e-5)
     assert np.unique(ours.penalty).size > 1
@@ -118,7 +119,7 @@ def correlate_all(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
 
 def test_planted_weights_are_found() -> None:
     features, responses = simulate(400, 20, 10, noise=0.5)
-    fit = fit_ridge(features, responses, PENALTIES, splits=folds_in_time(400))
+    fit = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds_in_time(400)))
     expected = 1 / np.sqrt(1 + 0.5**2)  # r of the true signal with the noisy responses
     assert np.abs(fit.score.mean() - expected) < 0.03
     assert np.abs(fit.inner_score - fit.score).mean() < 0.05
@@ -129,16 +130,16 @@ def test_planted_delays_are_found() -> None:
     generator = np.random.default_rng(2)
     features = generator.standard_normal((300, 6))
     runs = np.repeat([0, 1], 150)
-    response = delayed_design(features, [3], runs, np.arange(300)) @ generator.standard_normal((6, 4))
+    response = Design.of_bins(300, (), delays=[3], runs=runs).delayed(features) @ generator.standard_normal((6, 4))
     responses = np.nan_to_num(response) + 0.3 * generator.standard_normal((300, 4))
     folds = folds_in_time(300, gap_s=8.0)
     delays = [1, 2, 3, 4]
-    fit = fit_ridge(features, responses, PENALTIES, splits=folds, delays=delays, runs=runs)
+    fit = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds, delays=delays, runs=runs))
     assert fit.score.mean() > 0.9
-    assert fit_ridge(features, responses, PENALTIES, splits=folds, runs=runs).score.mean() < 0.2
+    assert fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds, runs=runs)).score.mean() < 0.2
 
 
-def within_two_standard_errors(fit: RidgeFit) -> bool:
+def within_two_standard_errors(fit: LayerFit) -> bool:
     z = fisher_z(fit.score).mean(axis=0)
     return bool(abs(z.mean()) < 2 * z.std(ddof=1) / np.sqrt(z.size))
 
@@ -153,19 +154,21 @@ def test_noise_targets_average_zero(n_features: int, autocorrelation: float) -> 
         lfilter([1], [1, -autocorrelation], generator.standard_normal((250, width)), axis=0)
         for width in (n_features, 600)
     )
-    fit = fit_ridge(features, responses, PENALTIES, splits=folds_in_time(250, n_folds=5, gap_s=15.0))
+    fit = fit_ridge(
+        features, responses, PENALTIES, Design.of_bins(len(features), folds_in_time(250, n_folds=5, gap_s=15.0))
+    )
     assert within_two_standard_errors(fit)
 
 
 def test_held_out_rows_change_nothing_in_training() -> None:
     features, responses = simulate(150, 30, 3, noise=1.0)
     folds = folds_in_time(150)
-    before = fit_ridge(features, responses, PENALTIES, splits=folds[:1])
+    before = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds[:1]))
     dirty = responses.copy()
     dirty[folds[0].test] = 1e3 * np.random.default_rng(0).standard_normal((folds[0].test.size, 3))
     dirty_features = features.copy()
     dirty_features[folds[0].test[1:]] *= 50
-    after = fit_ridge(dirty_features, dirty, PENALTIES, splits=folds[:1])
+    after = fit_ridge(dirty_features, dirty, PENALTIES, Design.of_bins(len(dirty_features), folds[:1]))
     np.testing.assert_array_equal(before.penalty, after.penalty)
     np.testing.assert_array_equal(before.predictions[folds[0].test[0]], after.predictions[folds[0].test[0]])
 
@@ -173,12 +176,12 @@ def test_held_out_rows_change_nothing_in_training() -> None:
 def test_constant_target_predicts_its_mean_and_scores_zero() -> None:
     features, responses = simulate(120, 40, 3, noise=1.0)
     responses[:, 1] = 0.3
-    fit = fit_ridge(features, responses, PENALTIES, splits=folds_in_time(120))
+    fit = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds_in_time(120)))
     assert fit.constant.tolist() == [False, True, False]
     np.testing.assert_allclose(fit.predictions[:, 1], 0.3, rtol=1e-6)
     assert np.all(fit.score[:, 1] == 0) and np.all(fit.inner_score[:, 1] == 0)
     assert np.all(fit.penalty_edge[:, 1] == 0) and np.isfinite(fit.penalty).all()
-    alone = fit_ridge(features, responses[:, [0]], PENALTIES, splits=folds_in_time(120))
+    alone = fit_ridge(features, responses[:, [0]], PENALTIES, Design.of_bins(len(features), folds_in_time(120)))
     np.testing.assert_allclose(fit.predictions[:, [0]], alone.predictions, atol=1e-6)
 
 
@@ -186,18 +189,18 @@ def test_target_constant_in_training_only_gives_no_nan() -> None:
     features, responses = simulate(120, 10, 1, noise=1.0)
     folds = folds_in_time(120)
     responses[folds[0].train] = 1.0
-    fit = fit_ridge(features, responses, PENALTIES, splits=folds)
+    fit = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds))
     assert np.isfinite(fit.score).all() and fit.score[0, 0] == 0 and not fit.constant[0]
 
 
 def test_constant_and_missing_features_add_nothing() -> None:
     features, responses = simulate(120, 15, 4, noise=1.0)
     folds = folds_in_time(120)
-    plain = fit_ridge(features, responses, PENALTIES, splits=folds)
+    plain = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds))
     padded = np.column_stack([features, np.full((120, 2), 7.0), np.full(120, np.nan)])
-    with_padding = fit_ridge(padded, responses, PENALTIES, splits=folds)
+    with_padding = fit_ridge(padded, responses, PENALTIES, Design.of_bins(len(padded), folds))
     np.testing.assert_allclose(plain.predictions, with_padding.predictions, atol=1e-6)
-    nothing = fit_ridge(np.full((120, 3), 7.0), responses, PENALTIES, splits=folds)
+    nothing = fit_ridge(np.full((120, 3), 7.0), responses, PENALTIES, Design.of_bins(120, folds))
     assert np.all(nothing.score == 0) and np.isfinite(nothing.predictions).all()
 
 
@@ -214,8 +217,10 @@ def test_missing_rows_take_the_training_mean() -> None:
 def test_memory_budget_changes_nothing_but_the_batches() -> None:
     features, responses = simulate(100, 60, 23, noise=1.0)
     folds = folds_in_time(100)
-    whole = fit_ridge(features, responses, PENALTIES, splits=folds)
-    batched = fit_ridge(features, responses, PENALTIES, splits=folds, memory_budget_mb=100 * 8 * 4 / 2**20)
+    whole = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds))
+    batched = fit_ridge(
+        features, responses, PENALTIES, Design.of_bins(len(features), folds), memory_budget_mb=100 * 8 * 4 / 2**20
+    )
     np.testing.assert_allclose(whole.predictions, batched.predictions, atol=1e-5)
     np.testing.assert_array_equal(whole.penalty, batched.penalty)
 
@@ -224,7 +229,7 @@ def test_single_feature_is_not_shrunk_to_nothing() -> None:
     generator = np.random.default_rng(0)
     feature = generator.standard_normal((200, 1))
     response = feature + 0.5 * generator.standard_normal((200, 1))
-    fit = fit_ridge(feature, response, PENALTIES, splits=folds_in_time(200))
+    fit = fit_ridge(feature, response, PENALTIES, Design.of_bins(len(feature), folds_in_time(200)))
     slope = np.polyfit(fit.predictions[:, 0], response[:, 0], 1)[0]
     assert abs(slope - 1) < 0.1
 
@@ -234,11 +239,16 @@ def test_penalties_at_the_ends_of_the_grid_are_flagged() -> None:
     features = generator.standard_normal((200, 60))
     clean = features @ generator.standard_normal((60, 1))
     noisy = 0.05 * features.sum(axis=1, keepdims=True) + generator.standard_normal((200, 1))
-    fit = fit_ridge(features, np.column_stack([clean, noisy]), np.geomspace(1e-2, 1e-1, 15), splits=folds_in_time(200))
+    fit = fit_ridge(
+        features,
+        np.column_stack([clean, noisy]),
+        np.geomspace(1e-2, 1e-1, 15),
+        Design.of_bins(len(features), folds_in_time(200)),
+    )
     assert np.all(fit.penalty_edge[:, 0] == -1) and np.all(fit.penalty_edge[:, 1] == 1)
 
 
 def test_sample_counts_that_differ_are_named() -> None:
     features, responses = simulate(100, 5, 2, noise=1.0)
     with pytest.raises(SampleMismatch, match="100 samples and responses 99"):
-        fit_ridge(features, responses[:99], PENALTIES, splits=folds_in_time(99))
+        fit_ridge(features, responses[:99], PENALTIES, Design.of_bins(len(features), folds_in_time(99)))

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -11,14 +10,15 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from pipeline.encoding.group.align import delayed_design
+from pipeline.encoding.design import Design
 from pipeline.encoding.group.shuffle import Reordered
 from pipeline.encoding.high_pass import HighPass
+from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.options import Splits
 from pipeline.encoding.ridge import batched as batched_ridge
 from pipeline.encoding.ridge import fit as ridge
 from pipeline.encoding.ridge import gram
-from pipeline.encoding.ridge.fit import RidgeFit, fit_ridge
+from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, held_out_stretches, make_splits
 
 EXACT = {"precision": "float64", "tolerance": 0.0}
@@ -51,23 +51,20 @@ def simulate(n_bins: int, n_features: int, n_targets: int, seed: int = 0) -> tup
     return features + 2.0, signal * generator.uniform(0, 2, n_targets) + generator.standard_normal(signal.shape)
 
 
-def explicit_design(features: np.ndarray, part: Fold, delays: Sequence[int], runs: np.ndarray, rows: np.ndarray,
-                    high_pass: HighPass | None) -> np.ndarray:  # fmt: skip
+def explicit_columns(features: np.ndarray, part: Fold, design: Design) -> np.ndarray:
     """The wide matrix: delayed, filtered, each feature scaled by its SD over the training rows, all delays alike."""
-    wide = delayed_design(features, delays, runs, rows)
-    if high_pass is not None:
-        wide = high_pass.apply(wide)
+    wide = design.delayed(features)
     train = wide[part.train]
     mean, variance = np.nanmean(train, axis=0), np.nanvar(train, axis=0)
-    sd = np.sqrt(variance.reshape(len(delays), -1).mean(axis=0))
-    return np.nan_to_num((wide - mean) / np.tile(sd, len(delays)))
+    sd = np.sqrt(variance.reshape(len(design.delays), -1).mean(axis=0))
+    return np.nan_to_num((wide - mean) / np.tile(sd, len(design.delays)))
 
 
-def scikit_learn(design: np.ndarray, responses: np.ndarray, part: Fold, relative: float) -> np.ndarray:
-    x = design[part.train]
+def scikit_learn(columns: np.ndarray, responses: np.ndarray, part: Fold, relative: float) -> np.ndarray:
+    x = columns[part.train]
     centred = x - x.mean(axis=0)
     model = Ridge(alpha=relative * (centred**2).sum() / len(x), solver="svd").fit(x, responses[part.train])
-    return np.asarray(model.predict(design[part.test]))
+    return np.asarray(model.predict(columns[part.test]))
 
 
 @pytest.mark.parametrize("filtered", [False, True])
@@ -82,13 +79,11 @@ def test_implicit_delays_equal_the_explicit_design(n_features: int, filtered: bo
     high_pass = HighPass(held_out_stretches(folds, run), INTERVAL_S, PERIOD_S) if filtered else None
     responses = responses[rows] if high_pass is None else high_pass.apply(responses[rows])
     for relative in (0.01, 3.0):
-        fit = fit_ridge(
-            features, responses, [relative], splits=folds, delays=delays, runs=bin_runs, rows=rows,
-            high_pass=high_pass, **EXACT
-        )  # fmt: skip
+        design = Design(folds, delays, bin_runs, rows, high_pass)
+        fit = fit_ridge(features, responses, [relative], design, **EXACT)
         for fold in folds:
-            design = explicit_design(features, fold, delays, bin_runs, rows, high_pass)
-            expected = scikit_learn(design, responses, fold, relative)
+            columns = explicit_columns(features, fold, design)
+            expected = scikit_learn(columns, responses, fold, relative)
             np.testing.assert_allclose(fit.predictions[fold.test], expected, rtol=1e-5, atol=1e-9)
 
 
@@ -102,7 +97,14 @@ def test_primal_equals_dual(scale: bool, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(batched_ridge, "cheaper_form", lambda *_, form=form: form)
         for how in (EXACT, {}):
             fits.append(
-                fit_ridge(features, responses, PENALTIES, splits=folds, delays=[0, 2], runs=run, scale=scale, **how)
+                fit_ridge(
+                    features,
+                    responses,
+                    PENALTIES,
+                    Design.of_bins(len(features), folds, delays=[0, 2], runs=run),
+                    scale=scale,
+                    **how,
+                )
             )
     exact_primal, primal, exact_dual, dual = fits
     assert_same(exact_primal, exact_dual, 1e-8)
@@ -110,7 +112,7 @@ def test_primal_equals_dual(scale: bool, monkeypatch: pytest.MonkeyPatch) -> Non
     assert_same(dual, exact_dual, 1e-3)
 
 
-def assert_same(fit: RidgeFit, other: RidgeFit, atol: float) -> None:
+def assert_same(fit: LayerFit, other: LayerFit, atol: float) -> None:
     np.testing.assert_allclose(fit.inner_score, other.inner_score, atol=atol)
     same = fit.penalty == other.penalty
     assert same.mean() > 0.9  # the others are ties to the tolerance
@@ -124,7 +126,15 @@ def test_equals_himalaya_and_scikit_learn_at_a_fixed_penalty() -> None:
     set_backend("numpy")
     (fold, *_), _ = two_runs(120)
     features, responses = simulate(120, 150, 7)
-    fit = fit_ridge(features, responses, [30.0], splits=[fold], scale=False, penalty_unit="absolute", **EXACT)
+    fit = fit_ridge(
+        features,
+        responses,
+        [30.0],
+        Design.of_bins(len(features), [fold]),
+        scale=False,
+        penalty_unit="absolute",
+        **EXACT,
+    )
     x, y = features[fold.train], responses[fold.train]
     theirs = KernelRidge(alpha=30.0, fit_intercept=True).fit(x - x.mean(axis=0), y)
     for expected in (
@@ -148,7 +158,11 @@ def test_plain_solver_gives_the_same(n_features: int, filtered: bool, monkeypatc
         monkeypatch.setattr(ridge, "SMALL_FLOPS", small)
         fits.append(
             fit_ridge(
-                features, responses, PENALTIES, splits=folds, delays=[0, 2], runs=run, high_pass=high_pass, **EXACT
+                features,
+                responses,
+                PENALTIES,
+                Design.of_bins(len(features), folds, delays=[0, 2], runs=run, high_pass=high_pass),
+                **EXACT,
             )
         )
     batched, plain = fits
@@ -161,10 +175,12 @@ def test_plain_solver_gives_the_same(n_features: int, filtered: bool, monkeypatc
 
 def test_small_fits_do_not_wait_for_torch() -> None:
     script = (
-        "import sys; import numpy as np; from pipeline.encoding import stage; from pipeline.encoding import ridge; "
+        "import sys; import numpy as np; from pipeline.encoding import stage; "
+        "from pipeline.encoding.design import Design; from pipeline.encoding.ridge.fit import fit_ridge; "
         "from pipeline.encoding.splits import Fold; rows = np.arange(40); "
         "inner = Fold(rows[:20], rows[20:30], rows[:10]); fold = Fold(rows[:30], rows[30:], rows[:10], (inner,)); "
-        "x = np.random.default_rng(0).standard_normal((40, 5)); ridge.fit_ridge(x, x, [1.0, 2.0], splits=[fold]); "
+        "x = np.random.default_rng(0).standard_normal((40, 5)); "
+        "fit_ridge(x, x, [1.0, 2.0], Design.of_bins(40, [fold])); "
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -174,8 +190,8 @@ def test_small_fits_do_not_wait_for_torch() -> None:
 def test_approximate_search_is_within_its_tolerance() -> None:
     folds, run = two_runs(200)
     features, responses = simulate(200, 300, 60)
-    exact = fit_ridge(features, responses, PENALTIES, splits=folds, runs=run, **EXACT)
-    fit = fit_ridge(features, responses, PENALTIES, splits=folds, runs=run)
+    exact = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds, runs=run), **EXACT)
+    fit = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds, runs=run))
     error = np.abs(fit.inner_score - exact.inner_score)
     assert error.max() < 5e-4 and np.median(error) < 1e-5
     assert (fit.penalty == exact.penalty).mean() >= 0.98
@@ -184,7 +200,9 @@ def test_approximate_search_is_within_its_tolerance() -> None:
 def test_blocks_and_batches_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folds, run = two_runs(120)
     features, responses = (values.astype(np.float32) for values in simulate(120, 150, 9))
-    whole = fit_ridge(features, responses, PENALTIES, splits=folds, delays=[1, 2], runs=run, **EXACT)
+    whole = fit_ridge(
+        features, responses, PENALTIES, Design.of_bins(len(features), folds, delays=[1, 2], runs=run), **EXACT
+    )
     mapped = np.memmap(tmp_path / "features", np.float32, "w+", shape=features.shape)
     mapped[:] = features
     predictions = np.memmap(tmp_path / "predictions", np.float64, "w+", shape=responses.shape)
@@ -200,12 +218,11 @@ def test_blocks_and_batches_change_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(gram, "BLOCK_MB", 40 * 120 * 8 / 2**20)
     with h5py.File(tmp_path / "responses.h5", "w") as file:
         stored = file.create_dataset("responses", data=responses)
-        streamed = fit_ridge(
-            Counted(), stored, PENALTIES, splits=folds, delays=[1, 2], runs=run, memory_budget_mb=8,
-            predictions=predictions, **EXACT
-        )  # fmt: skip
+        design = Design.of_bins(120, folds, delays=[1, 2], runs=run)
+        streamed = fit_ridge(Counted(), stored, PENALTIES, design, memory_budget_mb=8, predictions=predictions, **EXACT)
         assert [(read.start, read.stop) for read in reads[1:]] == [(0, 40), (40, 80), (80, 120), (120, 160)]
-        fit_ridge(Counted(), stored, PENALTIES, splits=folds, memory_budget_mb=0.01)  # a matrix at a time
+        # a matrix at a time
+        fit_ridge(Counted(), stored, PENALTIES, Design.of_bins(120, folds), memory_budget_mb=0.01)
     assert_same(streamed, whole, 1e-10)
     np.testing.assert_allclose(predictions, whole.predictions, atol=1e-8)
 
@@ -215,10 +232,14 @@ def test_listeners_and_permutations_share_a_fit() -> None:
     features, responses = simulate(120, 40, 8)
     generator = np.random.default_rng(3)
     orders = [np.arange(120), generator.permutation(120)]
-    together = fit_ridge(features, Reordered(responses, orders), PENALTIES, splits=folds, runs=run)
+    together = fit_ridge(
+        features, Reordered(responses, orders), PENALTIES, Design.of_bins(len(features), folds, runs=run)
+    )
     for number, order in enumerate(orders):
         for listener in (slice(0, 3), slice(3, 8)):
-            own = fit_ridge(features, responses[order][:, listener], PENALTIES, splits=folds, runs=run)
+            own = fit_ridge(
+                features, responses[order][:, listener], PENALTIES, Design.of_bins(len(features), folds, runs=run)
+            )
             columns = slice(8 * number + listener.start, 8 * number + listener.stop)
             np.testing.assert_array_equal(together.penalty[:, columns], own.penalty)
             np.testing.assert_allclose(together.predictions[:, columns], own.predictions, atol=1e-5)
@@ -229,6 +250,8 @@ def test_cuda_equals_cpu() -> None:
     folds, run = two_runs(160)
     for n_features in (8, 300):
         features, responses = simulate(160, n_features, 50)
-        here = fit_ridge(features, responses, PENALTIES, splits=folds, delays=[1, 2], runs=run)
-        there = fit_ridge(features, responses, PENALTIES, splits=folds, delays=[1, 2], runs=run, device="cuda")
+        here = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds, delays=[1, 2], runs=run))
+        there = fit_ridge(
+            features, responses, PENALTIES, Design.of_bins(len(features), folds, delays=[1, 2], runs=run), device="cuda"
+        )
         assert_same(there, here, 1e-5)

@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from pipeline.core.errors import BadConfiguration, SampleMismatch
+from pipeline.encoding.design import Design
 from pipeline.encoding.ridge import fit as ridge
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold
@@ -50,14 +51,17 @@ def test_predictions_equal_scikit_learn(kind: str, n_features: int) -> None:
     fold = fold_of(110, 20)
     mean, sd = features[fold.train].mean(axis=0), features[fold.train].std(axis=0)
     x = np.divide(features - mean, sd, out=np.zeros_like(features), where=sd > 1e-9 * np.abs(mean))
-    fit = fit_ridge(features, responses, GRID, splits=[fold])
+    fit = fit_ridge(features, responses, GRID, Design.of_bins(len(features), [fold]))
     assert all(np.isfinite(found).all() for found in (fit.score, fit.inner_score, fit.penalty))
     for target in range(4):
         alpha = fit.penalty[0, target] * (x[fold.train] ** 2).sum() / fold.train.size
         expected = Ridge(alpha=alpha, solver="svd").fit(x[fold.train], responses[fold.train, target])
         np.testing.assert_allclose(fit.predictions[fold.test, target], expected.predict(x[fold.test]), atol=2e-4)
     # float32 products lose little beside float64 ones, even at the smallest penalty of the grid
-    smallest = [fit_ridge(features, responses, GRID[:1], splits=[fold], precision=p) for p in ("float32", "float64")]
+    smallest = [
+        fit_ridge(features, responses, GRID[:1], Design.of_bins(len(features), [fold]), precision=p)
+        for p in ("float32", "float64")
+    ]
     np.testing.assert_allclose(smallest[0].score, smallest[1].score, atol=1e-3)
 
 
@@ -67,7 +71,14 @@ def test_few_samples(n_samples: int) -> None:
     features, responses = generator.standard_normal((n_samples, 30)), generator.standard_normal((n_samples, 6))
     responses[:, 0] = features[:, 0]
     exact, fit = (
-        fit_ridge(features, responses, GRID, splits=[fold_of(n_samples, 3, n_inner=2)], precision=p, tolerance=t)
+        fit_ridge(
+            features,
+            responses,
+            GRID,
+            Design.of_bins(len(features), [fold_of(n_samples, 3, n_inner=2)]),
+            precision=p,
+            tolerance=t,
+        )
         for p, t in (("float64", 0.0), ("float32", 5e-4))
     )
     assert np.isfinite(fit.predictions[-3:]).all() and np.isfinite(fit.score).all() and (np.abs(fit.score) <= 1).all()
@@ -81,7 +92,7 @@ def test_feature_that_varies_only_where_it_is_left_out() -> None:
     features[:, 4] = 1e-4 * generator.standard_normal(120)
     features[fold.inner[0].test, 4] = 1e3 * generator.standard_normal(fold.inner[0].test.size)
     exact, fit = (
-        fit_ridge(features, responses, GRID, splits=[fold], precision=p, tolerance=t)
+        fit_ridge(features, responses, GRID, Design.of_bins(len(features), [fold]), precision=p, tolerance=t)
         for p, t in (("float64", 0.0), ("float32", 5e-4))
     )
     np.testing.assert_allclose(fit.inner_score, exact.inner_score, atol=1e-3)
@@ -90,7 +101,7 @@ def test_feature_that_varies_only_where_it_is_left_out() -> None:
 def test_a_single_test_row_scores_zero() -> None:
     generator = np.random.default_rng(2)
     features, responses = generator.standard_normal((40, 6)), generator.standard_normal((40, 3))
-    fit = fit_ridge(features, responses, GRID, splits=[fold_of(40, 1)])
+    fit = fit_ridge(features, responses, GRID, Design.of_bins(len(features), [fold_of(40, 1)]))
     assert np.all(fit.score == 0) and np.isfinite(fit.predictions[-1]).all()
 
 
@@ -100,12 +111,12 @@ def test_what_is_not_finite_is_named() -> None:
     broken = responses.copy()
     broken[7, 3] = np.nan
     with pytest.raises(SampleMismatch, match=r"target 3 \(1 of 5\) are not finite"):
-        fit_ridge(features, broken, GRID, splits=[fold_of(60, 10)])
+        fit_ridge(features, broken, GRID, Design.of_bins(len(features), [fold_of(60, 10)]))
     for value in (np.inf, np.nan):
         odd = features.copy()
         odd[11, 5] = value
         with pytest.raises(SampleMismatch, match=f"feature 5 is {value} in bin 11"):
-            fit_ridge(odd, responses, GRID, splits=[fold_of(60, 10)])
+            fit_ridge(odd, responses, GRID, Design.of_bins(len(odd), [fold_of(60, 10)]))
 
 
 def test_folds_and_grids_that_cannot_be_fitted_are_refused() -> None:
@@ -113,8 +124,13 @@ def test_folds_and_grids_that_cannot_be_fitted_are_refused() -> None:
     fold = fold_of(10, 3)
     for penalties in ([1.0, 1.0], [0.0, 1.0], [np.nan], []):
         with pytest.raises(BadConfiguration, match="positive, finite and ascending"):
-            fit_ridge(features, responses, penalties, splits=[fold])
+            fit_ridge(features, responses, penalties, Design.of_bins(len(features), [fold]))
     with pytest.raises(BadConfiguration, match="no inner folds"):
-        fit_ridge(features, responses, GRID, splits=[Fold(fold.train, fold.test, fold.block)])
+        fit_ridge(features, responses, GRID, Design.of_bins(len(features), [Fold(fold.train, fold.test, fold.block)]))
     with pytest.raises(BadConfiguration, match="1 training and 3 test rows"):
-        fit_ridge(features, responses, GRID, splits=[Fold(fold.train[:1], fold.test, fold.block, fold.inner)])
+        fit_ridge(
+            features,
+            responses,
+            GRID,
+            Design.of_bins(len(features), [Fold(fold.train[:1], fold.test, fold.block, fold.inner)]),
+        )

@@ -24,6 +24,7 @@ from pipeline.encoding import scratch as scratch_module
 from pipeline.encoding.compute import Compute
 from pipeline.encoding.group.align import Alignment, Binning, align_items, align_time
 from pipeline.encoding.group.group_data import open_group
+from pipeline.encoding.mappings.ridge import RIDGE
 from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.stage import encode_group
 from tests.encoding.imaged_groups import ATTRS, IN_TIME, Session, driven, features, write_activations
@@ -94,7 +95,7 @@ def test_scores_from_files_are_those_from_memory(
     for budget_mb in (2048, 0.02):
         compute = Compute(memory_budget_mb=budget_mb, folder=tmp_path / "scratch")
         scores[budget_mb] = encode_group(
-            runs=runs, options=IN_TIME, layers=None, attrs=ATTRS, shuffle_seed=3, compute=compute
+            RIDGE, runs=runs, options=IN_TIME, layers=None, attrs=ATTRS, shuffle_seed=3, compute=compute
         )
         assert len(in_files) == (0 if budget_mb > 1 else 5 + 8)
         monkeypatch.setattr(scratch_module, "SHARE_IN_MEMORY", 0.0)

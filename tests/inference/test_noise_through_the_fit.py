@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from scipy.signal import lfilter
 
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
 from pipeline.encoding.stage import encode_group
 from pipeline.inference.layer_choice import by_depth, choose_layers, held_out_r
 from pipeline.inference.questions.units import _over_blocks, score_units
@@ -40,7 +40,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     )
     activations = write_activations(folder / "a.zarr", layers, clock)
     return encode_group(
-        runs=[(recording, activations)], options=OPTIONS, layers=tuple(layers), attrs=ATTRS, shuffle_seed=None
+        RIDGE, runs=[(recording, activations)], options=OPTIONS, layers=tuple(layers), attrs=ATTRS, shuffle_seed=None
     )
 
 

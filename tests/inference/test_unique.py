@@ -8,9 +8,11 @@ from himalaya.scoring import r2_score, r2_score_split
 
 from pipeline.encoding.blocks import BlockSums
 from pipeline.encoding.compute import Compute
-from pipeline.encoding.mappings.banded import FeatureSpace
-from pipeline.encoding.mappings.banded_stage import JointFit, with_variance
-from pipeline.encoding.options import BandedRidgeOptions, Splits
+from pipeline.encoding.design import Design
+from pipeline.encoding.group.feature_space import FeatureSpace
+from pipeline.encoding.mappings.banded_ridge import BandedRidgeOptions
+from pipeline.encoding.mappings.banded_variance import JointFit, with_variance
+from pipeline.encoding.options import Splits
 from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.inference.questions.contrasts import jointly
@@ -46,24 +48,21 @@ class Fitted:
         labels = np.full(N_SAMPLES, "run")
         samples = Samples("time", labels, labels, interval_s=1.0, time_s=np.arange(1.0, N_SAMPLES + 1))
         self.folds = make_splits(OPTIONS.splits, samples, seed=0)
-        rows = np.arange(N_SAMPLES)
-        where = {"delays": [0], "runs": np.zeros(N_SAMPLES, int), "rows": rows}
-        scratch = Scratch(Compute())
-        joint = JointFit([FeatureSpace(base, **where)], OPTIONS, scratch)
+        design = Design.of_bins(N_SAMPLES, self.folds)
+        space = FeatureSpace(base, design.delays, design.runs, design.rows)
+        joint = JointFit({"base": space}, OPTIONS, Scratch(Compute()))
         self.predictions = []
         for features in (layer, copy):
             fit = joint(
                 features,
                 self.responses,
-                splits=self.folds,
-                high_pass=None,
+                design,
                 compute=Compute(),
                 predictions=np.zeros_like(self.responses),
                 after_fold=lambda: None,
-                **where,
             )
             self.predictions.append(fit.predictions)
-        self.scores = with_variance(self._scores(), joint, ["layer", "base"], scratch)
+        self.scores = with_variance(self._scores(), joint)
 
     def _scores(self) -> xr.Dataset:
         sums, predicted = BlockSums(self.folds), np.stack(self.predictions, axis=1)

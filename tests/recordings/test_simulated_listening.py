@@ -21,6 +21,7 @@ from pipeline.artifacts.recording import check_recording
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.design import Design
 from pipeline.encoding.group.align import align_time, whole_delays
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.options import PenaltyGrid, Splits
@@ -108,11 +109,7 @@ def profiles(recording: xr.Dataset, features: dict[str, np.ndarray], subject: st
             alignment.apply(values),
             responses / responses.std(axis=0),
             PenaltyGrid().values(),
-            splits=folds,
-            delays=delays,
-            runs=np.zeros(alignment.n_bins, int),
-            rows=alignment.rows,
-            high_pass=high_pass,
+            Design(folds, delays, np.zeros(alignment.n_bins, int), alignment.rows, high_pass),
         )
         scores.append(np.tanh(fisher_z(fit.score).mean(axis=0)))
     by_region = np.array(scores).reshape(len(features), len(regions), -1).mean(axis=2)

@@ -13,6 +13,7 @@ from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.design import Design
 from pipeline.encoding.options import PenaltyGrid, Splits
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
@@ -223,7 +224,10 @@ def layer_profiles(features: dict[str, np.ndarray], responses: np.ndarray) -> np
     splits = make_splits(Splits(n_folds=5, n_inner_folds=4, gap_s=2), samples, seed=0)
     penalties = PenaltyGrid().values()
     return np.stack(
-        [fisher_z(fit_ridge(f, responses, penalties, splits=splits, delays=(0, 1)).score) for f in features.values()]
+        [
+            fisher_z(fit_ridge(f, responses, penalties, Design.of_bins(len(f), splits, delays=(0, 1))).score)
+            for f in features.values()
+        ]
     )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from pipeline.artifacts.scores import write_scores
 from pipeline.comparison.options import RsaOptions
-from pipeline.encoding.options import BandedRidgeOptions, RidgeOptions
+from pipeline.encoding.mappings.banded_ridge import BandedRidgeOptions
+from pipeline.encoding.mappings.ridge import RidgeOptions
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.report.read_scores import read_contents
 from pipeline.report.stage import build_page

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.design import Design
 from pipeline.encoding.options import PenaltyGrid, Splits
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
@@ -80,7 +81,10 @@ def profile(features: dict[str, np.ndarray], trials: np.ndarray) -> np.ndarray:
     samples = Samples("time", np.full(n, "run"), np.full(n, "movie"), DESIGN.frame_s, time_s)
     splits = make_splits(Splits(n_folds=4, n_inner_folds=4, gap_s=2), samples, seed=0)
     penalties = PenaltyGrid(n=15).values()
-    fits = [fit_ridge(f, trials.mean(axis=0), penalties, splits=splits, delays=(0, 1)) for f in features.values()]
+    fits = [
+        fit_ridge(f, trials.mean(axis=0), penalties, Design.of_bins(len(f), splits, delays=(0, 1)))
+        for f in features.values()
+    ]
     return np.array([np.tanh(fisher_z(fit.score).mean()) for fit in fits])
 
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from pipeline.encoding.alignment.candidate_orders import CandidateOrder, rows_of_items
 from pipeline.encoding.alignment.reduced_problem import MOST_ROWS, ReducedFit
-from pipeline.encoding.high_pass import HighPass
-from pipeline.encoding.splits import Fold, Samples
+from pipeline.encoding.design import Design
+from pipeline.encoding.splits import Samples
 
 N_SURROGATES = 200
 """Of either kind. Exceeding them all happens once in two hundred times where the given order is right."""
@@ -69,39 +69,37 @@ class AlignmentCheck:
 
 
 def check_alignment(
-    design: np.ndarray,
+    columns: np.ndarray,
     responses: np.ndarray,
     samples: Samples,
     orders: Sequence[CandidateOrder],
+    design: Design,
     *,
-    folds: Sequence[Fold],
-    high_pass: HighPass | None,
     seed: int,
 ) -> AlignmentCheck:
     """Compare the given order of the responses with others.
 
     Parameters
     ----------
-    design : (n_samples, n_columns), see `pipeline.encoding.alignment.reduced_problem.delayed_components`
+    columns : (n_samples, n_columns), see `pipeline.encoding.alignment.reduced_problem.delayed_components`
     responses : (n_samples, n_components), in the order given
     samples : what was presented in each row
     orders : that the rows might really have
-    folds : the study's outer folds
-    high_pass : the filter that responses went through, which goes over reordered ones again
+    design : the study's; its filter goes over reordered responses again
     seed : of the surrogates
 
     References
     ----------
     Surrogates of time courses with their own spectra: Prichard and Theiler 1994, Phys. Rev. Lett. 73:951.
     """
-    fit = ReducedFit(design, folds)
+    fit = ReducedFit(columns, design.splits)
 
     def scores(of: Sequence[np.ndarray]) -> np.ndarray:
         """(n_responses, 1 + n_orders) of responses in the order given and in the others."""
         every = [one[rows] for one in of for rows in (np.arange(samples.n), *(order.rows for order in orders))]
         flat = np.stack(every, axis=1).reshape(samples.n, -1)
-        if high_pass is not None:
-            flat = high_pass.apply(flat)
+        if design.high_pass is not None:
+            flat = design.high_pass.apply(flat)
         return fit.score(flat.reshape(samples.n, len(every), -1)).reshape(len(of), -1)
 
     return judge(

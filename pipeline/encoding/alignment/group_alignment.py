@@ -9,9 +9,8 @@ import numpy as np
 from pipeline.encoding.alignment.candidate_orders import candidate_orders
 from pipeline.encoding.alignment.check import AlignmentCheck, check_alignment
 from pipeline.encoding.alignment.reduced_problem import delayed_components, response_components
+from pipeline.encoding.design import Design
 from pipeline.encoding.group.group_data import GroupData
-from pipeline.encoding.high_pass import HighPass
-from pipeline.encoding.splits import Fold
 
 CONVOLVED_SPAN_S = 6.0
 """By how much haemodynamic responses differ: features that hold one are taken to have delays over so much."""
@@ -32,8 +31,7 @@ def check_group(
     components: np.ndarray,
     responses: np.ndarray,
     reliability: np.ndarray,
-    folds: Sequence[Fold],
-    high_pass: HighPass | None,
+    design: Design,
     seed: int,
 ) -> AlignmentCheck:
     """Whether another order of the group's responses is predicted better.
@@ -43,7 +41,7 @@ def check_group(
     components : (n_bins, n_components) of the layer; `pipeline.encoding.alignment.reduced_problem.feature_components`
     responses : (n_samples, n_targets), as scored
     reliability : (n_targets,), NaN where unknown
-    folds, high_pass : of the study's fit
+    design : of the study's fit
     """
     samples = group.samples
     span = group.delays[-1] - group.delays[0]
@@ -53,12 +51,11 @@ def check_group(
         delay_span_s=CONVOLVED_SPAN_S if group.model_attrs["convolved"] else span * samples.interval_s,
     )
     return check_alignment(
-        delayed_components(components, group.delays, group.bin_runs(), group.rows(), high_pass),
+        delayed_components(components, design),
         response_components(responses, reliability),
         samples,
         orders,
-        folds=folds,
-        high_pass=high_pass,
+        design,
         seed=seed,
     )
 

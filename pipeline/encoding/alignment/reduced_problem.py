@@ -13,8 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.encoding.correlation import CONSTANT
-from pipeline.encoding.group.align import delayed_design
-from pipeline.encoding.high_pass import HighPass
+from pipeline.encoding.design import Design
 from pipeline.encoding.splits import Fold
 from pipeline.encoding.standardise import standardise
 
@@ -102,14 +101,14 @@ def every_row(n_rows: int) -> int:
     return max(1, math.ceil(n_rows / MOST_ROWS))
 
 
-def delayed_components(
-    components: np.ndarray, delays: Sequence[int], runs: np.ndarray, rows: np.ndarray, high_pass: HighPass | None
-) -> np.ndarray:
+def delayed_components(components: np.ndarray, design: Design) -> np.ndarray:
     """Components at some of the delays, filtered as the features of the fit are: ``(n_samples, n_columns)``, finite."""
+    delays = design.delays
     places = np.linspace(0, len(delays) - 1, min(len(delays), MOST_DELAYS)).round().astype(int)
     kept = [delays[place] for place in places]
-    design = delayed_design(components[:, : max(1, MOST_COLUMNS // len(kept))], kept, runs, rows)
-    return standardise(design, design, scale=False)[0] if high_pass is None else high_pass.apply(design)
+    columns = components[:, : max(1, MOST_COLUMNS // len(kept))]
+    delayed = dataclasses.replace(design, delays=kept).delayed(columns)
+    return standardise(delayed, delayed, scale=False)[0] if design.high_pass is None else delayed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,31 +116,31 @@ class _Part:
     train: np.ndarray
     test: np.ndarray
     fit: np.ndarray  # (n_columns, n_train): training responses to weights
-    design: np.ndarray  # (n_test, n_columns), centred as the training rows
+    columns: np.ndarray  # (n_test, n_columns), centred as the training rows
     held_out: np.ndarray  # all rows that the fold holds out, not every second or third
-    whole: np.ndarray  # their design
+    whole: np.ndarray  # their columns
 
 
 class ReducedFit:
-    """Ridge of a design in the study's outer folds, for any order of the responses.
+    """Ridge of delayed components in the study's outer folds, for any order of the responses.
 
     Parameters
     ----------
-    design : (n_samples, n_columns)
+    columns : (n_samples, n_columns)
     folds : outer folds
     """
 
-    def __init__(self, design: np.ndarray, folds: Sequence[Fold]) -> None:
-        every = every_row(len(design))
+    def __init__(self, columns: np.ndarray, folds: Sequence[Fold]) -> None:
+        every = every_row(len(columns))
         self._parts = []
         for fold in folds:
             train, test = fold.train[::every], fold.test[::every]
-            mean = design[train].mean(axis=0)
-            x = design[train] - mean
+            mean = columns[train].mean(axis=0)
+            x = columns[train] - mean
             gram = x.T @ x
             penalty = NOISE_TO_SIGNAL * max(np.trace(gram) / len(train), 1e-12)
             fit = np.linalg.solve(gram + penalty * np.eye(len(gram)), x.T)
-            parts = (fit, design[test] - mean, design[fold.test] - mean)
+            parts = (fit, columns[test] - mean, columns[fold.test] - mean)
             fit, shown, whole = (part.astype(np.float32) for part in parts)
             self._parts.append(_Part(train, test, fit, shown, fold.test, whole))
 
@@ -160,7 +159,7 @@ class ReducedFit:
         sums = np.zeros((3, n_orders))
         flat = responses.reshape(len(responses), -1).astype(np.float32, copy=False)
         for part in self._parts:
-            predicted = part.design @ (part.fit @ flat[part.train])
+            predicted = part.columns @ (part.fit @ flat[part.train])
             measured = flat[part.test]
             predicted -= predicted.mean(axis=0)
             measured = measured - measured.mean(axis=0)

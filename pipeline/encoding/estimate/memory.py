@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from pipeline.encoding.estimate.cost import N_FILTERS, FitShape, FoldShape, Form, forms_of
-from pipeline.encoding.mappings.banded import SCORES_SHARE
+from pipeline.encoding.mappings.banded_fit import SCORES_SHARE
 from pipeline.encoding.ridge.gram import BLOCK_MB, GRAM_SHARE
 from pipeline.encoding.scratch import SHARE_IN_MEMORY
 

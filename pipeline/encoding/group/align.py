@@ -236,31 +236,6 @@ def whole_delays(delays_s: tuple[float, float] | None, sample_interval_s: float)
     return list(range(first, last + 1))
 
 
-def delayed_design(features: np.ndarray, delays: Sequence[int], runs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The explicit delayed matrix.
-
-    Parameters
-    ----------
-    features : array of shape (n_bins, n_features), the bins of all runs one after another
-    delays : in bins
-    runs : array of shape (n_bins,), the run of each bin
-    rows : array of shape (n_samples,), the bin of each sample
-
-    Returns
-    -------
-    array of shape (n_samples, n_delays · n_features), delay by delay
-        NaN where a delay reaches before the run's first bin.
-    """
-    if list(delays) == [0] and rows.size == features.shape[0] and np.array_equal(rows, np.arange(rows.size)):
-        return features
-    design = np.full((rows.size, len(delays), features.shape[1]), np.nan, features.dtype)
-    for number, delay in enumerate(delays):
-        reached = np.clip(rows - delay, 0, features.shape[0] - 1)
-        inside = (rows - delay == reached) & (runs[reached] == runs[rows])
-        design[inside, number] = features[reached[inside]]
-    return design.reshape(rows.size, -1)
-
-
 def high_pass_within(
     values: np.ndarray, stretches: np.ndarray, sample_interval_s: float, period_s: float
 ) -> np.ndarray:

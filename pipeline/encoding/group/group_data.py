@@ -31,6 +31,7 @@ from pipeline.encoding.group.matched_cells import (
     join_targets,
 )
 from pipeline.encoding.group.nuisance import Nuisance, read_nuisance
+from pipeline.encoding.group.shuffle import shuffle, shuffled_rows
 from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Samples
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 BLOCK_MB = 256.0
+BATCH_MB = 256.0  # of targets whose responses are cleaned or shuffled
 BLOCKS_AT_ONCE = 6  # of float32, while a block of activations is binned: read, picked, sorted, and summed in float64
 _MODEL_ATTRS = ("model", "weights_sha256", "rate", "convolved", "sample_kind")
 
@@ -71,7 +73,8 @@ class GroupData:
 
     Parameters
     ----------
-    responses : (n_repeats, n_samples, n_targets) float32, NaN where a repeat is missing, as measured
+    responses : (n_repeats, n_samples, n_targets) float32, NaN where a repeat is missing, as measured, but for what
+        `open_group` was asked to do with them; read-only
     samples : run, stimulus and clock of each sample
     axis : (n_samples,) time in s, later runs set behind earlier ones, or the number of the item
     targets : coordinates of the targets, name → (n_targets,)
@@ -80,7 +83,8 @@ class GroupData:
     high_pass : (sample_interval_s, period_s) of the filter that the responses went through, or None
     z_scored : whether they were z-scored per run, and stay so as nothing is taken out of them
     n_subjects : of the group
-    nuisance : what is to be taken out of the responses, None for nothing; see `pipeline.encoding.group.nuisance`
+    nuisance : what the animals did, None where it stays in the responses; see `pipeline.encoding.group.nuisance`
+    nuisance_shares : what cleaning the responses of it said of them, see `open_group`
     surface : the cortical mesh that the targets lie on, None where the recordings state none
     scratch : makes the arrays of responses and features
     """
@@ -95,6 +99,7 @@ class GroupData:
     z_scored: bool
     n_subjects: int
     nuisance: Nuisance | None = None
+    nuisance_shares: np.ndarray | None = None
     surface: Surface | None = None
     scratch: Scratch = dataclasses.field(default_factory=Scratch)
 
@@ -161,7 +166,26 @@ class GroupOptions(Protocol):
     def nuisance(self) -> tuple[str, ...]: ...
 
 
-def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions, scratch: Scratch | None = None) -> GroupData:
+class Clean(Protocol):
+    """Takes what the animals did out of ``responses`` (n_repeats, n_samples, n_targets), in place.
+
+    Returns shares of their variance, (1 + n_regressors, n_targets), or None; no other array that grows with the number
+    of targets exceeds the budget.
+    """
+
+    def __call__(
+        self, responses: np.ndarray, nuisance: Nuisance, samples: Samples, memory_budget_mb: float
+    ) -> np.ndarray | None: ...
+
+
+def open_group(
+    runs: Sequence[tuple[Path, Path]],
+    options: GroupOptions,
+    scratch: Scratch | None = None,
+    *,
+    clean: Clean | None = None,
+    shuffle_seed: int | None = None,
+) -> GroupData:
     """Open a group's recordings and activations.
 
     Blanks are left out, targets matched within members and members stacked along the targets (see
@@ -172,6 +196,9 @@ def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions, scratch
     ----------
     runs : (recording, activations) of each run, in order; a recording of several stimuli once for each that is wanted
     scratch : makes the arrays of responses and features; None: in memory, however large
+    clean : where the options name nuisance regressors, takes them out of the responses; None leaves them as measured
+    shuffle_seed : of a null study, whose (cleaned) responses are in another order: behaviour goes with them; None for
+        the real one
 
     Raises
     ------
@@ -187,7 +214,7 @@ def open_group(runs: Sequence[tuple[Path, Path]], options: GroupOptions, scratch
         recordings = {
             path: files.enter_context(open_recording_blocks(path)) for path in dict.fromkeys(path for path, _ in runs)
         }
-        return _join_group(runs, recordings, activations, options, scratch)
+        return _join_group(runs, recordings, activations, options, scratch, clean, shuffle_seed)
 
 
 def _join_group(
@@ -196,6 +223,8 @@ def _join_group(
     activations: dict[Path, Activations],
     options: GroupOptions,
     scratch: Scratch,
+    clean: Clean | None,
+    shuffle_seed: int | None,
 ) -> GroupData:
     n_bytes = int(scratch.batch_mb(BLOCK_MB) * 2**20 / BLOCKS_AT_ONCE)
     members = find_members([(path, activations[layers]) for path, layers in runs], recordings, n_bytes)
@@ -213,8 +242,16 @@ def _join_group(
     aligned = align_runs(members[0], max(delays), high_pass_s)
     samples = join_samples([run.samples for run in members[0].runs])
     nuisance = read_nuisance(members, recordings, options.nuisance) if options.nuisance else None
+    responses = join_responses(recordings, members, scratch, n_bytes)
+    # changed here, where nobody else has seen them: there is no room for a second array of their size
+    batch_mb, shares = scratch.batch_mb(BATCH_MB), None
+    if nuisance is not None and clean is not None:
+        shares = clean(responses, nuisance, samples, batch_mb)
+    if shuffle_seed is not None:
+        shuffle(responses, shuffled_rows(samples, shuffle_seed), memory_budget_mb=batch_mb)
+    responses.setflags(write=False)
     return GroupData(
-        responses=join_responses(recordings, members, scratch, n_bytes),
+        responses=responses,
         samples=samples,
         axis=_axis(samples),
         targets=join_targets(members),
@@ -224,6 +261,7 @@ def _join_group(
         z_scored=bool(attrs["z_scored"]) and nuisance is None,
         n_subjects=count_subjects(members, int(attrs["n_subjects"])),
         nuisance=nuisance,
+        nuisance_shares=shares,
         surface=_surface(recordings),
         scratch=scratch,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.encoding.scratch import target_batches
 from pipeline.encoding.splits import Samples
 
 MIN_SHIFT_S = 20.0
@@ -37,6 +38,13 @@ def shuffled_rows(samples: Samples, seed: int) -> np.ndarray:
         offset = int(generator.integers(shortest, longest + 1)) if longest >= shortest else rows.size // 2
         order[rows] = np.roll(rows, offset)
     return order
+
+
+def shuffle(responses: np.ndarray, rows: np.ndarray, *, memory_budget_mb: float) -> None:
+    """Reorder the samples of ``(n_repeats, n_samples, n_targets)`` in place, the same for all targets and repeats."""
+    for repeat in responses:
+        for batch in target_batches(repeat.shape[1], repeat.shape[0], memory_budget_mb):
+            repeat[:, batch] = repeat[rows, batch]
 
 
 class Reordered:

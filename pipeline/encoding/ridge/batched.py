@@ -16,8 +16,9 @@ import torch
 from pipeline.encoding.columns import Columns, constant_targets, missing_bins
 from pipeline.encoding.device import Arithmetic, Precision, arithmetic
 from pipeline.encoding.estimate.cost import FoldShape, cheaper_form
+from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.ridge.decomposition import Form, Part, PrimalFold, dual_part
-from pipeline.encoding.ridge.fit import RidgeFit, RidgeProblem
+from pipeline.encoding.ridge.fit import RidgeProblem
 from pipeline.encoding.ridge.gram import GramQueue, delayed_features, grams_at_once
 from pipeline.encoding.ridge.penalty_search import PenaltySearch, Refit, choose_penalty
 from pipeline.encoding.ridge.sample_rows import SampleRows
@@ -30,7 +31,7 @@ STEEP = 1e7
 
 def fit_batched(
     problem: RidgeProblem,
-    fit: RidgeFit,
+    fit: LayerFit,
     *,
     precision: Precision,
     tolerance: float,
@@ -42,17 +43,17 @@ def fit_batched(
     on = arithmetic(device, precision)
     features, responses, grid = problem.features, problem.responses, problem.grid
     missing = missing_bins(features)
-    samples = SampleRows(problem.delays, problem.runs, problem.rows, missing, problem.high_pass, on)
+    samples = SampleRows(problem.design, missing, on)
     engine = _Engine(features, samples, missing, grid, problem.scale, problem.absolute, tolerance, on)
     n_samples, n_targets = responses.shape
-    for number, fold in enumerate(engine.folds(problem.splits, n_targets, memory_budget_mb)):
+    for number, fold in enumerate(engine.folds(problem.design.splits, n_targets, memory_budget_mb)):
         size = fold.batch_size(n_samples, grid.size, memory_budget_mb)
         for start in range(0, n_targets, size):
             _fit_batch(fit, number, fold, grid, responses, slice(start, min(start + size, n_targets)))
         after_fold()
 
 
-def _fit_batch(fit: RidgeFit, number: int, fold: _FoldFit, grid: np.ndarray, responses: Columns, where: slice) -> None:
+def _fit_batch(fit: LayerFit, number: int, fold: _FoldFit, grid: np.ndarray, responses: Columns, where: slice) -> None:
     """Fit a batch of targets in one outer fold, and note what it gave."""
     measured = np.asarray(responses[:, where])
     if number == 0:

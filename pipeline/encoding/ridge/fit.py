@@ -16,44 +16,15 @@ import numpy as np
 from pipeline.core.errors import BadConfiguration, SampleMismatch
 from pipeline.core.torch_device import choose_device
 from pipeline.encoding.columns import Columns
+from pipeline.encoding.design import Design
 from pipeline.encoding.device import Precision
 from pipeline.encoding.estimate.cost import FitShape, fit_cost, fold_shapes
-from pipeline.encoding.high_pass import HighPass
+from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.splits import Fold
 
 SMALL_FLOPS = 4e9
 """Fits that take no more operations are solved plainly: about what a core does while torch is imported, ten layers a
 job. A matter of sizes alone, so that a fit is the same wherever it runs."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RidgeFit:
-    """What `fit_ridge` leaves.
-
-    Parameters
-    ----------
-    predictions : (n_samples, n_targets); of the fold that held the sample out, NaN where none did
-    penalty : (n_folds, n_targets), in the unit of the grid
-    penalty_edge : (n_folds, n_targets) int8; −1/+1 where the penalty is the smallest/largest of the grid;
-        0 for constant targets, which choose nothing
-    inner_score : (n_folds, n_targets), Pearson r of the chosen penalty, Fisher-averaged over inner folds
-    score : (n_folds, n_targets), Pearson r in each outer fold
-    constant : (n_targets,) bool; the responses do not vary: score 0
-    """
-
-    predictions: np.ndarray
-    penalty: np.ndarray
-    penalty_edge: np.ndarray
-    inner_score: np.ndarray
-    score: np.ndarray
-    constant: np.ndarray
-
-    def note_penalties(self, fold: int, targets: slice, grid: np.ndarray, chosen: np.ndarray) -> None:
-        """Write down which penalties of a grid some targets chose in an outer fold, and which lie at its ends."""
-        constant = self.constant[targets]
-        self.penalty[fold, targets] = np.where(constant, grid[-1], grid[chosen])
-        edge = np.where(chosen == 0, -1, np.where(chosen == grid.size - 1, 1, 0)) if grid.size > 1 else 0
-        self.penalty_edge[fold, targets] = np.where(constant, 0, edge)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +34,7 @@ class RidgeProblem:
     features: Columns
     responses: Columns
     grid: np.ndarray
-    splits: Sequence[Fold]
-    delays: Sequence[int]
-    runs: np.ndarray
-    rows: np.ndarray
-    high_pass: HighPass | None
+    design: Design
     scale: bool
     absolute: bool
 
@@ -76,20 +43,16 @@ class RidgeProblem:
         """Whether it is solved plainly."""
         n_samples, n_targets = self.responses.shape
         n_bins, n_features = self.features.shape
-        sizes = (n_bins, n_samples, n_features, len(self.delays), n_targets, self.grid.size)
-        return fit_cost(FitShape(*sizes, parts=fold_shapes(self.splits))).total_flops <= SMALL_FLOPS
+        sizes = (n_bins, n_samples, n_features, len(self.design.delays), n_targets, self.grid.size)
+        return fit_cost(FitShape(*sizes, parts=fold_shapes(self.design.splits))).total_flops <= SMALL_FLOPS
 
 
 def fit_ridge(
     features: Columns,
     responses: Columns,
-    penalties: Sequence[float] | np.ndarray,
+    grid: Sequence[float] | np.ndarray,
+    design: Design,
     *,
-    splits: Sequence[Fold],
-    delays: Sequence[int] = (0,),
-    runs: np.ndarray | None = None,
-    rows: np.ndarray | None = None,
-    high_pass: HighPass | None = None,
     scale: bool = True,
     penalty_unit: Literal["mean_eigenvalue", "absolute"] = "mean_eigenvalue",
     precision: Precision = "float32",
@@ -98,7 +61,7 @@ def fit_ridge(
     memory_budget_mb: float = 1024,
     predictions: np.ndarray | None = None,
     after_fold: Callable[[], object] | None = None,
-) -> RidgeFit:
+) -> LayerFit:
     """Fit ridge regressions with one penalty per target, chosen on held-out blocks.
 
     Features are centred and scaled, responses centred, with the training rows of the fold at hand only: in an
@@ -111,12 +74,8 @@ def fit_ridge(
     features : (n_bins, n_features), read by slices of columns, each once for as many folds as the budget holds Gram
         matrices of. Undelayed. NaN in all features marks a bin without: it takes the mean over the training rows
     responses : (n_samples, n_targets), read by slices of columns; z-scored per run, finite
-    penalties : array of shape (n_penalties,), ascending; a single one is not searched for
-    splits : outer folds with inner folds; row numbers count samples
-    delays : delays of the response behind the features, in bins
-    runs : array of shape (n_bins,), label of each bin's run (None: one run); delays do not cross runs
-    rows : array of shape (n_samples,), the bin of each sample (None: all bins in order)
-    high_pass : the filter that the responses went through, applied to the delayed features as well
+    grid : (n_penalties,) penalties, ascending; a single one is not searched for
+    design : folds, delays, runs, rows and filter
     scale : scale each feature to variance 1 over the training rows, averaged over its delays; False: centre only
     penalty_unit : penalties are relative to the mean eigenvalue of the (n_train, n_train) Gram matrix, so that one grid
         suits layers of any width; or absolute
@@ -131,7 +90,7 @@ def fit_ridge(
 
     Returns
     -------
-    RidgeFit
+    LayerFit
 
     Raises
     ------
@@ -144,16 +103,14 @@ def fit_ridge(
     ----------
     Dupré la Tour et al. 2022, NeuroImage 264:119728.
     """
-    n_bins = features.shape[0]
-    runs = np.zeros(n_bins, int) if runs is None else runs
-    rows = np.arange(n_bins) if rows is None else rows
+    splits = design.splits
     n_samples, n_targets = responses.shape
-    grid = np.asarray(penalties, np.float64)
-    _check(rows.size, n_samples, grid, splits)
+    grid = np.asarray(grid, np.float64)
+    _check(design.rows.size, n_samples, grid, splits)
     if predictions is None:
         predictions = np.empty((n_samples, n_targets), precision)
         predictions[_never_held_out(splits, n_samples)] = np.nan
-    fit = RidgeFit(
+    fit = LayerFit(
         predictions=predictions,
         penalty=np.full((len(splits), n_targets), grid[-1]),
         penalty_edge=np.zeros((len(splits), n_targets), np.int8),
@@ -162,7 +119,7 @@ def fit_ridge(
         constant=np.zeros(n_targets, bool),
     )
     absolute = penalty_unit == "absolute"
-    problem = RidgeProblem(features, responses, grid, splits, delays, runs, rows, high_pass, scale, absolute)
+    problem = RidgeProblem(features, responses, grid, design, scale, absolute)
     tell = after_fold or (lambda: None)
     if problem.is_small:
         from pipeline.encoding.ridge.plain import fit_plain

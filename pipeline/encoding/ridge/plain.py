@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.encoding.columns import constant_targets, missing_bins, read_features
 from pipeline.encoding.correlation import TIE, correlate, fisher_z, is_constant, unit
-from pipeline.encoding.group.align import delayed_design
-from pipeline.encoding.ridge.fit import RidgeFit, RidgeProblem
+from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.ridge.fit import RidgeProblem
 from pipeline.encoding.scratch import target_batches
 from pipeline.encoding.splits import Fold
 from pipeline.encoding.standardise import standardise
@@ -22,17 +22,17 @@ from pipeline.encoding.standardise import standardise
 BATCH_MB = 64.0
 
 
-def fit_plain(problem: RidgeProblem, fit: RidgeFit, *, after_fold: Callable[[], object]) -> None:
+def fit_plain(problem: RidgeProblem, fit: LayerFit, *, after_fold: Callable[[], object]) -> None:
     """Fill ``fit``; see `pipeline.encoding.ridge.fit.fit_ridge`."""
-    design = _Design(problem)
+    delayed = _Delayed(problem)
     n_samples, n_targets = problem.responses.shape
     batches = list(target_batches(n_targets, n_samples, BATCH_MB))
     for batch in batches:
         fit.constant[batch] = constant_targets(np.asarray(problem.responses[:, batch]), batch.start)
     grid = problem.grid
-    for number, fold in enumerate(problem.splits):
-        inner = [(part, design.part(part)) for part in fold.inner]
-        outer = design.part(fold)
+    for number, fold in enumerate(problem.design.splits):
+        inner = [(part, delayed.part(part)) for part in fold.inner]
+        outer = delayed.part(fold)
         for batch in batches:
             responses = np.asarray(problem.responses[:, batch], np.float64)
             chosen, inner_r = _choose_penalty(inner, responses, grid)
@@ -59,7 +59,7 @@ class _Part:
         return np.asarray(mean + self.evaluate @ shrunk)
 
 
-class _Design:
+class _Delayed:
     """Delayed and filtered features side by side, NaN where there are none."""
 
     def __init__(self, problem: RidgeProblem) -> None:
@@ -67,11 +67,9 @@ class _Design:
         missing = missing_bins(problem.features)
         features = read_features(problem.features, slice(0, problem.features.shape[1]), missing)
         # a filter takes the mean out, so there a feature has to vary beside its root mean square
-        self._size = None if problem.high_pass is None else np.sqrt((features**2).mean(axis=0))
+        self._size = None if problem.design.high_pass is None else np.sqrt((features**2).mean(axis=0))
         features[missing] = np.nan
-        self._values = delayed_design(features, problem.delays, problem.runs, problem.rows)
-        if problem.high_pass is not None:
-            self._values = problem.high_pass.apply(self._values)
+        self._values = problem.design.delayed(features)
 
     def part(self, fold: Fold) -> _Part:
         """Diagonalise a part in the smaller of its two Gram matrices."""
@@ -79,7 +77,7 @@ class _Design:
             self._values[fold.train],
             self._values[fold.test],
             scale=self._problem.scale,
-            n_delays=len(self._problem.delays),
+            n_delays=len(self._problem.design.delays),
             size=self._size,
         )
         n_train, n_columns = x.shape

@@ -6,13 +6,11 @@ sum over delays of the undelayed one's rows and columns, taken in that order: th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
+from pipeline.encoding.design import Design
 from pipeline.encoding.device import Arithmetic
-from pipeline.encoding.high_pass import HighPass
 
 
 class SampleRows:
@@ -23,22 +21,12 @@ class SampleRows:
 
     Parameters
     ----------
-    delays : in bins
-    runs : array of shape (n_bins,), the run of each bin
-    rows : array of shape (n_samples,), the bin of each sample
+    design : delays, runs, rows and filter; its folds are not looked at
     missing : array of shape (n_bins,), bool: bins without features
-    high_pass : the filter that the responses went through, None for none
     """
 
-    def __init__(
-        self,
-        delays: Sequence[int],
-        runs: np.ndarray,
-        rows: np.ndarray,
-        missing: np.ndarray,
-        high_pass: HighPass | None,
-        on: Arithmetic,
-    ) -> None:
+    def __init__(self, design: Design, missing: np.ndarray, on: Arithmetic) -> None:
+        delays, runs, rows, high_pass = design.delays, design.runs, design.rows, design.high_pass
         self.n_samples, self.n_delays, self.n_bins = rows.size, len(delays), runs.size
         reached = rows - np.asarray(delays)[:, None]
         bins = np.clip(reached, 0, runs.size - 1)

@@ -13,7 +13,7 @@ from pipeline.activations.stage import extract_activations
 from pipeline.artifacts.recording import RecordingParts, write_recording
 from pipeline.artifacts.stimulus import write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
-from pipeline.encoding.options import RidgeOptions
+from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
 from pipeline.encoding.stage import encode_group
 from pipeline.fetch.batch import fetch_files
 from pipeline.inference.scores.fold_scores import block_sums, fold_scores
@@ -130,6 +130,7 @@ def scores(folder: Path, stimulus: xr.Dataset, recording: xr.Dataset | Recording
         attrs=standard_attrs("activations", "test", "0", "0"),
     )
     found = encode_group(
+        RIDGE,
         runs=[(folder / "story.nc", folder / "activations.zarr")],
         options=RidgeOptions(splits={"n_folds": 6}, delays_s=(2.0, 8.0)),
         layers=None,

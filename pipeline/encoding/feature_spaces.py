@@ -1,4 +1,4 @@
-"""Feature spaces of a joint fit: where they lie, and their matrices on the samples of a group."""
+"""Feature spaces that layers are fitted jointly with: what they are called, and where they lie."""
 
 from __future__ import annotations
 

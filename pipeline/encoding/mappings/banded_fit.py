@@ -27,9 +27,10 @@ from pipeline.core.errors import SampleMismatch
 from pipeline.encoding.columns import Columns, constant_targets, missing_bins
 from pipeline.encoding.correlation import correlate
 from pipeline.encoding.device import Arithmetic, Precision, arithmetic
+from pipeline.encoding.group.feature_space import FeatureSpace
 from pipeline.encoding.high_pass import HighPass
+from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.ridge.decomposition import Part, dual_part
-from pipeline.encoding.ridge.fit import RidgeFit
 from pipeline.encoding.ridge.gram import GramQueue, grams_at_once
 from pipeline.encoding.ridge.penalty_search import PenaltySearch, choose_penalty
 from pipeline.encoding.ridge.sample_rows import SampleRows
@@ -41,31 +42,13 @@ SCORES_SHARE = 0.2
 CONCENTRATIONS = (0.1, 1.0)  # of the Dirichlet distribution: sparse weightings, and any
 
 
-@dataclasses.dataclass(frozen=True)
-class FeatureSpace:
-    """One feature space on its bins, with the bins that each sample of the group sees.
-
-    Parameters
-    ----------
-    features : array-like (n_bins, n_features), undelayed; NaN marks bins without features
-    delays : of the response behind the features, in bins
-    runs : (n_bins,) label of each bin's run; delays do not cross runs
-    rows : (n_samples,) the bin of each sample
-    """
-
-    features: Columns
-    delays: Sequence[int]
-    runs: np.ndarray
-    rows: np.ndarray
-
-
 Criterion = Literal["r2", "r"]
 Collect = Callable[[int, np.ndarray, np.ndarray, np.ndarray], object]
 """Given the number of the fold, numbers of targets, each space's part of their predictions, and the predictions."""
 
 
 @dataclasses.dataclass(frozen=True)
-class BandedFit(RidgeFit):
+class BandedFit(LayerFit):
     """What `fit_banded` leaves; ``predictions`` and ``penalty`` are of the joint fit.
 
     Parameters
@@ -102,7 +85,7 @@ def weightings(n_spaces: int, n: int, *, largest_ratio: float, seed: int) -> np.
 def fit_banded(
     spaces: Sequence[FeatureSpace],
     responses: Columns,
-    penalties: Sequence[float] | np.ndarray,
+    grid: Sequence[float] | np.ndarray,
     candidates: np.ndarray,
     *,
     splits: Sequence[Fold],
@@ -126,10 +109,11 @@ def fit_banded(
     ----------
     spaces : on the same samples
     responses : (n_samples, n_targets), read by slices of columns; z-scored per run, finite
-    penalties : (n_penalties,) ascending, relative to the mean eigenvalue of the joint training Gram matrix
+    grid : (n_penalties,) penalties, ascending, relative to the mean eigenvalue of the joint training Gram matrix
     candidates : (n_candidates, n_spaces) weightings, see `weightings`
     choose_by : ``r2`` (squared error) or ``r``
-    splits, high_pass, precision, tolerance, device, memory_budget_mb, predictions, after_fold : as of
+    splits, high_pass : as of `pipeline.encoding.design.Design`, the same for all spaces
+    precision, tolerance, device, memory_budget_mb, predictions, after_fold : as of
         `pipeline.encoding.ridge.fit.fit_ridge`
     collect : given the held-out predictions (n_test, n_batch) of each fold and batch of targets, and the part of each
         space in them (n_spaces, n_test, n_batch): a prediction is the mean of the training responses and all parts
@@ -148,7 +132,7 @@ def fit_banded(
         if space.rows.size != n_samples:
             raise SampleMismatch(f"features have {space.rows.size} samples and responses {n_samples}")
     on = arithmetic(device, precision)
-    grid = np.asarray(penalties, np.float64)
+    grid = np.asarray(grid, np.float64)
     shape = (len(splits), n_targets)
     fit = BandedFit(
         predictions=np.full((n_samples, n_targets), np.nan, precision) if predictions is None else predictions,
@@ -162,7 +146,7 @@ def fit_banded(
     chunk = max(1, int(SCORES_SHARE * memory_budget_mb * 2**20 / (16 * candidates.shape[0] * grid.size)))
     chunks = [slice(start, min(start + chunk, n_targets)) for start in range(0, n_targets, chunk)]
     trains = [part.train for fold in splits for _ in chunks for part in (*fold.inner, fold)]
-    kernels = _Kernels(spaces, high_pass, trains, memory_budget_mb, on)
+    kernels = _Kernels(spaces, splits, high_pass, trains, memory_budget_mb, on)
     joint = _JointFit(fit, responses, grid, candidates, choose_by, tolerance, on, collect)
     for number, fold in enumerate(splits):
         for targets in chunks:
@@ -178,6 +162,7 @@ class _Kernels:
     def __init__(
         self,
         spaces: Sequence[FeatureSpace],
+        splits: Sequence[Fold],
         high_pass: HighPass | None,
         trains: Sequence[np.ndarray],
         memory_budget_mb: float,
@@ -186,7 +171,7 @@ class _Kernels:
         self._waiting = [on.rows(train) for train in trains]
         missing = [missing_bins(space.features) for space in spaces]
         self._samples = [
-            SampleRows(space.delays, space.runs, space.rows, absent, high_pass, on)
+            SampleRows(space.design(splits, high_pass), absent, on)
             for space, absent in zip(spaces, missing, strict=True)
         ]
         at_once = grams_at_once([samples.n_bins for samples in self._samples], memory_budget_mb)

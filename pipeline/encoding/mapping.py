@@ -1,0 +1,102 @@
+"""What a mapping from features to responses is: options → what fits a layer, and one entry in the registry.
+
+A mapping is one module (see `pipeline.encoding.mappings`, of which `fixed_ridge` is a short one): its options, a
+function that makes a `Mapping` of them, and a `MappingEntry`. Folds, delays, filters, blocks, ceilings and the report
+are those of `pipeline.encoding.stage`. The module is imported whenever a study is read, so it imports NumPy and the
+like where they are used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pipeline.encoding.options import EncodingOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+    from pipeline.encoding.compute import Compute
+    from pipeline.encoding.design import Design
+    from pipeline.encoding.group.feature_space import FeatureSpace
+    from pipeline.encoding.layer_fit import LayerFit
+    from pipeline.encoding.scratch import Scratch
+
+
+class FitLayer(Protocol):
+    """Fits one layer in every fold; called for each layer, in order of depth.
+
+    ``features`` (n_bins, n_features), undelayed, and ``responses`` (n_samples, n_targets) may be mapped from files, so
+    they are read by columns where they are large, and ``compute.memory_budget_mb`` is what is left for the fit. NaN in
+    all features marks a bin without. Held-out predictions go into ``predictions``, float32 of the shape of
+    ``responses``, which the fit gives back: it is used again for the next layer. ``after_fold`` is called after each
+    outer fold.
+    """
+
+    def __call__(
+        self,
+        features: np.ndarray,
+        responses: np.ndarray,
+        design: Design,
+        *,
+        compute: Compute,
+        predictions: np.ndarray,
+        after_fold: Callable[[], object],
+    ) -> LayerFit: ...
+
+
+def _as_they_are(scores: xr.Dataset) -> xr.Dataset:
+    return scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapping:
+    """A mapping at work on one group and model.
+
+    Parameters
+    ----------
+    fit : fits each layer
+    finish : given the scores of all layers, returns them with what the mapping adds
+    """
+
+    fit: FitLayer
+    finish: Callable[[xr.Dataset], xr.Dataset] = _as_they_are
+
+
+@dataclasses.dataclass(frozen=True)
+class MappingInputs:
+    """What a mapping may know of a group before its first layer.
+
+    Parameters
+    ----------
+    targets : their coordinates, name → (n_targets,)
+    spaces : what each layer is fitted jointly with, by name; empty unless the options are `JointOptions`, and for a
+        model that is one of the spaces
+    scratch : makes arrays within the memory budget
+    """
+
+    targets: dict[str, np.ndarray]
+    spaces: dict[str, FeatureSpace]
+    scratch: Scratch
+
+
+@dataclasses.dataclass(frozen=True)
+class MappingEntry:
+    """A metric of stage ``encode``.
+
+    Parameters
+    ----------
+    kind : its name in a study file
+    options : its pydantic options, with ``kind: Literal[kind]``; those of a joint fit are
+        `pipeline.encoding.options.JointOptions`
+    make : the mapping at work, from options of this class and what is known of the group
+    """
+
+    kind: str
+    options: type[EncodingOptions]
+    make: Callable[[Any, MappingInputs], Mapping]
+
+    stage: ClassVar[str] = "encode"
+    run: ClassVar[str] = "pipeline.encoding.stage:encode_group"
