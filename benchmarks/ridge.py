@@ -25,7 +25,7 @@ from benchmarks.ridge_cases import CASES, QUICK, Case, Problem, simulate, single
 from benchmarks.ridge_peers import Answer, free_memory
 from benchmarks.ridge_rivals import Rival, rivals, solve_ours, solve_study, study_penalties, study_rivals
 from benchmarks.ridge_slopes import FIGURE, slopes_section
-from pipeline.encoding.estimate.cost import EIGH_FLOPS, FitShape, fit_cost, fold_shapes
+from pipeline.encoding.ridge.cost import EIGH_FLOPS, FitShape, fit_cost, fold_shapes
 from pipeline.encoding.splits import Fold
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -104,7 +104,7 @@ class MachineRate:
         self._flops = {
             "float32 product": 2.0 * n**3,
             "float64 product": 2.0 * n**3,
-            "decomposition": EIGH_FLOPS * len(gram) ** 3,  # counted as in `pipeline.encoding.estimate.cost`
+            "decomposition": EIGH_FLOPS * len(gram) ** 3,  # counted as in `pipeline.encoding.ridge.cost`
         }
         operations = (lambda: single @ single, lambda: double @ double, lambda: torch.linalg.eigh(gram))
         finish = torch.cuda.synchronize if device == "cuda" else None

@@ -100,7 +100,7 @@ def sound_stimulus(folder: Path, n_clips: int, clip_s: float) -> Path:
     import numpy as np
     import xarray as xr
 
-    from pipeline.models.shown.calibration import calibration_sound
+    from pipeline.models.calibration import calibration_sound
 
     length = round(clip_s * SOUND_HZ)
     sound = calibration_sound(SOUND_HZ, n_clips * clip_s + 1)[: n_clips * length]

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.fetch.checks.inner_checks import check_inside
-from pipeline.fetch.http.failures import WrongContents
+from pipeline.fetch.failures import WrongContents
 from pipeline.formats.array_archives import check_npz
 
 REMEDY = "fetch it again"

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.fetch.checks.inner_checks import check_inside
-from pipeline.fetch.http.failures import WrongContents
+from pipeline.fetch.failures import WrongContents
 from pipeline.formats.hdf5_files import check_hdf5
 from pipeline.recordings.allen.neuropixels.nwb import NeuropixelsFile
 from pipeline.recordings.allen.two_photon.nwb import TwoPhotonFile

@@ -53,7 +53,7 @@ class ClassToken(Section):
 
 
 class PrincipalComponents(Section):
-    """Principal components fitted on stimuli that no study uses (`pipeline.models.shown.calibration`).
+    """Principal components fitted on stimuli that no study uses (`pipeline.models.calibration`).
 
     Layers of more than ``LARGEST_FITTED`` units are projected to that many first, by the same seed.
     """

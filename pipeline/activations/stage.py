@@ -137,7 +137,7 @@ class Extraction:
 
     def _fit(self, reduction: PrincipalComponents) -> dict[str, Components]:
         from pipeline.activations.principal_components import fit_components
-        from pipeline.models.shown.calibration import calibration_stimulus
+        from pipeline.models.calibration import calibration_stimulus
 
         if self._hooked is None:
             raise LayermapError("reduction pca is for networks, not for baselines; take another reduction for them")

@@ -17,14 +17,14 @@ from pipeline.comparison.ceilings import (
     pairwise_agreement,
     reliability_over_repeats,
 )
-from pipeline.comparison.measured import Compared
+from pipeline.comparison.compared import Compared
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.similarity import item_similarity, upper_triangle
 from pipeline.core.errors import BadConfiguration
-from pipeline.encoding.group.align import high_pass_within
 from pipeline.encoding.group.group_data import GroupData, open_group
 from pipeline.encoding.group.nuisance import Nuisance, take_out
 from pipeline.encoding.group.reliability import scored_responses, z_score_runs
+from pipeline.encoding.high_pass import high_pass_within
 from pipeline.encoding.splits import Samples
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.encoding.correlation import is_constant
-from pipeline.encoding.scratch import target_batches
+from pipeline.encoding.arithmetic.correlation import is_constant
+from pipeline.encoding.arithmetic.scratch import target_batches
 from pipeline.encoding.splits import Fold
 
 BATCH_MB = 32.0

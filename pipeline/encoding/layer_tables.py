@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.encoding.arithmetic.correlation import fisher_z, is_constant
+from pipeline.encoding.arithmetic.scratch import Scratch, target_batches
 from pipeline.encoding.blocks import BlockSums
-from pipeline.encoding.correlation import fisher_z, is_constant
 from pipeline.encoding.layer_fit import LayerFit
-from pipeline.encoding.scratch import Scratch, target_batches
 from pipeline.encoding.splits import Fold
 
 BATCH_MB = 256.0

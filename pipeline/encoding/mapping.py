@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pipeline.encoding.options import EncodingOptions
@@ -18,11 +19,31 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from pipeline.encoding.compute import Compute
+    from pipeline.encoding.arithmetic.compute import Compute
+    from pipeline.encoding.arithmetic.scratch import Scratch
     from pipeline.encoding.design import Design
     from pipeline.encoding.group.feature_space import FeatureSpace
     from pipeline.encoding.layer_fit import LayerFit
-    from pipeline.encoding.scratch import Scratch
+
+
+LAYER = "layer"
+"""The feature space that is the layer itself."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SpaceFiles:
+    """A named feature space on disk.
+
+    Parameters
+    ----------
+    name : as the study names it
+    layers : that make it up, side by side; None for all that the activations hold
+    activations : of each run of the group, in order
+    """
+
+    name: str
+    layers: tuple[str, ...] | None
+    activations: tuple[Path, ...]
 
 
 class FitLayer(Protocol):

@@ -15,18 +15,17 @@ from pipeline.core.errors import UnknownName
 from pipeline.encoding.alignment.check import told
 from pipeline.encoding.alignment.group_alignment import REMEDIES, check_group, checked_layer
 from pipeline.encoding.alignment.reduced_problem import feature_components
-from pipeline.encoding.compute import Compute
+from pipeline.encoding.arithmetic.compute import Compute
+from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
-from pipeline.encoding.feature_spaces import SpaceFiles
 from pipeline.encoding.group.feature_space import open_space
 from pipeline.encoding.group.group_data import GroupData, open_group
 from pipeline.encoding.group.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.group.reliability import Reliability, estimate_reliability, match_units, scored_responses
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
-from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs
+from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs, SpaceFiles
 from pipeline.encoding.options import EncodingOptions
-from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Fold, Samples, describe, held_out_stretches, make_splits
 
 if TYPE_CHECKING:

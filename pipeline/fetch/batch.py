@@ -11,8 +11,8 @@ from pipeline.core.errors import FetchError
 from pipeline.core.progress import Progress
 from pipeline.fetch.checks.inner_checks import load_readers
 from pipeline.fetch.download import download
+from pipeline.fetch.failures import Stopped
 from pipeline.fetch.http.connections import Connections
-from pipeline.fetch.http.failures import Stopped
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.space import check_disk_space

@@ -19,15 +19,15 @@ from pipeline.core.progress import Progress
 from pipeline.fetch.annex import absent_contents
 from pipeline.fetch.checks.digests import check_contents, digest_file, is_pinned, read_digest, record_digest
 from pipeline.fetch.checks.inner_checks import check_inside
+from pipeline.fetch.failures import Unavailable, WrongContents
 from pipeline.fetch.http.addresses import split_address
 from pipeline.fetch.http.connections import Connections
-from pipeline.fetch.http.failures import Unavailable, WrongContents
 from pipeline.fetch.http.part_file import PartFile, PartNote
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.http.transfer import HttpTransfer
+from pipeline.fetch.hub_files import at_endpoint
 from pipeline.fetch.local_files import local_path, take_local
 from pipeline.fetch.mirror import Mirror, parse_mirror
-from pipeline.fetch.weights.hub_files import at_endpoint
 
 
 def download(

@@ -11,7 +11,7 @@ from pipeline.artifacts.catalogue import RawFile
 from pipeline.core.errors import FetchError
 from pipeline.fetch.annex import absent_contents, is_pointer, pointer_refused
 from pipeline.fetch.checks.digests import digests_of
-from pipeline.fetch.http.failures import WrongContents
+from pipeline.fetch.failures import WrongContents
 from pipeline.fetch.http.part_file import PartFile
 
 

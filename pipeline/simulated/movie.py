@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "rocket")
-"""Bundled with scikit-image; `pipeline.models.shown.calibration` uses none of them."""
+"""Bundled with scikit-image; `pipeline.models.calibration` uses none of them."""
 SHAPE_PX = (64, 128)
 """Height and width: the 1:2 field of the Allen movies (304 × 608) at about a fifth of their size."""
 FRAMES_PER_SHOT = 2

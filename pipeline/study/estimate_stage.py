@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.catalogue import Group
-from pipeline.encoding.estimate.cost import FitShape
 from pipeline.encoding.estimate.run_cost import UNKNOWN, Job, Run, describe, eigh_size
 from pipeline.encoding.estimate.sizes import GroupSizes, group_sizes, n_features_of, open_headers
+from pipeline.encoding.ridge.cost import FitShape
 from pipeline.study.flags import config_words
 from pipeline.study.plan import AnalysisPlan, ModelPlan
 
@@ -29,7 +29,7 @@ def print_estimate(analyses: list[AnalysisPlan], arguments: argparse.Namespace) 
     LayermapError
         A group or model that there is none of, a GPU that is not there, or inputs that `encode` would refuse.
     """
-    from pipeline.encoding.device import arithmetic
+    from pipeline.encoding.arithmetic.device import arithmetic
     from pipeline.encoding.estimate.calibrate import measure_rates
 
     on = arithmetic(arguments.device, "float32")

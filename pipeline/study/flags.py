@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, get_args
 
-from pipeline.encoding.compute import MEMORY_BUDGET_MB
+from pipeline.encoding.arithmetic.compute import MEMORY_BUDGET_MB
 
 Device = Literal["auto", "cpu", "cuda"]
 

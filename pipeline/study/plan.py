@@ -17,7 +17,7 @@ from pipeline.core.code_version import ROOT, code_of_file, code_version
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, UnknownName
 from pipeline.core.keys import key_of, sha256_of_file, slug
 from pipeline.core.section import Section, file_of
-from pipeline.encoding.feature_spaces import LAYER, SpaceFiles
+from pipeline.encoding.mapping import LAYER, SpaceFiles
 from pipeline.encoding.options import JointOptions
 from pipeline.fetch.weights.pins import has_weights, source_of
 from pipeline.fetch.weights.resolve import weights_key

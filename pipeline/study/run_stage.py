@@ -243,7 +243,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
     from pipeline.artifacts.scores import write_scores
     from pipeline.core.progress import progress_of_folds
     from pipeline.core.registry import import_object
-    from pipeline.encoding.compute import Compute
+    from pipeline.encoding.arithmetic.compute import Compute
     from pipeline.encoding.mapping import MappingEntry
 
     shuffle_seed = _plan(arguments).study.shuffle_seed

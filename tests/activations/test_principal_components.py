@@ -13,7 +13,7 @@ from pipeline.activations.stage import extract_activations
 from pipeline.artifacts.activations import open_activations
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import LayermapError
-from pipeline.models.shown.calibration import calibration_stimulus
+from pipeline.models.calibration import calibration_stimulus
 from tests.activations.own_study import OWN, SIDE, own_network, picture_set, random_pictures
 
 N_FEATURES = 7

@@ -8,7 +8,7 @@ from sklearn.random_projection import johnson_lindenstrauss_min_dim
 from pipeline.activations.options import ClassToken, NoReduction, SparseProjection, SpatialMean
 from pipeline.activations.reduce import Projector, make_reducer, n_features_of, projection_matrix
 from pipeline.core.errors import BadConfiguration, LayermapError
-from pipeline.models.shown.calibration import calibration_photographs
+from pipeline.models.calibration import calibration_photographs
 from tests.activations.own_study import OWN
 
 

@@ -9,9 +9,9 @@ from pipeline.encoding.group.align import (
     align_convolved,
     align_items,
     align_time,
-    high_pass_within,
     whole_delays,
 )
+from pipeline.encoding.high_pass import high_pass_within
 from pipeline.stimuli.temporal_filter import cosine_high_pass
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.scores import open_header, open_scores, write_scores
 from pipeline.core.errors import UnknownName
-from pipeline.encoding.feature_spaces import SpaceFiles
+from pipeline.encoding.mapping import SpaceFiles
 from pipeline.encoding.mappings.banded_ridge import BANDED_RIDGE, BandedRidgeOptions
 from pipeline.encoding.stage import encode_group
 from pipeline.inference.questions.variance_parts import JOINT, UNIQUE, variance_scores, variance_sums

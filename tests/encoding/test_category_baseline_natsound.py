@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.design import Design
 from pipeline.encoding.options import PenaltyGrid, Splits
 from pipeline.encoding.ridge.fit import fit_ridge

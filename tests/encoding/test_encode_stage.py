@@ -12,7 +12,7 @@ from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, SampleMismatch, UnknownName
-from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
 from pipeline.encoding.stage import encode_group
 

@@ -12,11 +12,10 @@ from pipeline.core import progress
 from pipeline.core.progress import progress_of_folds
 from pipeline.encoding.design import Design
 from pipeline.encoding.estimate import calibrate
-from pipeline.encoding.estimate.cost import FitShape, FoldShape, Rates, fit_cost, fold_shapes, forms_of
 from pipeline.encoding.estimate.memory import fit_memory, stage_memory
 from pipeline.encoding.estimate.run_cost import Job, Run, describe, estimate_job
-from pipeline.encoding.ridge import fit as ridge
-from pipeline.encoding.ridge import penalty_search, target_batch
+from pipeline.encoding.ridge import penalty_search, problem, target_batch
+from pipeline.encoding.ridge.cost import FitShape, FoldShape, Rates, fit_cost, fold_shapes, forms_of
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.ridge.gram import symmetric_product
 from pipeline.encoding.splits import Fold
@@ -48,7 +47,7 @@ def shape(n: int = 600, n_features: int = 900, **changes) -> FitShape:
     [(120, 300, 2, 100, "dual"), (120, 300, 1, 400, "dual"), (240, 50, 1, 300, "primal"), (300, 40, 2, 100, "primal")],
 )
 def test_operations_are_those_that_torch_counts(monkeypatch, n, n_features, n_delays, n_targets, form):
-    monkeypatch.setattr(ridge, "SMALL_FLOPS", 0.0)  # as many targets would be fitted
+    monkeypatch.setattr(problem, "SMALL_FLOPS", 0.0)  # as many targets would be fitted
     for module in (penalty_search, target_batch):  # what NumPy multiplies, torch does not see
         monkeypatch.setattr(module, "product", torch.matmul, raising=False)
     generator = np.random.default_rng(0)

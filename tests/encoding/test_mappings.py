@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.core.code_version import modules_behind
-from pipeline.encoding.compute import Compute
-from pipeline.encoding.correlation import correlate, fisher_z
+from pipeline.encoding.arithmetic.compute import Compute
+from pipeline.encoding.arithmetic.correlation import correlate, fisher_z
+from pipeline.encoding.arithmetic.standardise import standardise
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.mapping import MappingEntry
@@ -21,7 +22,6 @@ from pipeline.encoding.mappings.pls_fit import Pls
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold
 from pipeline.encoding.stage import encode_group
-from pipeline.encoding.standardise import standardise
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.metrics import METRICS
 from tests.encoding.test_encode_stage import ATTRS, LAYERS, story

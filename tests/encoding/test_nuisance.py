@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.core.errors import BadConfiguration
-from pipeline.encoding.correlation import correlate, fisher_z
+from pipeline.encoding.arithmetic.correlation import correlate, fisher_z
 from pipeline.encoding.group.group_data import open_group
 from pipeline.encoding.group.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions

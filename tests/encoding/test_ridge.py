@@ -5,20 +5,20 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from pipeline.core.errors import SampleMismatch
-from pipeline.encoding.correlation import correlate, fisher_z
+from pipeline.encoding.arithmetic.correlation import correlate, fisher_z
+from pipeline.encoding.arithmetic.standardise import standardise
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.options import PenaltyGrid, Splits
-from pipeline.encoding.ridge import fit as ridge
+from pipeline.encoding.ridge import problem
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
-from pipeline.encoding.standardise import standardise
 
 
 @pytest.fixture(autouse=True, params=[0.0, np.inf], ids=["batched", "plain"])
 def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything here holds for both solvers."""
-    monkeypatch.setattr(ridge, "SMALL_FLOPS", request.param)
+    monkeypatch.setattr(problem, "SMALL_FLOPS", request.param)
 
 
 EXACT = {"precision": "float64", "tolerance": 0.0}

@@ -20,12 +20,12 @@ from pipeline.artifacts.storage.checksums import append_checksums
 from pipeline.artifacts.storage.contract import Contract, write_netcdf
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact, LayermapError
-from pipeline.encoding import scratch as scratch_module
-from pipeline.encoding.compute import Compute
+from pipeline.encoding.arithmetic import scratch as scratch_module
+from pipeline.encoding.arithmetic.compute import Compute
+from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.group.align import Alignment, Binning, align_items, align_time
 from pipeline.encoding.group.group_data import open_group
 from pipeline.encoding.mappings.ridge import RIDGE
-from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.stage import encode_group
 from tests.encoding.imaged_groups import ATTRS, IN_TIME, Session, driven, features, write_activations
 

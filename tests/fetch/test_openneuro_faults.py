@@ -13,8 +13,8 @@ from pipeline.artifacts.catalogue import RawFile
 from pipeline.core.errors import FetchError
 from pipeline.fetch.annex import AnnexKey, parse_key
 from pipeline.fetch.download import download
+from pipeline.fetch.failures import WrongContents
 from pipeline.fetch.http.answers import md5_in_etag
-from pipeline.fetch.http.failures import WrongContents
 from pipeline.fetch.http.lists import sizes_of
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror

@@ -6,14 +6,14 @@ import xarray as xr
 from himalaya.backend import set_backend
 from himalaya.scoring import r2_score, r2_score_split
 
+from pipeline.encoding.arithmetic.compute import Compute
+from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.blocks import BlockSums
-from pipeline.encoding.compute import Compute
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.feature_space import FeatureSpace
 from pipeline.encoding.mappings.banded_ridge import BandedRidgeOptions
 from pipeline.encoding.mappings.banded_variance import JointFit, with_variance
 from pipeline.encoding.options import Splits
-from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.inference.questions.contrasts import jointly
 from pipeline.inference.questions.variance_parts import (

@@ -8,8 +8,7 @@ from sklearn.datasets import load_sample_image
 
 from pipeline.artifacts.stimulus import MODALITIES, open_stimulus, write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
-from pipeline.models.registry import MODELS
-from pipeline.models.shown.calibration import (
+from pipeline.models.calibration import (
     CROP_PX,
     FRAME_RATE_HZ,
     SAMPLING_RATE_HZ,
@@ -19,6 +18,7 @@ from pipeline.models.shown.calibration import (
     calibration_sound,
     calibration_stimulus,
 )
+from pipeline.models.registry import MODELS
 from pipeline.simulated.movie import PHOTOGRAPHS
 
 

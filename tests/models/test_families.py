@@ -16,6 +16,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from pipeline.core.errors import BrokenArtifact, LayermapError, UnknownName
+from pipeline.models.calibration import calibration_stimulus
 from pipeline.models.convert.checkpoint import save_weights, write_config
 from pipeline.models.entry import ModelEntry, Twin
 from pipeline.models.hub import known as hub_models
@@ -24,7 +25,6 @@ from pipeline.models.hub.families import FAMILIES, family_of
 from pipeline.models.hub.known import hub_entry
 from pipeline.models.hub.network import build_module, load_checkpoint, load_part
 from pipeline.models.registry import MODELS
-from pipeline.models.shown.calibration import calibration_stimulus
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
 PICTURES = {**SIZES, "image_size": 32, "patch_size": 8}

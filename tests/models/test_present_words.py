@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from pipeline.core.errors import LayermapError
+from pipeline.models.calibration import calibration_stimulus
 from pipeline.models.hub import network as hub_network
 from pipeline.models.hub.known import hub_entry
-from pipeline.models.shown.calibration import calibration_stimulus
 from pipeline.models.shown.present_words import WordWindows, token_windows
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}

@@ -8,12 +8,12 @@ import skimage.data
 import torch
 
 from pipeline.core.errors import LayermapError
+from pipeline.models.calibration import calibration_sound, calibration_stimulus
 from pipeline.models.entry import Twin
 from pipeline.models.hub import network as hub_network
 from pipeline.models.hub.known import hub_entry
 from pipeline.models.networks import crepe, efficientnet
 from pipeline.models.registry import MODELS, resolve_model
-from pipeline.models.shown.calibration import calibration_sound, calibration_stimulus
 from pipeline.models.shown.present_pictures import Optics, Pictures
 from pipeline.models.torch.twins import recompute_normalisation, replace_weights
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.fetch.checks.digests import digests_of
+from pipeline.models.calibration import calibration_photographs
 from pipeline.models.convert.checkpoint import convert_two_pathway
 from pipeline.models.entry import Twin
 from pipeline.models.networks import two_pathway
-from pipeline.models.shown.calibration import calibration_photographs
 from pipeline.models.shown.present_pictures import Pictures
 from pipeline.models.torch.hooked_network import HookedNetwork, Pass
 from pipeline.models.torch.hooks import Tap

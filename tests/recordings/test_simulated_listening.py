@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 from pipeline.artifacts.recording import check_recording
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact, LayermapError
-from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.align import align_time, whole_delays
 from pipeline.encoding.high_pass import HighPass

@@ -12,7 +12,7 @@ from pipeline.artifacts.recording import open_recording, write_recording
 from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact, LayermapError
-from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.design import Design
 from pipeline.encoding.options import PenaltyGrid, Splits
 from pipeline.encoding.ridge.fit import fit_ridge

@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from pipeline.encoding.correlation import fisher_z
+from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.design import Design
 from pipeline.encoding.options import PenaltyGrid, Splits
 from pipeline.encoding.ridge.fit import fit_ridge

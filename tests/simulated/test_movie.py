@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.models.shown.calibration import SCIKIT_IMAGE_PHOTOGRAPHS
+from pipeline.models.calibration import SCIKIT_IMAGE_PHOTOGRAPHS
 from pipeline.simulated.movie import PHOTOGRAPHS, SHAPE_PX, render_movie
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.encoding.correlation import CONSTANT
+from pipeline.encoding.arithmetic.correlation import CONSTANT
+from pipeline.encoding.arithmetic.standardise import standardise
 from pipeline.encoding.design import Design
 from pipeline.encoding.splits import Fold
-from pipeline.encoding.standardise import standardise
 
 MOST_FEATURES = 128
 MOST_FEATURE_COMPONENTS = 30

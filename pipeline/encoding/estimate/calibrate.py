@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.encoding.device import product
-from pipeline.encoding.estimate.cost import EIGH_FLOPS, Rates
+from pipeline.encoding.arithmetic.device import product
+from pipeline.encoding.ridge.cost import EIGH_FLOPS, Rates
 
 if TYPE_CHECKING:
     import torch

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from pipeline.encoding.estimate.cost import N_FILTERS, FitShape, FoldShape, Form, forms_of
+from pipeline.encoding.arithmetic.scratch import SHARE_IN_MEMORY
 from pipeline.encoding.mappings.banded_fit import SCORES_SHARE
+from pipeline.encoding.ridge.cost import N_FILTERS, FitShape, FoldShape, Form, forms_of
 from pipeline.encoding.ridge.gram import BLOCK_MB, GRAM_SHARE
-from pipeline.encoding.scratch import SHARE_IN_MEMORY
 
 BLOCKS_AT_ONCE = 4
 """Of features, while they are standardised."""
@@ -46,7 +46,7 @@ def fit_memory(shape: FitShape, memory_budget_mb: float, *, most: int, n_filters
 
     Parameters
     ----------
-    most : targets in a batch at most, see `pipeline.encoding.device.Arithmetic`
+    most : targets in a batch at most, see `pipeline.encoding.arithmetic.device.Arithmetic`
     """
     forms = forms_of(shape, n_filters)
     budget = memory_budget_mb * 2**20

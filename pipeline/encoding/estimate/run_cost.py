@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from pipeline.core.limits import size_in_words
 from pipeline.core.progress import human_time
-from pipeline.encoding.estimate.cost import FitShape, Rates, fit_cost, forms_of
 from pipeline.encoding.estimate.memory import stage_memory
+from pipeline.encoding.ridge.cost import FitShape, Rates, fit_cost, forms_of
 
 UNKNOWN = "—"
 BYTES_PER_PART = 4e7

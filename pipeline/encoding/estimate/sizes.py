@@ -12,12 +12,12 @@ import numpy as np
 
 from pipeline.artifacts.activations import Activations, open_activations
 from pipeline.artifacts.recording import open_recording_blocks
-from pipeline.encoding.estimate.cost import FoldShape, fold_shapes
-from pipeline.encoding.feature_spaces import SpaceFiles
 from pipeline.encoding.group.align import whole_delays
 from pipeline.encoding.group.group_data import align_runs, join_samples
 from pipeline.encoding.group.matched_cells import find_members
+from pipeline.encoding.mapping import SpaceFiles
 from pipeline.encoding.options import EncodingOptions
+from pipeline.encoding.ridge.cost import FoldShape, fold_shapes
 from pipeline.encoding.splits import make_splits
 
 if TYPE_CHECKING:

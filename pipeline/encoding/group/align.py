@@ -10,7 +10,6 @@ import numpy as np
 
 from pipeline.core.errors import BadConfiguration, SampleMismatch
 from pipeline.stimuli.overlap import check_overlap
-from pipeline.stimuli.temporal_filter import cosine_high_pass
 
 TOLERANCE = 1e-6  # of a sample interval: an activation at 4.0000001 s still belongs to the bin that ends at 4 s
 
@@ -234,39 +233,3 @@ def whole_delays(delays_s: tuple[float, float] | None, sample_interval_s: float)
             f"{sample_interval_s:g} s; widen them"
         )
     return list(range(first, last + 1))
-
-
-def high_pass_within(
-    values: np.ndarray, stretches: np.ndarray, sample_interval_s: float, period_s: float
-) -> np.ndarray:
-    """High-pass filter columns, each stretch of samples by itself.
-
-    Parameters
-    ----------
-    values : array of shape (n_samples, n_columns), responses or a (delayed) design; NaN (nothing there) takes the
-        stretch's mean before filtering
-    stretches : array of shape (n_samples,), the stretch that each sample belongs to
-    sample_interval_s, period_s : in s
-
-    Returns
-    -------
-    array of shape (n_samples, n_columns), float64
-
-    Notes
-    -----
-    A filter over a whole run makes every slow cosine sum to zero over training and test rows together, on both
-    sides: a model with more features than samples then predicts the test rows' slow part from the training rows.
-    Measured on Alice's responses rolled in time and filtered again, SmolLM2 layer 10, mean r over 27 listeners:
-    .094 ± .004 with a filter over the run, .004 ± .006 with the stretches of the outer folds filtered by themselves.
-    """
-    filtered = np.zeros(values.shape)
-    for stretch in dict.fromkeys(stretches.tolist()):
-        here = stretches == stretch
-        part = values[here].astype(np.float64)
-        missing = np.isnan(part)
-        if missing.any():
-            present = np.maximum((~missing).sum(axis=0), 1)
-            mean = np.where(missing, 0.0, part).sum(axis=0) / present
-            part = np.where(missing, mean, part)
-        filtered[here] = cosine_high_pass(part, sample_interval_s, period_s)
-    return filtered

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import UnknownName
-from pipeline.encoding.columns import Columns
+from pipeline.encoding.arithmetic.columns import Columns
+from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
-from pipeline.encoding.feature_spaces import SpaceFiles
 from pipeline.encoding.group.group_data import GroupOptions, open_group
 from pipeline.encoding.high_pass import HighPass
-from pipeline.encoding.scratch import Scratch
+from pipeline.encoding.mapping import SpaceFiles
 from pipeline.encoding.splits import Fold
 
 

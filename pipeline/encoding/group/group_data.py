@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.artifacts.activations import Activations, LayerInfo, open_activations
 from pipeline.artifacts.recording import open_recording_blocks
 from pipeline.core.errors import BadConfiguration, SampleMismatch
+from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.group.align import (
     Alignment,
     Binning,
@@ -32,7 +33,6 @@ from pipeline.encoding.group.matched_cells import (
 )
 from pipeline.encoding.group.nuisance import Nuisance, read_nuisance
 from pipeline.encoding.group.shuffle import shuffle, shuffled_rows
-from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Samples
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pipeline.artifacts.activations import Activations
-    from pipeline.encoding.scratch import Scratch
+    from pipeline.encoding.arithmetic.scratch import Scratch
 
 SAME_CLOCK = 0.01  # of a sample interval: times this close are equal
 BLOCK_BYTES = 1 << 25

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.core.errors import BadConfiguration
-from pipeline.encoding.scratch import target_batches
+from pipeline.encoding.arithmetic.scratch import target_batches
 from pipeline.stimuli.temporal_filter import cosine_high_pass
 
 if TYPE_CHECKING:

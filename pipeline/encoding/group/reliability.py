@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pipeline.encoding.correlation import correlate, is_constant
-from pipeline.encoding.scratch import Scratch, target_batches
+from pipeline.encoding.arithmetic.correlation import correlate, is_constant
+from pipeline.encoding.arithmetic.scratch import Scratch, target_batches
 
 MEAN_SUBJECT = "mean"
 MAX_HALVES = 50

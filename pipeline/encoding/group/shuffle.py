@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.encoding.scratch import target_batches
+from pipeline.encoding.arithmetic.scratch import target_batches
 from pipeline.encoding.splits import Samples
 
 MIN_SHIFT_S = 20.0

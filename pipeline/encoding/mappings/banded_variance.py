@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.encoding.compute import Compute
+from pipeline.encoding.arithmetic.compute import Compute
+from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
-from pipeline.encoding.feature_spaces import LAYER
 from pipeline.encoding.group.feature_space import FeatureSpace
 from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.mapping import LAYER
 from pipeline.encoding.mappings.banded_fit import BandedFit, fit_banded, weightings
-from pipeline.encoding.mappings.banded_ridge import BandedRidgeOptions
-from pipeline.encoding.scratch import Scratch
 from pipeline.encoding.splits import Fold
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from pipeline.encoding.mappings.banded_ridge import BandedRidgeOptions
 
 
 class JointFit:

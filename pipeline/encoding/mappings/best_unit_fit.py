@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from pipeline.encoding.columns import Columns, missing_bins
-from pipeline.encoding.compute import Compute
-from pipeline.encoding.correlation import CONSTANT, correlate, fisher_z
+from pipeline.encoding.arithmetic.columns import Columns, missing_bins
+from pipeline.encoding.arithmetic.compute import Compute
+from pipeline.encoding.arithmetic.correlation import CONSTANT, correlate, fisher_z
+from pipeline.encoding.arithmetic.device import Arithmetic, arithmetic
 from pipeline.encoding.design import Design
-from pipeline.encoding.device import Arithmetic, arithmetic
 from pipeline.encoding.layer_fit import LayerFit, fit_without_penalty
 from pipeline.encoding.ridge.gram import feature_blocks
 from pipeline.encoding.ridge.sample_rows import SampleRows

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.core.errors import LayermapError
-from pipeline.encoding.compute import Compute
-from pipeline.encoding.correlation import correlate, fisher_z
+from pipeline.encoding.arithmetic.compute import Compute
+from pipeline.encoding.arithmetic.correlation import correlate, fisher_z
+from pipeline.encoding.arithmetic.standardise import standardise
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit, fit_without_penalty
 from pipeline.encoding.splits import Fold
-from pipeline.encoding.standardise import standardise
 
 if TYPE_CHECKING:
     from pipeline.encoding.mappings.own import Predict

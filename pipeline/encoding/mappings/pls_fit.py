@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from pipeline.encoding.columns import Columns, missing_bins
-from pipeline.encoding.compute import Compute
-from pipeline.encoding.correlation import correlate, fisher_z, is_constant
+from pipeline.encoding.arithmetic.columns import Columns, missing_bins
+from pipeline.encoding.arithmetic.compute import Compute
+from pipeline.encoding.arithmetic.correlation import correlate, fisher_z, is_constant
+from pipeline.encoding.arithmetic.device import Arithmetic, arithmetic
+from pipeline.encoding.arithmetic.scratch import target_batches
 from pipeline.encoding.design import Design
-from pipeline.encoding.device import Arithmetic, arithmetic
 from pipeline.encoding.layer_fit import LayerFit, fit_without_penalty
 from pipeline.encoding.ridge.decomposition import PrimalFold, dual_part
 from pipeline.encoding.ridge.gram import GramQueue, delayed_features, grams_at_once
 from pipeline.encoding.ridge.sample_rows import SampleRows
-from pipeline.encoding.scratch import target_batches
 from pipeline.encoding.splits import Fold
 
 BATCH_SHARE = 0.1

@@ -12,7 +12,7 @@ from pipeline.encoding.options import EncodingOptions, PenaltyGrid
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.encoding.compute import Compute
+    from pipeline.encoding.arithmetic.compute import Compute
     from pipeline.encoding.design import Design
     from pipeline.encoding.layer_fit import LayerFit
 

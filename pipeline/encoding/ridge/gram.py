@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from pipeline.encoding.columns import Columns, read_features
-from pipeline.encoding.correlation import CONSTANT
-from pipeline.encoding.device import Arithmetic
+from pipeline.encoding.arithmetic.columns import Columns, read_features
+from pipeline.encoding.arithmetic.correlation import CONSTANT
+from pipeline.encoding.arithmetic.device import Arithmetic
 from pipeline.encoding.ridge.sample_rows import SampleRows
 
 BLOCK_MB = 48.0
@@ -23,7 +23,7 @@ GRAM_SHARE = 0.4
 
 
 def feature_blocks(features: Columns, missing: np.ndarray, on: Arithmetic) -> Iterator[torch.Tensor]:
-    """Blocks ``(n_bins, n_columns)`` float64, each column once; see `pipeline.encoding.columns.read_features`."""
+    """Blocks ``(n_bins, n_columns)`` float64, each column once, as `arithmetic.columns.read_features` gives them."""
     n_bins, n_features = features.shape
     width = max(1, int(BLOCK_MB * 2**20 / (8 * n_bins)))
     for start in range(0, n_features, width):

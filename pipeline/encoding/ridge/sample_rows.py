@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from pipeline.encoding.arithmetic.device import Arithmetic
 from pipeline.encoding.design import Design
-from pipeline.encoding.device import Arithmetic
 
 
 class SampleRows:

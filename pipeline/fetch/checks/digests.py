@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.artifacts.storage.store import write_whole
 from pipeline.fetch.annex import is_pointer, pointer_refused
-from pipeline.fetch.http.failures import WrongContents
+from pipeline.fetch.failures import WrongContents
 
 CHUNK_BYTES = 1 << 20
 

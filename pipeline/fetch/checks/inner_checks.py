@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from pipeline.fetch.http.failures import WrongContents
+from pipeline.fetch.failures import WrongContents
 from pipeline.formats.array_archives import check_npz
 from pipeline.formats.hdf5_files import check_hdf5
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from pipeline.fetch.http.failures import Stopped
+from pipeline.fetch.failures import Stopped
 from pipeline.fetch.http.sessions import AnonymousSession
 from pipeline.fetch.http.settings import FetchSettings
 

@@ -10,8 +10,8 @@ import requests
 import urllib3.exceptions
 from requests import Response
 
+from pipeline.fetch.failures import Transient, Unavailable
 from pipeline.fetch.http.answers import s3_reason
-from pipeline.fetch.http.failures import Transient, Unavailable
 from pipeline.fetch.http.sessions import RefusedAnswer
 from pipeline.fetch.http.settings import PASSING_STATUS, FetchSettings
 

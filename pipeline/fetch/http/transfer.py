@@ -16,6 +16,7 @@ from pipeline.artifacts.catalogue import RawFile
 from pipeline.core.progress import Progress
 from pipeline.fetch.annex import is_pointer, pointer_refused
 from pipeline.fetch.checks.digests import is_html, is_pinned, may_be_html
+from pipeline.fetch.failures import OtherVersion, Transient, Unavailable
 from pipeline.fetch.http.answers import (
     BadAnswer,
     Promise,
@@ -28,7 +29,6 @@ from pipeline.fetch.http.answers import (
     whole_of,
 )
 from pipeline.fetch.http.connections import Connections
-from pipeline.fetch.http.failures import OtherVersion, Transient, Unavailable
 from pipeline.fetch.http.part_file import GrowingPart, PartFile, PartNote
 from pipeline.fetch.http.questions import check_status, open_address, read_on
 from pipeline.fetch.http.settings import FetchSettings

@@ -18,8 +18,8 @@ from pipeline.core.keys import sha256_of_file
 from pipeline.core.progress import Progress
 from pipeline.fetch.checks.digests import check_contents
 from pipeline.fetch.download import download
+from pipeline.fetch.failures import Unavailable
 from pipeline.fetch.http.addresses import path_within, split_address
-from pipeline.fetch.http.failures import Unavailable
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
 

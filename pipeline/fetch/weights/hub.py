@@ -17,14 +17,13 @@ from pipeline.artifacts.catalogue import RawFile
 from pipeline.core.errors import BadConfiguration, FetchError
 from pipeline.core.progress import Progress
 from pipeline.fetch.download import download
+from pipeline.fetch.failures import Unavailable
 from pipeline.fetch.http.connections import Connections
-from pipeline.fetch.http.failures import Unavailable
 from pipeline.fetch.http.part_file import PartFile
 from pipeline.fetch.http.sessions import MOST_TEXT_BYTES
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.http.transfer import HttpTransfer
-from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.weights.hub_files import (
+from pipeline.fetch.hub_files import (
     BESIDE,
     CONFIG,
     HUB,
@@ -35,6 +34,7 @@ from pipeline.fetch.weights.hub_files import (
     hub_host,
     main_weights,
 )
+from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.weights.pins import Pin, PinnedFile
 from pipeline.formats.documents import parse_json, read_object
 from pipeline.formats.weight_files import INDEXES, read_index

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.artifacts.storage.store import write_whole
 from pipeline.core.code_version import ROOT
 from pipeline.core.errors import BrokenArtifact, LayermapError
-from pipeline.fetch.weights.hub_files import address_of_file, main_weights
+from pipeline.fetch.hub_files import address_of_file, main_weights
 from pipeline.fetch.weights.source import ExtraFile, WeightSource
 from pipeline.formats.documents import read_json
 from pipeline.formats.weight_files import SAFETENSORS

@@ -141,8 +141,6 @@ class HookedNetwork:
         MemoryError
             The pass does not fit into memory.
         """
-        from pipeline.models.torch.torch_network import reproducible_inference
-
         found: dict[str, Any] = {}
 
         def keep(layer: str, values: torch.Tensor) -> None:
@@ -274,3 +272,26 @@ def _give_memory_back(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def reproducible_inference() -> Iterator[None]:
+    """No gradients, deterministic kernels, full float32 products; the settings found are put back."""
+    import torch
+
+    memory: Any = torch.utils.deterministic
+    deterministic = torch.get_deterministic_debug_mode()
+    fill = memory.fill_uninitialized_memory
+    tf32 = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    torch.set_deterministic_debug_mode(
+        "warn"
+    )  # the same as use_deterministic_algorithms, which imports a compiler (2 s)
+    memory.fill_uninitialized_memory = False  # costs time, changes no number
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_deterministic_debug_mode(deterministic)
+        memory.fill_uninitialized_memory = fill
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32

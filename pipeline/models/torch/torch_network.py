@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.core.torch_device import choose_device
@@ -68,7 +67,7 @@ def assemble(
     calibration_batch : samples per pass while batch statistics are recomputed
     calibration : modality of the stimuli for that; None: images for networks that take them
     """
-    from pipeline.models.shown.calibration import calibration_stimulus
+    from pipeline.models.calibration import calibration_stimulus
     from pipeline.models.torch.twins import has_batch_statistics, recompute_normalisation, replace_weights
 
     chosen = choose_device(device)
@@ -82,26 +81,3 @@ def assemble(
             stimulus = calibration_stimulus(calibration or modality)
             recompute_normalisation(module, lambda: shown.show(stimulus, calibration_batch))
     return HookedNetwork(entry.name, module, taps, presenter, chosen)
-
-
-@contextlib.contextmanager
-def reproducible_inference() -> Iterator[None]:
-    """No gradients, deterministic kernels, full float32 products; the settings found are put back."""
-    import torch
-
-    memory: Any = torch.utils.deterministic
-    deterministic = torch.get_deterministic_debug_mode()
-    fill = memory.fill_uninitialized_memory
-    tf32 = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-    torch.set_deterministic_debug_mode(
-        "warn"
-    )  # the same as use_deterministic_algorithms, which imports a compiler (2 s)
-    memory.fill_uninitialized_memory = False  # costs time, changes no number
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_deterministic_debug_mode(deterministic)
-        memory.fill_uninitialized_memory = fill
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from pipeline.encoding.feature_spaces import LAYER
+from pipeline.encoding.mapping import LAYER
 from pipeline.report.figures.figure import (
     CEILING_COLOUR,
     TWIN_COLOUR,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pipeline.encoding.feature_spaces import LAYER
+from pipeline.encoding.mapping import LAYER
 from pipeline.report.sections.findings import Finding, Row, records
 from pipeline.report.views import View
 from pipeline.report.wording import NBSP, counted, listed, number

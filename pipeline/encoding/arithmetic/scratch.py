@@ -20,7 +20,7 @@ import numpy as np
 from pipeline.artifacts.storage.reserved_file import reserve
 from pipeline.artifacts.storage.store import explain_os_error
 from pipeline.core.errors import LayermapError
-from pipeline.encoding.compute import Compute
+from pipeline.encoding.arithmetic.compute import Compute
 
 SHARE_IN_MEMORY = 0.5
 """Of the budget, for arrays that outlive a batch; the rest is for batches."""

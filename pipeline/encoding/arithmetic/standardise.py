@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.encoding.correlation import CONSTANT
+from pipeline.encoding.arithmetic.correlation import CONSTANT
 
 
 def standardise(

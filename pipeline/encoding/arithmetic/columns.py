@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.core.errors import SampleMismatch
-from pipeline.encoding.correlation import extremes, hardly_differ
+from pipeline.encoding.arithmetic.correlation import extremes, hardly_differ
 
 
 class Columns(Protocol):
