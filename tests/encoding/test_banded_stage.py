@@ -12,7 +12,7 @@ from pipeline.core.errors import UnknownName
 from pipeline.encoding.mapping import SpaceFiles
 from pipeline.encoding.mappings.banded_ridge import BANDED_RIDGE, BandedRidgeOptions
 from pipeline.encoding.stage import encode_group
-from pipeline.inference.questions.variance_parts import JOINT, UNIQUE, variance_scores, variance_sums
+from pipeline.inference.scores.variance_scores import JOINT, UNIQUE, variance_scores, variance_sums
 from tests.encoding.test_encode_stage import ATTRS, story, write_activations
 
 OPTIONS = BandedRidgeOptions.model_validate(

@@ -16,7 +16,9 @@ from pipeline.encoding.mappings.banded_variance import JointFit, with_variance
 from pipeline.encoding.options import Splits
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.inference.questions.contrasts import jointly
-from pipeline.inference.questions.variance_parts import (
+from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.fold_scores import block_sums, fold_scores
+from pipeline.inference.scores.variance_scores import (
     FIRST_SHARE,
     JOINT,
     OFFSET,
@@ -25,8 +27,6 @@ from pipeline.inference.questions.variance_parts import (
     variance_scores,
     variance_sums,
 )
-from pipeline.inference.scores.bootstrap import draw_counts, generator
-from pipeline.inference.scores.fold_scores import block_sums, fold_scores
 from tests.inference_settings import Contrast
 
 N_SAMPLES, N_TARGETS = 300, 12

@@ -11,11 +11,11 @@ import numpy as np
 
 from pipeline.artifacts.scores import CHOSEN, open_header, open_scores
 from pipeline.core.errors import SampleMismatch
-from pipeline.inference.questions.variance_parts import division_of
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import draw_counts, generator
 from pipeline.inference.scores.fold_scores import BlockSums, FoldScores, block_sums, fold_scores, join_targets
 from pipeline.inference.scores.shared_draws import Batch, ModelScores, check_layers_agree, layer_axis, target_table
+from pipeline.inference.scores.variance_scores import division_of
 
 if TYPE_CHECKING:
     import xarray as xr
