@@ -11,7 +11,7 @@ import pytest
 from pipeline.core.errors import BrokenArtifact
 from pipeline.fetch.checks.inner_checks import check_inside
 from pipeline.fetch.failures import WrongContents
-from pipeline.formats.array_archives import check_npz
+from pipeline.formats.array_files import check_npz
 
 REMEDY = "fetch it again"
 
@@ -92,7 +92,7 @@ def test_objects_and_too_many_members(tmp_path, monkeypatch):
     np.savez(tmp_path / "e.npz", ev=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="Python objects"):
         check_npz(tmp_path / "e.npz", REMEDY)
-    monkeypatch.setattr("pipeline.formats.array_archives.ARCHIVE_MEMBERS", 5)
+    monkeypatch.setattr("pipeline.formats.array_files.ARCHIVE_MEMBERS", 5)
     assert "has 6 members, 5 are read at most" in refused(write(tmp_path / "m.npz", {f"{n}.txt": "" for n in range(6)}))
 
 

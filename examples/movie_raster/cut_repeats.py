@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from pipeline.core.errors import LayermapError
-from pipeline.formats.hdf5_files import check_hdf5
+from pipeline.formats.array_files import check_hdf5
 
 FIRST_FRAME = 38_755
 PERIOD_FRAMES = 904.8

@@ -10,9 +10,8 @@ import numpy as np
 
 from pipeline.artifacts.activations import Activations, open_activations
 from pipeline.artifacts.geometry import open_geometry
-from pipeline.comparison.compared import Compared
 from pipeline.comparison.options import RsaOptions
-from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
+from pipeline.comparison.similarity import Compared, compare, item_similarity, upper_triangle
 from pipeline.core.errors import BadConfiguration, SampleMismatch
 from pipeline.stimuli.repeated.contents import equal_in_words, presented
 

@@ -1,8 +1,9 @@
-"""Options of representational similarity analysis."""
+"""The metrics of stage ``compare``: representational similarity analysis, its options and its entry."""
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -43,3 +44,25 @@ class RsaOptions(MetricSection):
     )
     n_splits: int = Field(20, ge=2, description="random halvings of the items for the nested choice of the layer")
     seed: int = Field(0, ge=0, description="seed of the halvings")
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonEntry:
+    """A metric of stage ``compare``.
+
+    Parameters
+    ----------
+    kind : its name in a study file
+    options : its pydantic options, with ``kind: Literal[kind]``
+    run : ``package.module:function`` that computes the scores of one (group, model), with the arguments and the result
+        of `pipeline.comparison.stage.compare_group`
+    """
+
+    kind: str
+    options: type[MetricSection]
+    run: str
+
+    stage: ClassVar[str] = "compare"
+
+
+RSA = ComparisonEntry("rsa", RsaOptions, "pipeline.comparison.stage:compare_group")

@@ -17,9 +17,8 @@ from pipeline.comparison.ceilings import (
     pairwise_agreement,
     reliability_over_repeats,
 )
-from pipeline.comparison.compared import Compared
 from pipeline.comparison.options import RsaOptions
-from pipeline.comparison.similarity import item_similarity, upper_triangle
+from pipeline.comparison.similarity import Compared, item_similarity, upper_triangle
 from pipeline.core.errors import BadConfiguration
 from pipeline.encoding.group.group_data import GroupData, open_group
 from pipeline.encoding.group.nuisance import Nuisance, take_out

@@ -12,10 +12,10 @@ import numpy as np
 from pipeline.artifacts.storage.contract import read_attrs
 from pipeline.artifacts.storage.store import SCHEMA_VERSION
 from pipeline.comparison.alignment import REMEDY, check_similarities
-from pipeline.comparison.compared import Compared
 from pipeline.comparison.geometries import compare_geometry
 from pipeline.comparison.options import RsaOptions
 from pipeline.comparison.recordings import compare_recordings
+from pipeline.comparison.similarity import Compared
 from pipeline.core.errors import LayermapError
 from pipeline.encoding.alignment.check import told
 

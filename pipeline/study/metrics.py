@@ -1,11 +1,11 @@
 """The metrics that a study can ask for by ``kind``. A new mapping is one module and one line here.
 
-See `pipeline.encoding.mapping` and `pipeline.comparison.entry` for what such a module holds.
+See `pipeline.encoding.mapping` and `pipeline.comparison.options` for what such a module holds.
 """
 
 from __future__ import annotations
 
-from pipeline.comparison.entry import ComparisonEntry
+from pipeline.comparison.options import ComparisonEntry
 from pipeline.core.registry import Registry
 from pipeline.encoding.mapping import MappingEntry
 
@@ -20,7 +20,7 @@ METRICS: Registry[MetricEntry] = Registry(
         "pls": "pipeline.encoding.mappings.pls:PLS",
         "best_unit": "pipeline.encoding.mappings.best_unit:BEST_UNIT",
         "mapping": "pipeline.encoding.mappings.own:MAPPING",
-        "rsa": "pipeline.comparison.entry:RSA",
+        "rsa": "pipeline.comparison.options:RSA",
     },
     group="layermap.metrics",
 )

@@ -11,8 +11,7 @@ import pytest
 from pipeline.artifacts.scores import open_scores, write_scores
 from pipeline.core.code_version import modules_behind
 from pipeline.encoding.arithmetic.compute import Compute
-from pipeline.encoding.arithmetic.correlation import correlate, fisher_z
-from pipeline.encoding.arithmetic.standardise import standardise
+from pipeline.encoding.arithmetic.correlation import correlate, fisher_z, standardise
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.mapping import MappingEntry

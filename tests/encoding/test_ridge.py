@@ -5,8 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from pipeline.core.errors import SampleMismatch
-from pipeline.encoding.arithmetic.correlation import correlate, fisher_z
-from pipeline.encoding.arithmetic.standardise import standardise
+from pipeline.encoding.arithmetic.correlation import correlate, fisher_z, standardise
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.options import PenaltyGrid, Splits

@@ -16,10 +16,9 @@ from pipeline.artifacts.catalogue import Catalogue, RawFile, open_receipt
 from pipeline.core.errors import FetchError
 from pipeline.core.limits import size_in_words
 from pipeline.core.progress import Progress, human_time
-from pipeline.fetch.batch import fetch_files
 from pipeline.fetch.checks.digests import read_digest
 from pipeline.fetch.mirror import Mirror
-from pipeline.fetch.stage import run_fetch
+from pipeline.fetch.stage import fetch_files, run_fetch
 
 
 def test_a_batch_is_fetched_in_parallel_but_politely(server, settings, noise, pinned, tmp_path: Path, capsys) -> None:
@@ -100,7 +99,7 @@ IN_THREADS = """
 import sys, threading
 from pathlib import Path
 from pipeline.artifacts.catalogue import RawFile
-from pipeline.fetch.batch import fetch_files
+from pipeline.fetch.stage import fetch_files
 from pipeline.fetch.mirror import Mirror
 begun = []
 def note(event, arguments):

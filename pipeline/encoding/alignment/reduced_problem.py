@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.encoding.arithmetic.correlation import CONSTANT
-from pipeline.encoding.arithmetic.standardise import standardise
+from pipeline.encoding.arithmetic.correlation import CONSTANT, standardise
 from pipeline.encoding.design import Design
 from pipeline.encoding.splits import Fold
 

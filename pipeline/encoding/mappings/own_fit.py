@@ -9,8 +9,7 @@ import numpy as np
 
 from pipeline.core.errors import LayermapError
 from pipeline.encoding.arithmetic.compute import Compute
-from pipeline.encoding.arithmetic.correlation import correlate, fisher_z
-from pipeline.encoding.arithmetic.standardise import standardise
+from pipeline.encoding.arithmetic.correlation import correlate, fisher_z, standardise
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit, fit_without_penalty
 from pipeline.encoding.splits import Fold

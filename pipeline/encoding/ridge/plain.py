@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pipeline.encoding.arithmetic.columns import constant_targets, missing_bins, read_features
-from pipeline.encoding.arithmetic.correlation import TIE, correlate, fisher_z, is_constant, unit
+from pipeline.encoding.arithmetic.correlation import TIE, correlate, fisher_z, is_constant, standardise, unit
 from pipeline.encoding.arithmetic.scratch import target_batches
-from pipeline.encoding.arithmetic.standardise import standardise
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.ridge.problem import RidgeProblem
 from pipeline.encoding.splits import Fold

@@ -6,8 +6,7 @@ import zipfile
 from pathlib import Path
 
 from pipeline.fetch.failures import WrongContents
-from pipeline.formats.array_archives import check_npz
-from pipeline.formats.hdf5_files import check_hdf5
+from pipeline.formats.array_files import check_hdf5, check_npz
 
 HDF5 = (".nwb", ".h5", ".hdf5")
 

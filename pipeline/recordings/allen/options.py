@@ -1,7 +1,8 @@
-"""Options that ``allen_2p`` and ``allen_neuropixels`` have in common."""
+"""What ``allen_2p`` and ``allen_neuropixels`` have in common: options, and how the Allen Institute names its mice."""
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -42,3 +43,9 @@ class AllenOptions(DatasetOptions):
     def in_time(self) -> bool:
         """Whether the stimuli are in time: not items, but movies or drifting gratings."""
         return self.stimuli[0] in IN_TIME
+
+
+def mouse_of(specimen: str) -> str:
+    """``Sst-IRES-Cre;Ai32-387858`` → ``mouse-387858``; names without a number at their end stay as they are."""
+    found = re.search(r"-(\d+)$", specimen)
+    return f"mouse-{found[1]}" if found else specimen

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core.errors import SampleMismatch
+from pipeline.core.errors import BrokenArtifact, SampleMismatch
 from pipeline.recordings.bold.tables import stated_repetition_time
 from pipeline.recordings.stories.events import Played, played, read_events
 from pipeline.recordings.stories.options import NO_FILES, StoryOptions
@@ -77,7 +77,6 @@ def _recorded(path: Path) -> str | None:
 
 
 def _words(story: StoryFiles, raw_folder: Path) -> WordTable:
-    from pipeline.recordings.stories.words import read_words
 
     return read_words(story, raw_folder, FETCH_AGAIN)
 
@@ -203,3 +202,33 @@ def _end_of_source(story: StoryFiles, raw_folder: Path, options: StoryOptions, s
         if source == story.words:
             return float(_words(story, raw_folder).offset_s[-1])
         return sound_duration_s(raw_folder / source, remedy=FETCH_AGAIN)
+
+
+GENTLE = "align.csv"
+
+
+def read_words(story: StoryFiles, raw_folder: Path, remedy: str) -> WordTable:
+    """Words with their times on the clock of the story's sound.
+
+    A TextGrid and gentle's ``align.csv`` are known by their names; any other .tsv or .csv is a table with a header.
+
+    Raises
+    ------
+    BrokenArtifact
+        The file is missing, of an unknown kind, or broken.
+    """
+    from pipeline.stimuli.textgrids import read_textgrid
+    from pipeline.stimuli.words import read_gentle, read_word_csv, read_word_table
+
+    path = raw_folder / story.words
+    kind = path.suffix.lower()
+    if path.name == GENTLE:
+        return read_gentle(path, remedy=remedy)
+    if kind == ".textgrid":
+        return read_textgrid(path, story.tier or None, remedy=remedy)
+    columns = story.word_columns
+    if kind == ".csv":
+        return read_word_csv(path, section=story.section, remedy=remedy, **columns)
+    if kind == ".tsv":
+        return read_word_table(path, **columns)
+    raise BrokenArtifact(f"{path} ends in '{path.suffix}', expected .tsv, .csv, .TextGrid or gentle's {GENTLE}")

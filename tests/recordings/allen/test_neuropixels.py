@@ -14,8 +14,8 @@ from pipeline.artifacts.recording import open_recording, write_recording
 from pipeline.artifacts.storage.store import SCHEMA_VERSION
 from pipeline.core.errors import BrokenArtifact, SampleMismatch
 from pipeline.core.keys import sha256_of_file
-from pipeline.fetch.batch import fetch_files
 from pipeline.fetch.checks.digests import record_digest
+from pipeline.fetch.stage import fetch_files
 from pipeline.recordings.allen.neuropixels.catalogue import nwb_path, scene_path
 from pipeline.recordings.allen.neuropixels.dataset import DATASET, prepare_recording, prepare_stimulus
 from pipeline.recordings.allen.neuropixels.options import AllenNeuropixelsOptions

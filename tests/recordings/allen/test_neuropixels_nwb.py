@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.core.errors import BrokenArtifact, SampleMismatch
 from pipeline.recordings.allen.neuropixels.nwb import NeuropixelsFile, whole_passes
+from pipeline.recordings.allen.options import mouse_of
 from pipeline.recordings.allen.sdk import ecephys_session_class
-from pipeline.recordings.allen.specimens import mouse_of
 from tests.observatory.example_neuropixels import CORTEX_UM, MOVIE_STARTS_S, N_FRAMES, N_SCENES, example_session
 from tests.observatory.files_neuropixels import InvalidTime, SessionDesign, movie_rows, write_session
 from tests.observatory.rows_neuropixels import rows_of_designs

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 
 from pipeline.artifacts.catalogue import Catalogue
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, UnknownName
-from pipeline.fetch.batch import fetch_files
+from pipeline.fetch.stage import fetch_files
 from pipeline.recordings.bids import local as bids
 from pipeline.recordings.bids import openneuro as openneuro_bids
 from pipeline.recordings.bids.choice import choose_stories
 from pipeline.recordings.openneuro.listed import ListedFile
+from pipeline.recordings.stories.prepare import read_words
 from pipeline.recordings.stories.selection import StoryFiles
-from pipeline.recordings.stories.words import read_words
 from pipeline.study.plan import DatasetPlan
 from tests.listening.planted import write_gifti
 from tests.recordings.stories.raw_folders import SPHERES, write_click, write_text, write_volumes

@@ -15,7 +15,7 @@ from pipeline.artifacts.stimulus import write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
 from pipeline.encoding.stage import encode_group
-from pipeline.fetch.batch import fetch_files
+from pipeline.fetch.stage import fetch_files
 from pipeline.inference.scores.fold_scores import block_sums, fold_scores
 from pipeline.models.baselines.word_baselines import WORD_RATE
 from pipeline.recordings.bids import local as bids

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.checks.digests import read_digest
-from pipeline.formats.array_archives import check_npz
+from pipeline.formats.array_files import check_npz
 from pipeline.formats.documents import read_object
 from pipeline.recordings.allen import stimuli
 from pipeline.recordings.allen.gratings import FRAME_RATE_HZ

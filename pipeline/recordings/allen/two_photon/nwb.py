@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import BrokenArtifact, SampleMismatch
-from pipeline.formats.hdf5_files import check_hdf5
+from pipeline.formats.array_files import check_hdf5
+from pipeline.recordings.allen.options import mouse_of
 from pipeline.recordings.allen.presentations import (
     MOVIES,
     SCENES,
@@ -24,7 +25,6 @@ from pipeline.recordings.allen.presentations import (
     of_scenes,
     of_static_gratings,
 )
-from pipeline.recordings.allen.specimens import mouse_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ import pytest
 from pipeline.core.errors import BrokenArtifact
 from pipeline.fetch.checks.inner_checks import check_inside
 from pipeline.fetch.failures import WrongContents
-from pipeline.formats.hdf5_files import check_hdf5
+from pipeline.formats.array_files import check_hdf5
 from pipeline.recordings.allen.neuropixels.nwb import NeuropixelsFile
 from pipeline.recordings.allen.two_photon.nwb import TwoPhotonFile
 
@@ -105,7 +105,7 @@ def test_what_stays_in_the_file_is_taken(tmp_path):
 
 def test_a_large_array_of_zeros_that_is_there_is_taken(tmp_path, monkeypatch):
     """Over the size that needs no bytes, compressed as far as gzip can."""
-    monkeypatch.setattr("pipeline.formats.hdf5_files.UNBACKED_BYTES", 1 << 20)
+    monkeypatch.setattr("pipeline.formats.array_files.UNBACKED_BYTES", 1 << 20)
     path = tmp_path / "zeros.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("zeros", data=np.zeros(1 << 22), chunks=(1 << 19,), compression="gzip", compression_opts=9)
@@ -114,7 +114,7 @@ def test_a_large_array_of_zeros_that_is_there_is_taken(tmp_path, monkeypatch):
 
 
 def test_too_many_objects(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.formats.hdf5_files.HDF5_OBJECTS", 50)
+    monkeypatch.setattr("pipeline.formats.array_files.HDF5_OBJECTS", 50)
     path = tmp_path / "many.h5"
     with h5py.File(path, "w") as file:
         for number in range(60):

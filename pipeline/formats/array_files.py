@@ -1,18 +1,29 @@
-"""HDF5 files of others: refused where they lead to other files, or state more than they can hold.
+"""Arrays in files of others (HDF5, ``.npz``): refused where they lead to other files, or state more than they can hold.
 
 An HDF5 file can name another file (an external link, external storage of a dataset, a virtual dataset), and readers
-follow without a word: what is then read is not in the file that was checked. And a dataset of a few bytes can state a
-shape of terabytes, which readers allocate.
+follow without a word: what is then read is not in the file that was checked. And a dataset of a few bytes, or a member
+of an archive, can state a shape of terabytes, which readers allocate.
 """
 
 from __future__ import annotations
 
+import math
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.core.errors import BrokenArtifact, LayermapError
-from pipeline.core.limits import DEFLATE_RATIO, HDF5_OBJECTS, UNBACKED_BYTES, check_plain_file, size_in_words
+from pipeline.core.limits import (
+    ARCHIVE_MEMBERS,
+    DEFLATE_RATIO,
+    HDF5_OBJECTS,
+    UNBACKED_BYTES,
+    check_backed,
+    check_plain_file,
+    check_room,
+    size_in_words,
+)
 
 if TYPE_CHECKING:
     import h5py
@@ -90,3 +101,48 @@ def _overstated(found: h5py.Dataset) -> str | None:
         return None
     stored = size_in_words(found.id.get_storage_size())
     return f"states an array of {size_in_words(stated)} (shape {found.shape}), but has {stored} for it"
+
+
+def check_npz(path: Path, remedy: str, error: type[LayermapError] = BrokenArtifact, source: str = "") -> None:
+    """Look at the directory of an archive and the header of each array.
+
+    Parameters
+    ----------
+    source : what the file is called in messages, where its path tells nothing
+
+    Raises
+    ------
+    BrokenArtifact
+        Or ``error``: an array is too large, or states another size than its member has, or there are too many.
+    OSError, ValueError, zipfile.BadZipFile
+        It is no such archive.
+    """
+    check_plain_file(path, remedy, error)
+    source = source or str(path)
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if len(members) > ARCHIVE_MEMBERS:
+            raise error(f"{source} has {len(members):,} members, {ARCHIVE_MEMBERS:,} are read at most; {remedy}")
+        for member in members:
+            check_backed(f"{source}: {member.filename}", member.file_size, member.compress_size, remedy, error)
+            if member.filename.endswith(".npy"):
+                with archive.open(member) as stream:
+                    stated = _stated_bytes(stream)
+                if stated != member.file_size:
+                    raise error(
+                        f"{source}: {member.filename} has {size_in_words(member.file_size)}, its header states "
+                        f"{size_in_words(stated)}; {remedy}"
+                    )
+        check_room(source, sum(member.file_size for member in members), remedy, error)
+
+
+def _stated_bytes(stream: IO[bytes]) -> int:
+    """Bytes of a ``.npy`` file by its header, the header with them."""
+    from numpy.lib import format as npy
+
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    return stream.tell() + math.prod(shape) * dtype.itemsize
