@@ -109,12 +109,10 @@ def _job(analysis: AnalysisPlan, group: Group, model: ModelPlan, recordings: dic
 def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan, sizes: GroupSizes, flags: str) -> Job:
     """Add the fits that a metric makes of the sizes, where they are of a kind that is counted."""
     options: Any = analysis.options
-    kind = analysis.metric.kind
-    if kind == "fixed_ridge":
-        return dataclasses.replace(job, fits=tuple(_fit(sizes, n, 1) for n in sizes.n_features))
-    if kind not in ("ridge", "banded_ridge"):
-        return dataclasses.replace(job, lacking=f"fits of metric '{kind}'")
-    n_penalties = options.penalties.n
+    metric = analysis.metric
+    if metric.n_penalties is None:
+        return dataclasses.replace(job, lacking=f"fits of metric '{metric.kind}'")
+    n_penalties = metric.n_penalties(options)
     spaces = analysis.space_inputs(group, model)
     if not spaces:
         return dataclasses.replace(job, fits=tuple(_fit(sizes, n, n_penalties) for n in sizes.n_features))

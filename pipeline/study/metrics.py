@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
+from pipeline.comparison import words as comparison_words
 from pipeline.comparison.options import RsaOptions
+from pipeline.core.prose import MetricWords
 from pipeline.core.registry import Registry
 from pipeline.core.section import MetricSection
+from pipeline.encoding.mappings import words as mapping_words
 from pipeline.encoding.options import (
     BandedRidgeOptions,
     BestUnitOptions,
@@ -30,6 +35,9 @@ class MetricEntry:
     takes_compute : whether it is also told ``compute``, a `pipeline.encoding.compute.Compute`
     takes_spaces : whether it fits layers jointly with those of its option ``spaces``: it is also told ``spaces``, a
         list of `pipeline.encoding.mappings.feature_spaces.SpaceFiles`, empty for a model that is one of them
+    words : what the page says of it
+    n_penalties : (options) → penalties that each of its ridge fits tries, by which `encode --estimate` counts what they
+        cost; None where they are not counted
     """
 
     kind: str
@@ -38,11 +46,34 @@ class MetricEntry:
     run: str
     takes_compute: bool = False
     takes_spaces: bool = False
+    words: MetricWords = dataclasses.field(default_factory=MetricWords)
+    n_penalties: Callable[[Any], int] | None = None
 
 
-RIDGE = MetricEntry("ridge", "encode", RidgeOptions, "pipeline.encoding.stage:encode_group", takes_compute=True)
+def _of_the_grid(options: RidgeOptions | BandedRidgeOptions) -> int:
+    return options.penalties.n
+
+
+def _one(options: FixedRidgeOptions) -> int:
+    return 1
+
+
+RIDGE = MetricEntry(
+    "ridge",
+    "encode",
+    RidgeOptions,
+    "pipeline.encoding.stage:encode_group",
+    takes_compute=True,
+    words=mapping_words.RIDGE,
+    n_penalties=_of_the_grid,
+)
 MAPPING = MetricEntry(
-    "mapping", "encode", MappingOptions, "pipeline.encoding.mappings.own_mapping:encode_mapping", takes_compute=True
+    "mapping",
+    "encode",
+    MappingOptions,
+    "pipeline.encoding.mappings.own_mapping:encode_mapping",
+    takes_compute=True,
+    words=mapping_words.MAPPING,
 )
 BANDED_RIDGE = MetricEntry(
     "banded_ridge",
@@ -51,19 +82,35 @@ BANDED_RIDGE = MetricEntry(
     "pipeline.encoding.mappings.banded_stage:encode_banded",
     takes_compute=True,
     takes_spaces=True,
+    words=mapping_words.BANDED_RIDGE,
+    n_penalties=_of_the_grid,
 )
-PLS = MetricEntry("pls", "encode", PlsOptions, "pipeline.encoding.mappings.published:encode_pls", takes_compute=True)
+PLS = MetricEntry(
+    "pls",
+    "encode",
+    PlsOptions,
+    "pipeline.encoding.mappings.published:encode_pls",
+    takes_compute=True,
+    words=mapping_words.PLS,
+)
 FIXED_RIDGE = MetricEntry(
     "fixed_ridge",
     "encode",
     FixedRidgeOptions,
     "pipeline.encoding.mappings.published:encode_fixed_ridge",
     takes_compute=True,
+    words=mapping_words.FIXED_RIDGE,
+    n_penalties=_one,
 )
 BEST_UNIT = MetricEntry(
-    "best_unit", "encode", BestUnitOptions, "pipeline.encoding.mappings.published:encode_best_unit", takes_compute=True
+    "best_unit",
+    "encode",
+    BestUnitOptions,
+    "pipeline.encoding.mappings.published:encode_best_unit",
+    takes_compute=True,
+    words=mapping_words.BEST_UNIT,
 )
-RSA = MetricEntry("rsa", "compare", RsaOptions, "pipeline.comparison.stage:compare_group")
+RSA = MetricEntry("rsa", "compare", RsaOptions, "pipeline.comparison.stage:compare_group", words=comparison_words.RSA)
 
 METRICS: Registry[MetricEntry] = Registry(
     "metric",

@@ -317,10 +317,13 @@ def run_map(arguments: argparse.Namespace) -> None:
 
 def run_report(arguments: argparse.Namespace) -> None:
     from pipeline.report.stage import write_report
+    from pipeline.study.page_facts import benchmark_files, study_facts
 
     plan = _plan(arguments)
     identity.check_map(plan, identity.check_scores(plan))
-    write_report(plan, {analysis.name: _score_paths(analysis) for analysis in plan.analyses}, _command(arguments))
+    facts = study_facts(plan, _command(arguments))
+    scores = {analysis.name: _score_paths(analysis) for analysis in plan.analyses}
+    write_report(facts, scores, benchmark_files(plan), plan.report_path)
 
 
 def _command(arguments: argparse.Namespace) -> str:
