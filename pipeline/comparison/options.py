@@ -56,13 +56,15 @@ class ComparisonEntry:
     options : its pydantic options, with ``kind: Literal[kind]``
     run : ``package.module:function`` that computes the scores of one (group, model), with the arguments and the result
         of `pipeline.comparison.stage.compare_group`
+    words : ``package.module:name`` of what the page says of it, a `pipeline.core.prose.MetricWords`
     """
 
     kind: str
     options: type[MetricSection]
     run: str
+    words: str = ""
 
     stage: ClassVar[str] = "compare"
 
 
-RSA = ComparisonEntry("rsa", RsaOptions, "pipeline.comparison.stage:compare_group")
+RSA = ComparisonEntry("rsa", RsaOptions, "pipeline.comparison.stage:compare_group", "pipeline.comparison.words:RSA")

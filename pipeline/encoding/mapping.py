@@ -113,11 +113,17 @@ class MappingEntry:
     options : its pydantic options, with ``kind: Literal[kind]``; those of a joint fit are
         `pipeline.encoding.options.JointOptions`
     make : the mapping at work, from options of this class and what is known of the group
+    words : ``package.module:name`` of what the page says of it, a `pipeline.core.prose.MetricWords`; by its address, so
+        that no key depends on a sentence
+    n_penalties : (options) → penalties that each of its ridge fits tries, by which ``encode --estimate`` counts what
+        they cost; None where they are not counted
     """
 
     kind: str
     options: type[EncodingOptions]
     make: Callable[[Any, MappingInputs], Mapping]
+    words: str = ""
+    n_penalties: Callable[[Any], int] | None = None
 
     stage: ClassVar[str] = "encode"
     run: ClassVar[str] = "pipeline.encoding.stage:encode_group"

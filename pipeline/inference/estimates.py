@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.inference.layer_choice import held_out_r, held_out_r2
-from pipeline.inference.pathways import WHOLE, pathways_of
+from pipeline.inference.networks import WHOLE, pathways_of
 from pipeline.inference.places import ALL, Place, subjects_of
 from pipeline.inference.profile import Profile, estimate, join_draws
 from pipeline.inference.requests import InferenceSettings

@@ -75,7 +75,7 @@ class AnalysisScores:
     Parameters
     ----------
     name : as in the study file
-    metric : kind of metric, ``ridge`` or ``rsa``
+    metric : its kind, which rows are named by
     within_category : also give the scores within categories of items
     contrasts : in the order shown
     region_order : regions in the order shown and tested; others follow

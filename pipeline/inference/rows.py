@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.inference.depth_index import hierarchy_index, is_flat
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.layer_choice import at_layers, best_layer_set, distinguishable
-from pipeline.inference.pathways import WHOLE, in_one_pathway, in_order
-from pipeline.inference.profile import mean_over_targets
+from pipeline.inference.networks import WHOLE, in_one_pathway, in_order
+from pipeline.inference.profile import hierarchy_index, is_flat, mean_over_targets
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import interval
 from pipeline.inference.scores.shared_draws import Batch, ModelScores

@@ -12,6 +12,7 @@ from pipeline.artifacts.map import TABLES
 from pipeline.artifacts.scores import open_header
 from pipeline.core.names import refuse_alike
 from pipeline.inference.estimates import estimate_places
+from pipeline.inference.networks import twin_of
 from pipeline.inference.places import list_places
 from pipeline.inference.questions.contrasts import ModelOutcomes, contrast_rows, outcomes_of
 from pipeline.inference.questions.languages import Cells, cells_of, language_rows
@@ -25,7 +26,6 @@ from pipeline.inference.scores.encoding_batches import encoding_batches
 from pipeline.inference.scores.geometry_batches import geometry_batches
 from pipeline.inference.scores.shared_draws import Batch, paths_by_group
 from pipeline.inference.surface import surface_rows
-from pipeline.inference.twin_names import twin_of
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -41,6 +41,8 @@ class DatasetEntry:
     prepare_recording : (name, raw_folder, options) → recording or geometry Dataset, or the parts of a recording that is
         too large for memory
     title, citation, licence : for the report
+    words : ``package.module:name`` of what else the report says of it, a `pipeline.core.prose.DatasetWords`; named by
+        its address, so that no key depends on a sentence
     selection : names of the options that decide which files are needed (they make the catalogue's key)
     shown : names of the options that decide what stimuli look like; None where all options and files do. A stimulus
         that depends on few options is stored, and shown to networks, once for all studies that share them
@@ -61,6 +63,7 @@ class DatasetEntry:
     title: str
     citation: str
     licence: str
+    words: str = ""
     selection: tuple[str, ...] = ("kind", "limit")
     shown: tuple[str, ...] | None = None
     recorded: tuple[str, ...] | None = None

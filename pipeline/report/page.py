@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from pipeline import __version__
-from pipeline.formats.documents import read_yaml
+from pipeline.core.prose import counted, listed
 from pipeline.report.figures.cortex import PICTURES, ColourBar, CortexPanel
 from pipeline.report.figures.cortex_pictures import VIEWS
 from pipeline.report.figures.figure import Figure, LegendEntry
 from pipeline.report.provenance import Download, StageTime
 from pipeline.report.read_scores import ScoresContents
 from pipeline.report.sections.behaviour import BehaviourTable
-from pipeline.report.sections.comparisons import (
-    PlantedTable,
-    contrast_findings,
-    order_findings,
-    planted_table,
-    rank_findings,
-)
-from pipeline.report.sections.dataset_text import clock_warnings_of, left_out_in_words, prepared_in_words, warnings_of
-from pipeline.report.sections.depth_table import DepthGroup, depth_groups
+from pipeline.report.sections.cautions import RESYNTHESISED, notices, warnings_of
+from pipeline.report.sections.comparisons import contrast_findings, order_findings, rank_findings
+from pipeline.report.sections.dataset_text import left_out_in_words, prepared_in_words
+from pipeline.report.sections.depth_tables import DepthGroup, PlantedTable, depth_groups, planted_table
 from pipeline.report.sections.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
 from pipeline.report.sections.held_out import HeldOutSection, held_out_section
 from pipeline.report.sections.languages import LanguageSection
-from pipeline.report.sections.methods_text import TEMPLATES, TEXT, Methods
+from pipeline.report.sections.methods_text import TEMPLATES, Methods
 from pipeline.report.sections.streams import StreamSection, stream_section
 from pipeline.report.sections.variance import VarianceSection, variance_section
 from pipeline.report.study_facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, StudyFacts
 from pipeline.report.views import View
-from pipeline.report.wording import ci_units, counted, duration, file_size, listed, metric
-from pipeline.stimuli.repeated.alike import DOUBTS
+from pipeline.report.wording import duration, file_size
 
 RUN_SECTIONS = [
     ("data", "data"),
@@ -50,9 +43,6 @@ INDICES = (
     "the nested best layer from shallow, divided by the number of layers; where that layer is not distinguishable, the "
     "index says no more than it. Both with intervals."
 )
-
-
-RESYNTHESISED = "Stimuli resynthesised by eSpeak NG from word timings."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +70,7 @@ class PageFigure:
     number: int
     title: str
     text: str
-    files: str
+    source: str
     panels: list[PagePanel]
     legend: list[LegendEntry]
     column_px: int
@@ -130,57 +120,11 @@ class Part:
     alignment: list[str] = dataclasses.field(default_factory=list)
 
 
-def notices(study: StudyFacts, misaligned: Sequence[str] = ()) -> list[str]:
-    """What a reader must know before anything else.
-
-    Parameters
-    ----------
-    misaligned : analyses whose checks of alignment warned
-    """
-    found = []
-    if study.simulated:
-        found.append(
-            "These are simulations: the responses on this page were computed, with known answers planted in them; "
-            "no brain was recorded."
-        )
-    if study.shuffle_seed is not None:
-        found.append(
-            f"The responses were shuffled (seed {study.shuffle_seed}): their tie to the stimuli is cut, "
-            "and nothing should be found."
-        )
-        rolled = [one.name for one in study.analyses if one.metric == "rsa" and one.options.get("block_s")]
-        if rolled:
-            found.append(
-                f"In {listed(rolled)}, whose blocks of time were rolled, neighbouring blocks stay alike: the agreement "
-                "that is left is what slowness alone explains, and need not be zero."
-            )
-    found += [
-        f"{RESYNTHESISED} What models were given in {listed(names)} is not the sound that listeners heard."
-        for names in [[one.name for one in study.analyses if one.dataset.resynthesised]]
-        if names
-    ]
-    doubted = [one.name for one in study.analyses if clock_warnings_of(one.dataset)]
-    if doubted:
-        found.append(f"The clocks of {listed(doubted)} may be off: see the warnings under Data.")
-    alike = [one.name for one in study.analyses if one.dataset.prepared.get(DOUBTS)]
-    if alike:
-        found.append(
-            f"Stimuli of {listed(alike)} are nearly alike or repeat themselves, so scores may be too high: see the "
-            "warnings under Data."
-        )
-    if misaligned:
-        found.append(
-            f"The responses of {listed(misaligned)} may not be in the order of what was presented: "
-            "see the warnings under What was found."
-        )
-    return found
-
-
 def page_view(study: StudyFacts, view: View) -> PageView:
     """The sentences of one view."""
     planted = planted_table(view)
     return PageView(
-        heading=capitalised(f"{metric(view.metric)}, {view.subject_in_words}"),
+        heading=capitalised(f"{view.metric_in_words}, {view.subject_in_words}"),
         models=[
             model_findings(view, model, pathway)
             for model in view.networks
@@ -197,13 +141,12 @@ def page_view(study: StudyFacts, view: View) -> PageView:
 
 
 class Captions:
-    """Numbers figures and writes their captions from ``text/captions.yaml``.
+    """Numbers figures and fills in their captions.
 
     Every figure of the page passes here. ``shared`` collects what the page holds once for several panels: id → JSON.
     """
 
     def __init__(self, study: StudyFacts) -> None:
-        self._texts: dict[str, dict[str, str]] = read_yaml(TEXT / "captions.yaml")
         self._study = study
         self._number = 0
         self.shared: dict[str, str] = {}
@@ -212,11 +155,11 @@ class Captions:
         """Give a figure its number and caption; ``view`` says what the intervals are."""
         self._number += 1
         self.shared |= figure.shared
-        texts = self._texts[figure.kind]
-        units = ci_units(view.summary["ci_unit"], view.metric)
+        caption = figure.caption
+        units = view.analysis.ci_units(view.summary["ci_unit"])
         stem = self._study.map_path.removesuffix(".nc")
         values = {
-            "analysis": f"{analysis_title(view.analysis.name)}: {metric(view.metric)}",
+            "analysis": f"{analysis_title(view.analysis.name)}: {view.metric_in_words}",
             "subject": view.subject_in_words,
             "interval": f"{self._study.percent} bootstrap interval over {units}",
             "study": self._study.name,
@@ -231,9 +174,9 @@ class Captions:
         return PageFigure(
             id=element_id(figure.id),
             number=self._number,
-            title=texts["title"],
-            text=texts["text"].format(**values),
-            files=texts["files"].format(**values),
+            title=caption.title,
+            text=caption.text.format(**values),
+            source=caption.source.format(**values),
             panels=[
                 PagePanel(
                     element_id(one.id),

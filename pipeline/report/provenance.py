@@ -7,19 +7,17 @@ import dataclasses
 import gzip
 import io
 import platform
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.artifacts.map import csv_path
-from pipeline.core import paths
 from pipeline.core.errors import BrokenArtifact, LayermapError
-from pipeline.core.keys import slug
 from pipeline.core.spreadsheet import write_csv
 from pipeline.formats.tables import read_table
 from pipeline.report.views import ALL, MEAN
-from pipeline.study.plan import AnalysisPlan, StudyPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,44 +89,15 @@ def versions() -> list[tuple[str, str]]:
     return found
 
 
-def stage_times(plan: StudyPlan) -> list[StageTime]:
-    """Sums of the wall times that Snakemake measured for this study's jobs, stage by stage."""
-    files: dict[str, dict[Path, None]] = {
-        name: {} for name in ("catalogue", "fetch", "prepare", "activate", "encode", "compare")
-    }
-    for analysis in plan.analyses:
-        for stage, found in _benchmarks(analysis).items():
-            files[stage] |= dict.fromkeys(found)
-    files["map"] = {paths.benchmark("map", plan.name): None}
-    return [_stage_time(stage, list(found)) for stage, found in files.items() if found]
+def stage_times(benchmarks: Mapping[str, Iterable[Path]]) -> list[StageTime]:
+    """Sums of the wall times that Snakemake measured, stage by stage.
 
-
-def _benchmarks(plan: AnalysisPlan) -> dict[str, list[Path]]:
-    """Benchmark files of an analysis' jobs, as the rules name them."""
-    dataset, catalogue = plan.dataset, plan.dataset.open_catalogue()
-    named = f"{dataset.kind}-{dataset.key}"
-    prepared = [(dataset.stimulus_key, stimulus.name) for stimulus in catalogue.stimuli]
-    prepared += [(dataset.prep_key, name) for name in catalogue.recordings]
-    return {
-        "catalogue": [paths.benchmark("catalogue", named)],
-        "fetch": [
-            paths.benchmark("fetch", named),
-            *(paths.benchmark("fetch", f"weights-{slug(name)}") for name in plan.weights),
-        ],
-        "prepare": [paths.benchmark("prepare", f"{dataset.kind}-{key}", name) for key, name in prepared],
-        "activate": [
-            paths.benchmark(
-                "activate", f"{dataset.kind}-{stimulus.name}", f"{model.slug}-{model.act_key(dataset, stimulus.name)}"
-            )
-            for stimulus in catalogue.stimuli
-            for model in plan.models
-        ],
-        plan.stage: [
-            paths.benchmark(plan.stage, plan.study, plan.name, group.name, model.name)
-            for group in catalogue.groups
-            for model in plan.models
-        ],
-    }
+    Parameters
+    ----------
+    benchmarks : stage → the benchmark files of its jobs; a stage without jobs is left out
+    """
+    found = {stage: list(files) for stage, files in benchmarks.items()}
+    return [_stage_time(stage, files) for stage, files in found.items() if files]
 
 
 def _stage_time(stage: str, files: list[Path]) -> StageTime:

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from pipeline.activations.options import PrincipalComponents, Reduction, SparseProjection
-from pipeline.activations.reduce import LARGEST_FITTED, n_features_of
 from pipeline.artifacts.activations import LayerInfo
-from pipeline.fetch.weights.pins import source_of
-from pipeline.inference.pathways import pathways_of
-from pipeline.inference.twin_names import twin_of
-from pipeline.report.wording import NBSP
-from pipeline.stimuli.repeated.alike import DOUBTS
-from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan
+from pipeline.core.prose import DatasetWords, MetricWords, listed
+from pipeline.inference.networks import pathways_of, twin_of
+from pipeline.report.wording import CI_UNITS, NBSP, SIMILARITY_CI_UNITS, WITHIN_CATEGORY
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
 NETWORK, TWIN, BASELINE = "network", "twin", "baseline"
-PRECISIONS = {"float32": "", "float16": "half precision (float16)", "bfloat16": "half precision (bfloat16)"}
-SYMBOLS = {"spearman": "ρ", "kendall": "τ", "pearson": "r"}
 PREPARATION = ("slice_reference", "clocks", "confounds", "onset_check", "excluded", "left_out")
 
 
@@ -35,7 +27,9 @@ class DatasetFacts:
     window_s : first and last time after a frame's or picture's onset that its response is taken from; None where the
         dataset has no such window
     resynthesised : whether stimuli were spoken by a synthesiser from the words' timings
-    prepared : attribute of the recordings (`PREPARATION`) or stimuli (`DOUBTS`) → its different values, in their order
+    prepared : attribute of the recordings (`PREPARATION`) or stimuli (``DOUBTS`` of `pipeline.stimuli.repeated.alike`)
+        → its different values, in their order
+    words : what the dataset's entry says besides
     """
 
     kind: str
@@ -54,6 +48,7 @@ class DatasetFacts:
     window_s: tuple[float, float] | None = None
     resynthesised: bool = False
     prepared: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    words: DatasetWords = dataclasses.field(default_factory=DatasetWords)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +130,12 @@ class AnalysisFacts:
 
     Parameters
     ----------
+    metric : its kind
     symbol : what a score is written as, e.g. ``r``
     planted : region → name of the planted layer; empty for real data, and for regions of noise alone
     planted_model : the network that the responses are read out of; empty for real data
+    words : what the metric's entry says of it
+    compares : whether similarities are compared (stage ``compare``)
     """
 
     name: str
@@ -152,6 +150,28 @@ class AnalysisFacts:
     planted_layers: tuple[LayerInfo, ...]
     streams: tuple[StreamFacts, ...] = ()
     languages: LanguageFacts | None = None
+    words: MetricWords = dataclasses.field(default_factory=MetricWords)
+    compares: bool = False
+
+    def metric_in_words(self, name: str) -> str:
+        """``encoding model (ridge), within categories``; a metric that has no title by its kind.
+
+        Parameters
+        ----------
+        name : of the metric as the map's tables have it
+        """
+        kind = name.removesuffix(WITHIN_CATEGORY)
+        return (self.words.title or kind) + (", within categories" if kind != name else "")
+
+    def ci_units(self, names: Iterable[str], last: str = "and") -> str:
+        """What intervals are over, in words; ``block`` is another thing to similarity structures than to predictions.
+
+        Parameters
+        ----------
+        names : ``block``, ``item``, ``subject``
+        """
+        words = SIMILARITY_CI_UNITS if self.compares else CI_UNITS
+        return listed([words.get(str(name), str(name)) for name in dict.fromkeys(names)], last)
 
     def model(self, name: str) -> ModelFacts:
         return next(model for model in self.models if model.name == name)
@@ -214,26 +234,6 @@ class StudyFacts:
         return f"python -m pipeline report {flags or f'--study {self.name}'}"
 
 
-def study_facts(plan: StudyPlan, command: str) -> StudyFacts:
-    """Gather what is known before any number is read."""
-    inference = plan.study.inference
-    return StudyFacts(
-        name=plan.name,
-        title=plan.study.title,
-        question=plan.study.question,
-        simulated=plan.simulated,
-        shuffle_seed=plan.study.shuffle_seed,
-        n_bootstrap=inference.n_bootstrap,
-        confidence=inference.confidence,
-        reliability_floor=inference.reliability_floor,
-        min_subjects=inference.min_subjects,
-        seed=inference.seed,
-        analyses=tuple(_analysis_facts(analysis) for analysis in plan.analyses),
-        command=command,
-        map_path=str(plan.map_path),
-    )
-
-
 def with_layers(study: StudyFacts, rows: pd.DataFrame) -> StudyFacts:
     """Give networks whose layers are known only once they are built those that the map has.
 
@@ -257,124 +257,3 @@ def _layers_of(rows: pd.DataFrame) -> tuple[LayerInfo, ...]:
     names = ["layer", "layer_index", "relative_depth", "pathway"]
     found = rows.drop_duplicates("layer")[names].itertuples(index=False, name=None)
     return tuple(LayerInfo(str(name), int(index), float(depth), str(of)) for name, index, depth, of in found)
-
-
-def _analysis_facts(plan: AnalysisPlan) -> AnalysisFacts:
-    from pipeline.models.registry import resolve_model
-
-    options = plan.options.model_dump(mode="json")
-    planted = getattr(plan.dataset.options, "planted", None) or {}
-    planted_models = plan.dataset.simulation_models
-    return AnalysisFacts(
-        name=plan.name,
-        metric=plan.metric.kind,
-        symbol="r" if plan.stage == "encode" else SYMBOLS.get(options.get("comparison", ""), "score"),
-        dataset=_dataset_facts(plan.dataset),
-        models=tuple(model_facts(model) for model in plan.models),
-        options=options,
-        region_order=plan.analysis.region_order,
-        planted={str(region): str(layer) for region, layer in planted.items() if layer},
-        planted_model=planted_models[0] if planted_models else "",
-        planted_layers=resolve_model(planted_models[0]).entry.layers if planted_models else (),
-        streams=tuple(StreamFacts(one.name, one.ventral, one.dorsal) for one in plan.analysis.streams),
-        languages=_language_facts(plan),
-    )
-
-
-def _language_facts(plan: AnalysisPlan) -> LanguageFacts | None:
-    languages = plan.analysis.languages
-    if languages is None:
-        return None
-    return LanguageFacts(languages.listeners, languages.models, languages.listeners_domain, languages.models_domain)
-
-
-def _dataset_facts(plan: DatasetPlan) -> DatasetFacts:
-    receipt = plan.open_receipt()
-    found = _recording_attrs([plan.recording_path(name) for name in plan.open_catalogue().recordings])
-    attrs = found[0] if found else {}
-    stimuli = _stimulus_attrs([plan.stimulus_path(stimulus.name) for stimulus in plan.open_catalogue().stimuli])
-    prepared = {**{name: _different(found, name) for name in PREPARATION}, DOUBTS: _different(stimuli, DOUBTS)}
-    return DatasetFacts(
-        kind=plan.kind,
-        title=plan.entry.title,
-        citation=plan.entry.citation,
-        licence=plan.entry.licence,
-        simulated=plan.entry.simulated,
-        options=plan.options.model_dump(mode="json"),
-        n_files=len(receipt.files),
-        n_bytes=sum(file.bytes for file in receipt.files),
-        receipt_sha=receipt.sha(),
-        receipt_path=str(plan.receipt_path),
-        excluded="; ".join(_different(found, "excluded")),
-        constant_targets=str(attrs.get("constant_targets", "")),
-        units=str(attrs.get("units", "")),
-        window_s=getattr(plan.options, "window_s", None),
-        resynthesised=bool(getattr(plan.options, "resynthesise", False)),
-        prepared={name: values for name, values in prepared.items() if values},
-    )
-
-
-def _recording_attrs(recordings: list[Path]) -> list[dict[str, Any]]:
-    """Attributes of each recording; empty if prepared data were cleared away after the map was made."""
-    import h5netcdf
-
-    found = []
-    for path in recordings:
-        if path.is_file():
-            with h5netcdf.File(path, "r") as opened:
-                found.append(dict(opened.attrs))
-    return found
-
-
-def _stimulus_attrs(stimuli: list[Path]) -> list[dict[str, Any]]:
-    """Attributes of each stimulus; empty if prepared data were cleared away after the map was made."""
-    import zarr
-
-    return [dict(zarr.open_group(path, mode="r").attrs) for path in stimuli if path.is_dir()]
-
-
-def _different(attrs: list[dict[str, Any]], name: str) -> tuple[str, ...]:
-    """The different values of an attribute as text, without those that say nothing."""
-    values = dict.fromkeys(str(one[name]) for one in attrs if name in one)
-    return tuple(value for value in values if value)
-
-
-def model_facts(plan: ModelPlan) -> ModelFacts:
-    entry, twin = plan.model.entry, plan.model.twin
-    objective, weights = plan.model.objective, source_of(entry)
-    return ModelFacts(
-        name=plan.name,
-        base=plan.base,
-        role=TWIN if twin else BASELINE if objective == "baseline" else NETWORK,
-        objective=objective,
-        title=entry.title,
-        citation=entry.citation,
-        licence=entry.licence,
-        parameters=entry.parameters,
-        layers=tuple(layer for layer in entry.layers if plan.layers is None or layer.name in plan.layers),
-        preprocessing=dict(entry.preprocessing),
-        weights_sha256=weights.sha256 if weights else "",
-        reduction=reduction_in_words(plan.choice.reduce_by),
-        convolved=entry.convolved,
-        seed=twin.seed if twin else None,
-        twin=twin.kind if twin else "",
-        precision=PRECISIONS[plan.choice.precision],
-    )
-
-
-def reduction_in_words(reduction: Reduction) -> str:
-    """What follows ``each layer reduced by``; empty where every unit is kept."""
-    if isinstance(reduction, SparseProjection):
-        bound = ""
-        if reduction.distortion is not None:
-            bound = (
-                f" (the Johnson–Lindenstrauss bound for squared distances among {reduction.n_samples:,} samples within "
-                f"{100 * reduction.distortion:g}{NBSP}%)"
-            )
-        return f"sparse random projection to {n_features_of(reduction)} features{bound}, seed {reduction.seed}"
-    if isinstance(reduction, PrincipalComponents):
-        return (
-            f"principal components fitted on stimuli outside the study (at most {reduction.n_features}; layers of more "
-            f"than {LARGEST_FITTED:,} units after sparse random projection to that many, seed {reduction.seed})"
-        )
-    return {"spatial_mean": "mean over space", "class_token": "taking its class token", "none": ""}[reduction.kind]

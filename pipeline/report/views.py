@@ -10,13 +10,13 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
-from pipeline.inference.pathways import WHOLE, in_order, pathways_of
+from pipeline.core.prose import counted, listed
+from pipeline.inference.networks import WHOLE, in_order, pathways_of, twin_of
+from pipeline.inference.questions.languages import LanguageName
 from pipeline.inference.questions.region_order import OrderName, RankName
 from pipeline.inference.questions.streams import StreamName
-from pipeline.inference.twin_names import twin_of
-from pipeline.report.contrast_names import LanguageName
 from pipeline.report.study_facts import BASELINE, NETWORK, TWIN, AnalysisFacts, StudyFacts
-from pipeline.report.wording import WITHIN_CATEGORY, counted, listed
+from pipeline.report.wording import WITHIN_CATEGORY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +98,11 @@ class View:
         return "group data" if self.subject in ("group", "pooled") else f"subject {self.subject}"
 
     @property
+    def metric_in_words(self) -> str:
+        """Of the entry's title: ``encoding model (ridge), within categories``."""
+        return self.analysis.metric_in_words(self.metric)
+
+    @property
     def score_name(self) -> str:
         """Of a nested best layer, which is always chosen on other data than it is scored on."""
         within = "within-category " if self.metric.endswith(WITHIN_CATEGORY) else ""
@@ -112,7 +117,7 @@ class View:
     @property
     def layer_score_name(self) -> str:
         """Of a single layer: held out only where something was fitted."""
-        return self.analysis.symbol if self.analysis.metric == "rsa" else self.score_name
+        return self.analysis.symbol if self.analysis.compares else self.score_name
 
     def models(self, role: str) -> list[str]:
         """Names of the models of a role, in the study's order."""

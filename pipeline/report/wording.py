@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from pipeline.core.prose import listed
+
 MINUS = "−"
 NBSP = "\u00a0"
 FEW_ORDERS = 0.05  # of all orders of the regions: with fewer that do as well, best layers follow the study's
 CI_UNITS = {"block": "held-out blocks", "item": "items", "subject": "subjects"}
-RSA_CI_UNITS = {**CI_UNITS, "block": "stretches of neighbouring blocks"}
+SIMILARITY_CI_UNITS = {**CI_UNITS, "block": "stretches of neighbouring blocks"}
 REGRESSORS = {"running_speed": "running speed", "pupil_area": "pupil area", "all": "all jointly"}
 CEILINGS = {
     "split_half_spearman_brown": "√ split-half reliability, stepped up by Spearman–Brown",
@@ -20,15 +22,6 @@ CEILINGS = {
     "split_half_repeats": "√ reliability of one animal's matrix over its repeats (of these cells only)",
 }
 WITHIN_CATEGORY = "-within-category"
-METRICS = {
-    "ridge": "encoding model (ridge)",
-    "banded_ridge": "joint encoding model (banded ridge)",
-    "fixed_ridge": "encoding model (ridge with one fixed penalty)",
-    "pls": "encoding model (partial least squares)",
-    "best_unit": "encoding model (the one best unit)",
-    "mapping": "encoding model (a mapping of the study's own)",
-    "rsa": "similarity structure (RSA)",
-}
 
 
 def number(value: float, decimals: int = 2) -> str:
@@ -55,24 +48,6 @@ def signed(value: float) -> str:
     """``+0.12`` or ``−0.04``."""
     text = number(value)
     return text if text.startswith(MINUS) or not math.isfinite(value) else f"+{text}"
-
-
-def listed(names: Sequence[str], last: str = "and") -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} {last} {names[-1]}"
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """``1 region``, ``3 regions``."""
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"
-
-
-def ci_units(names: Iterable[str], metric_name: str, last: str = "and") -> str:
-    """What intervals are over, in words; ``block`` is another thing to similarity structures than to predictions."""
-    words = RSA_CI_UNITS if metric_name == "rsa" else CI_UNITS
-    return listed([words.get(str(name), str(name)) for name in dict.fromkeys(names)], last)
 
 
 def regressors(names: Iterable[str]) -> str:
@@ -109,12 +84,6 @@ def ceilings(kinds: Iterable[str]) -> str:
     """How ceilings were estimated, in words; empty if none is known."""
     found = dict.fromkeys(kind for kinds_of_one in kinds for kind in str(kinds_of_one).split(" | "))
     return listed([CEILINGS.get(kind, kind.replace("_", " ")) for kind in found if kind not in ("", "none")])
-
-
-def metric(name: str) -> str:
-    """``encoding model (ridge), within categories``; a package's own metric by its name."""
-    kind = name.removesuffix(WITHIN_CATEGORY)
-    return METRICS.get(kind, kind) + (", within categories" if kind != name else "")
 
 
 def layer_set(names: Sequence[str], all_layers: Sequence[str]) -> str:

@@ -220,6 +220,7 @@ DATASET = DatasetEntry(
     citation="simulated by layermap; file layout of the Allen Brain Observatory (de Vries et al. 2020, Nat. Neurosci. "
     "23:138); photographs bundled with scikit-image",
     licence="BSD-3-Clause (this simulation); the photographs as stated by scikit-image",
+    words="pipeline.recordings.allen.words:OTHER_MICE",
     selection=("kind", "limit"),
     simulate=simulate,
     simulation_models=lambda options: (MODEL,),

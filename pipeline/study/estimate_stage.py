@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts.catalogue import Group
 from pipeline.encoding.estimate.run_cost import UNKNOWN, Job, Run, describe, eigh_size
 from pipeline.encoding.estimate.sizes import GroupSizes, group_sizes, n_features_of, open_headers
+from pipeline.encoding.mapping import MappingEntry
 from pipeline.encoding.ridge.cost import FitShape
 from pipeline.study.flags import config_words
 from pipeline.study.plan import AnalysisPlan, ModelPlan
@@ -109,12 +110,10 @@ def _job(analysis: AnalysisPlan, group: Group, model: ModelPlan, recordings: dic
 def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan, sizes: GroupSizes, flags: str) -> Job:
     """Add the fits that a metric makes of the sizes, where they are of a kind that is counted."""
     options: Any = analysis.options
-    kind = analysis.metric.kind
-    if kind == "fixed_ridge":
-        return dataclasses.replace(job, fits=tuple(_fit(sizes, n, 1) for n in sizes.n_features))
-    if kind not in ("ridge", "banded_ridge"):
-        return dataclasses.replace(job, lacking=f"fits of metric '{kind}'")
-    n_penalties = options.penalties.n
+    metric = analysis.metric
+    if not isinstance(metric, MappingEntry) or metric.n_penalties is None:
+        return dataclasses.replace(job, lacking=f"fits of metric '{metric.kind}'")
+    n_penalties = metric.n_penalties(options)
     spaces = analysis.space_inputs(group, model)
     if not spaces:
         return dataclasses.replace(job, fits=tuple(_fit(sizes, n, n_penalties) for n in sizes.n_features))

@@ -385,13 +385,14 @@ class StudyPlan:
         )
 
     def report_key(self) -> str:
-        """What decides the page besides the map and the scores: the whole study file and the page's code."""
-        folder = ROOT / "pipeline" / "report"
-        texts = sorted(path for name in ("templates", "text") for path in (folder / name).iterdir() if path.is_file())
+        """What decides the page besides the map and the scores: the study file, the page's code, and entries' words."""
+        texts = sorted(path for path in (ROOT / "pipeline" / "report" / "templates").iterdir() if path.is_file())
+        words = {_module(entry.words) for p in self.analyses for entry in (p.dataset.entry, p.metric) if entry.words}
         return key_of(
             {
                 "study": self.study.model_dump(mode="json"),
-                "code": code_version("pipeline.report.stage"),
+                "code": code_version("pipeline.report.stage", *sorted(words)),
+                "facts": code_of_file(ROOT / "pipeline" / "study" / "page_facts.py"),
                 "texts": [sha256_of_file(path) for path in texts],
             }
         )

@@ -320,11 +320,13 @@ def run_map(arguments: argparse.Namespace) -> None:
 
 def run_report(arguments: argparse.Namespace) -> None:
     from pipeline.report.stage import write_report
+    from pipeline.study.page_facts import benchmark_files, study_facts
 
     plan = _plan(arguments)
     identity.check_map(plan, identity.check_scores(plan))
-    again = f"snakemake all {config_words(arguments)}"  # for the page
-    write_report(plan, {analysis.name: _score_paths(analysis) for analysis in plan.analyses}, again)
+    facts = study_facts(plan, f"snakemake all {config_words(arguments)}")
+    scores = {analysis.name: _score_paths(analysis) for analysis in plan.analyses}
+    write_report(facts, scores, benchmark_files(plan), plan.report_path)
 
 
 def list_studies() -> str:

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
 from pipeline.core.section import CellText, MetricSection, Name, Names, Section, ToldApart, told_apart
-from pipeline.inference.twin_names import twin_of
+from pipeline.inference.networks import twin_of
 from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.registry import DATASETS
 from pipeline.study.metrics import METRICS

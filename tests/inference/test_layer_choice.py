@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.inference.depth_index import depth_index, is_flat
 from pipeline.inference.layer_choice import best_layer_set, by_depth, choose_layers, distinguishable, most_frequent
-from pipeline.inference.profile import estimate, mean_over_targets
+from pipeline.inference.profile import depth_index, estimate, is_flat, mean_over_targets
 from pipeline.inference.scores.bootstrap import draw_counts, expanded_confidence, generator, interval
 from pipeline.inference.scores.fold_scores import average_folds, block_sums, fold_scores
 

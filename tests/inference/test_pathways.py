@@ -7,10 +7,9 @@ import pytest
 
 from pipeline.artifacts.scores import write_scores
 from pipeline.core.errors import UnknownName
-from pipeline.inference.pathways import in_one_pathway, in_order, pathways_of
+from pipeline.inference.networks import in_one_pathway, in_order, pathways_of, twin_of, twins_of
 from pipeline.inference.questions.region_order import OrderName
 from pipeline.inference.stage import AnalysisScores, build_map
-from pipeline.inference.twin_names import twin_of, twins_of
 from pipeline.study.study import Contrast as StudyContrast
 
 N = 7

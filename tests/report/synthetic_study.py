@@ -7,13 +7,16 @@ import numpy as np
 
 from pipeline.artifacts.scores import write_scores
 from pipeline.comparison.options import RsaOptions
+from pipeline.core.prose import MetricWords
 from pipeline.encoding.mappings.banded_ridge import BandedRidgeOptions
 from pipeline.encoding.mappings.ridge import RidgeOptions
 from pipeline.inference.stage import AnalysisScores, build_map
+from pipeline.recordings.allen.words import OBSERVATORY
 from pipeline.report.read_scores import read_contents
 from pipeline.report.stage import build_page
 from pipeline.report.study_facts import AnalysisFacts, DatasetFacts, StudyFacts
 from pipeline.report.views import make_views
+from pipeline.study.metrics import METRICS
 from tests.inference_settings import Contrast, Settings
 from tests.report.synthetic_models import built, layers_of, models_of
 from tests.report.synthetic_scores import RSA_OF_RECORDINGS, encoding_scores, geometry_scores, recordings_scores
@@ -71,13 +74,13 @@ def analysis_facts(spec, rsa):
         constant_targets="",
         units="dF/F",
         window_s=(0.03, 0.15) if spec.dataset_options else None,
+        words=OBSERVATORY,
     )
     layers = layers_of(spec.n_layers)
     peaks = {r: p for r, p in spec.peaks.items() if p is not None and spec.planted}
     planted = {r: layers[round(p * (spec.n_layers - 1))].name for r, p in peaks.items()}
     return AnalysisFacts(
         name=spec.name,
-        metric=metric_of(spec, rsa),
         symbol="τ" if spec.animals else "ρ" if rsa else "r",
         dataset=dataset,
         models=models_of(spec),
@@ -87,7 +90,16 @@ def analysis_facts(spec, rsa):
         planted_model="net" if spec.planted else "",
         planted_layers=layers if spec.planted else (),
         streams=spec.streams,
+        **metric_facts(metric_of(spec, rsa)),
     )
+
+
+def metric_facts(kind):
+    """What the entry of a metric gives an analysis; of a package's metric that says nothing of itself, for others."""
+    if kind not in METRICS:
+        return {"metric": kind, "words": MetricWords(), "compares": False}
+    entry = METRICS.get(kind)
+    return {"metric": kind, "words": entry.words, "compares": entry.stage == "compare"}
 
 
 def contrasts_of(spec):

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.artifacts.scores import write_scores
 from pipeline.report.read_scores import Misaligned, read_contents
-from pipeline.report.sections.alignment import alignment_warnings
+from pipeline.report.sections.cautions import alignment_warnings
 from tests.report.synthetic_models import Analysis, models_of
 from tests.report.synthetic_scores import encoding_scores
 from tests.report.test_page import words

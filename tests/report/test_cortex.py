@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from nilearn.datasets import load_fsaverage
 
-from pipeline.report.figures.cortex import FADED, NOTHING, PICTURES, Q_CLASSES, UNKNOWN, cortex_maps
+from pipeline.report.figures.cortex import CORTEX, FADED, NOTHING, PICTURES, Q_CLASSES, UNKNOWN, cortex_maps
 from pipeline.report.figures.cortex_pictures import HEMISPHERES, NO_VERTEX, VIEWS, cortex_pictures, encoded, from_right
-from pipeline.report.page import RESYNTHESISED, Captions
+from pipeline.report.figures.languages import LANGUAGE_CELLS, LANGUAGE_EFFECTS
+from pipeline.report.figures.order import GRADIENT
+from pipeline.report.sections.cautions import RESYNTHESISED
 from tests.report.synthetic_cortex import LISTENERS, MODELS, trilingual
 from tests.report.test_page import read
 
@@ -219,10 +221,7 @@ def test_figures_of_resynthesised_stimuli_all_say_so(cortex, listeners):
     assert RESYNTHESISED not in listeners.page()
 
 
-def test_every_kind_of_figure_has_a_caption_and_every_caption_its_kind(cortex):
-    captions = Captions(cortex.facts)
-    kinds = {"cortex", "gradient", "language_effects", "language_cells"}
-    assert kinds <= set(captions._texts)
+def test_every_kind_of_figure_stands_with_its_caption(cortex):
     page = cortex.page()
-    for kind in kinds:
-        assert f". {captions._texts[kind]['title']}.</strong>" in page
+    for caption in (CORTEX, GRADIENT, LANGUAGE_EFFECTS, LANGUAGE_CELLS):
+        assert f". {caption.title}.</strong>" in page

@@ -13,9 +13,9 @@ from pipeline.activations.options import (
     SpatialMean,
 )
 from pipeline.report.page import preprocessing_in_words
-from pipeline.report.study_facts import model_facts, reduction_in_words
 from pipeline.report.wording import NBSP
 from pipeline.study.load import load_study
+from pipeline.study.page_facts import model_facts, reduction_in_words
 from pipeline.study.plan import plan_study
 
 NETWORK = "import torch\n\n\ndef build(width):\n    return torch.nn.Sequential(torch.nn.Conv2d(3, width, 3))\n"

@@ -1,40 +1,57 @@
 """Figures show the tables' numbers, in forms that Plotly accepts."""
 
 import dataclasses
+import importlib
 import json
 import math
+import pkgutil
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-import yaml
 from scipy.stats import kendalltau
 
-from pipeline.report.figures.depth import depth_plot, order_plot
-from pipeline.report.figures.figure import score_range
+from pipeline.report import figures as folder
+from pipeline.report.all_figures import figures_of
+from pipeline.report.figures.depth import depth_plot
+from pipeline.report.figures.figure import Caption, score_range
 from pipeline.report.figures.models import models_side_by_side, subject_spread
+from pipeline.report.figures.order import order_plot
 from pipeline.report.figures.pathways import pathway_profiles
 from pipeline.report.figures.profile import heat_maps, profiles
-from pipeline.report.figures.scores import score_figures
+from pipeline.report.figures.scores import REFERENCE_REGIONS, examples, reference, similarities
 from pipeline.report.figures.streams import stream_plot
-from pipeline.report.sections.methods_text import TEXT
-from pipeline.report.stage import VIEW_FIGURES
 
 STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies"]
-OF_LISTENERS = {"cortex", "language_effects", "language_cells"}  # of `test_cortex` and `test_languages`
-OF_JOINT_FITS = {"variance", "variance_regions"}  # of `test_variance`
+OF_LISTENERS = {"CORTEX", "LANGUAGE_EFFECTS", "LANGUAGE_CELLS"}  # of `test_cortex` and `test_languages`
+OF_JOINT_FITS = {"VARIANCE", "VARIANCE_REGIONS"}  # of `test_variance`
 
 
 def all_figures(study):
-    figures = [make(view) for view in study.views for make in VIEW_FIGURES]
-    figures += [f for analysis in study.facts.analyses for f in score_figures(analysis, study.contents[analysis.name])]
-    return [figure for figure in figures if figure is not None]
+    views = {
+        analysis.name: [one for one in study.views if one.analysis == analysis] for analysis in study.facts.analyses
+    }
+    return [
+        figure
+        for analysis in study.facts.analyses
+        for figure, _ in figures_of(analysis, study.contents[analysis.name], views[analysis.name])
+    ]
+
+
+def all_captions():
+    """Name → caption of every kind of figure, from the modules that draw them."""
+    modules = [
+        importlib.import_module(f"{folder.__name__}.{one.name}") for one in pkgutil.iter_modules(folder.__path__)
+    ]
+    return {name: value for one in modules for name, value in vars(one).items() if isinstance(value, Caption)}
 
 
 def test_plotly_accepts_each_kind_of_panel(request):
-    kinds = {f.kind: f.panels[-1] for name in STUDIES for f in all_figures(request.getfixturevalue(name))}
-    captions = set(yaml.safe_load((TEXT / "captions.yaml").read_text(encoding="utf-8")))
-    assert set(kinds) == captions - OF_LISTENERS - OF_JOINT_FITS
+    kinds = {f.caption: f.panels[-1] for name in STUDIES for f in all_figures(request.getfixturevalue(name))}
+    captions = all_captions()
+    assert len(captions) == 22
+    elsewhere = {captions.pop(name) for name in OF_LISTENERS | OF_JOINT_FITS}
+    assert set(kinds) == set(captions.values()) - elsewhere
     for panel in kinds.values():
         drawn = go.Figure(json.loads(panel.to_json()))
         assert len(drawn.data) == len(panel.traces)
@@ -165,9 +182,7 @@ def test_one_dot_per_subject(listeners, scenes):
 
 
 def test_examples_are_best_first_and_of_different_regions(simulated):
-    titles = [
-        panel.title for panel in score_figures(simulated.facts.analyses[0], simulated.contents["mouse"])[0].panels
-    ]
+    titles = [panel.title for panel in examples(simulated.facts.analyses[0], simulated.contents["mouse"]).panels]
     scores = [float(title.partition("r = ")[2].partition(" ")[0]) for title in titles]
     assert scores == sorted(scores, reverse=True)
     assert len({title.partition(",")[0] for title in titles}) == 3
@@ -189,17 +204,18 @@ def test_penalty_shares_sum_to_all_choices(simulated):
 
 
 def test_reference_matrix_and_its_range(scenes):
-    figures = {f.kind: f for f in score_figures(scenes.facts.analyses[0], scenes.contents["scenes"])}
+    own = scenes.facts.analyses[0], scenes.contents["scenes"]
     values = scenes.contents["scenes"].reference.values[:2, 2:]
-    ends = figures["reference"].values["range"].replace("−", "-").split(" to ")
+    ends = reference(*own).values["range"].replace("−", "-").split(" to ")
     assert [float(end) for end in ends] == [round(values.min(), 2), round(values.max(), 2)]
-    assert figures["similarities"].panels[0].traces[0]["z"].shape == (24, 24)
+    assert similarities(*own).panels[0].traces[0]["z"].shape == (24, 24)
 
 
 def test_many_animals_are_shown_region_by_region(movies):
-    figures = {f.kind: f for f in score_figures(movies.facts.analyses[0], movies.contents["similarity"])}
+    figure = reference(movies.facts.analyses[0], movies.contents["similarity"])
+    assert figure.caption is REFERENCE_REGIONS
     found = movies.contents["similarity"].reference
-    trace = figures["reference_regions"].panels[0].traces[0]
+    trace = figure.panels[0].traces[0]
     assert trace["x"] == ["VISp", "VISl", "VISal", "VISpm", "VISam"]
     pairs = [
         found.values[i, j]
@@ -214,7 +230,7 @@ def test_many_animals_are_shown_region_by_region(movies):
         if (found.regions[i], found.regions[j]) == ("VISp", "VISam") and found.subjects[i] != found.subjects[j]
     ]
     assert trace["z"][0][4] == pytest.approx(np.mean(apart))
-    assert "not used as a ceiling" in figures["reference_regions"].values["alone"]
+    assert "not used as a ceiling" in figure.values["alone"]
 
 
 def test_the_best_match_is_the_highest_kendall_of_all(movies):

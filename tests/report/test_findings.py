@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from pipeline.report.sections.comparisons import contrast_findings, hierarchy_index, order_findings, planted_table
-from pipeline.report.sections.depth_table import depth_groups
+from pipeline.report.sections.comparisons import contrast_findings, order_findings
+from pipeline.report.sections.depth_tables import depth_groups, hierarchy_index, planted_table
 from pipeline.report.sections.findings import (
     model_findings,
     parts_of,

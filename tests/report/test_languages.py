@@ -7,11 +7,11 @@ import math
 import plotly.graph_objects as go
 import pytest
 
+from pipeline.inference.questions.languages import LanguageName
 from pipeline.inference.questions.region_order import RankName, ShareOfOrders
-from pipeline.report.contrast_names import LanguageName
-from pipeline.report.figures.gradient import gradient_plot
-from pipeline.report.figures.languages import MEAN_OF_REGIONS, language_figures
+from pipeline.report.figures.languages import MEAN_OF_REGIONS, language_cells, language_effects
 from pipeline.report.figures.models import contrast_plot
+from pipeline.report.figures.order import gradient_plot
 from pipeline.report.sections.comparisons import rank_findings
 from pipeline.report.sections.languages import language_section, language_views
 from pipeline.report.wording import NBSP
@@ -28,7 +28,7 @@ def design(cortex):
 
 def test_effects_are_the_maps_rows(cortex, design):
     table = cortex.tables["contrast"]
-    figure = language_figures(design, "95 %")[0]
+    figure = language_effects(design, "95 %")
     assert [panel.title for panel in figure.panels] == [EFFECTS[0], EFFECTS[2], f"{EFFECTS[0]}, group by group"]
     for panel, name in zip(figure.panels, (EFFECTS[0], EFFECTS[2], EFFECTS[1]), strict=True):
         own = table[table["contrast"] == name]
@@ -44,7 +44,7 @@ def test_effects_are_the_maps_rows(cortex, design):
 
 def test_cells_are_models_by_groups_with_native_ones_framed(cortex, design):
     summary = cortex.tables["summary"].set_index(["model", "group", "region"])["best_layer_score"]
-    panels = language_figures(design, "95 %")[1].panels
+    panels = language_cells(design, "95 %").panels
     assert [panel.title for panel in panels] == [MEAN_OF_REGIONS, "LATL", "LIFG"]
     rows, columns = list(MODELS)[::-1], list(LISTENERS)
     for panel in panels[1:]:
@@ -58,7 +58,7 @@ def test_cells_are_models_by_groups_with_native_ones_framed(cortex, design):
 
 
 def test_plotly_accepts_the_panels(cortex, design):
-    for figure in [*language_figures(design, "95 %"), gradient_plot(cortex.views[0])]:
+    for figure in [language_effects(design, "95 %"), language_cells(design, "95 %"), gradient_plot(cortex.views[0])]:
         for panel in figure.panels:
             assert len(go.Figure(json.loads(panel.to_json())).data) == len(panel.traces)
             assert all("hovertemplate" in trace for trace in panel.traces)

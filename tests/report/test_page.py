@@ -19,6 +19,7 @@ from pipeline.report.provenance import TITLES, StageTime, downloads
 from pipeline.report.read_scores import Reference
 from pipeline.report.sections.methods_text import methods_text
 from pipeline.report.stage import build_page
+from tests.report.synthetic_study import metric_facts
 
 STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies", "cortex"]
 MOST_BYTES = 10_000_000
@@ -136,7 +137,7 @@ def test_methods_follow_the_configuration(simulated, sounds, scenes):
 
 
 def methods_of(simulated, metric, options=(), **contents):
-    own = dataclasses.replace(simulated.facts.analyses[0], metric=metric)
+    own = dataclasses.replace(simulated.facts.analyses[0], **metric_facts(metric))
     own = dataclasses.replace(own, options={**own.options, **dict(options)})
     facts = dataclasses.replace(simulated.facts, analyses=(own,))
     known = {own.name: dataclasses.replace(simulated.contents[own.name], **contents)}

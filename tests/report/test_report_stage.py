@@ -10,9 +10,9 @@ import yaml
 from pipeline.artifacts.catalogue import FetchedFile, Receipt, write_json
 from pipeline.core import paths
 from pipeline.report.provenance import stage_times
-from pipeline.report.study_facts import study_facts
 from pipeline.study.cli import main
 from pipeline.study.load import load_study
+from pipeline.study.page_facts import benchmark_files, study_facts
 from pipeline.study.plan import plan_study
 
 COMPONENTS = {"lowfreq": 0.2, "speech": 0.8}
@@ -78,12 +78,12 @@ def test_page_is_written_with_provenance(study):
 
 def test_wall_times_are_summed_over_the_jobs_that_ran(study):
     plan = plan_study(load_study(study))
-    assert all(one.seconds is None for one in stage_times(plan))
+    assert all(one.seconds is None for one in stage_times(benchmark_files(plan)))
     for name, seconds in (("whisper-base", 12.5), ("category", 1.5)):
         path = paths.benchmark("encode", "tiny", "sounds", "components", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:12\t100\n", encoding="utf-8")
-    times = {one.stage: one for one in stage_times(plan)}
+    times = {one.stage: one for one in stage_times(benchmark_files(plan))}
     assert (times["encode"].seconds, times["encode"].n_measured, times["encode"].n_jobs) == (14.0, 2, 3)
     assert times["map"].seconds is None
 

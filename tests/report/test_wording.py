@@ -47,9 +47,10 @@ def test_durations(seconds, text):
     assert wording.duration(seconds) == text
 
 
-def test_a_block_is_another_unit_to_similarity_structures():
-    assert wording.ci_units(["subject", "block", "subject"], "ridge") == "subjects and held-out blocks"
-    assert wording.ci_units(["block", "item"], "rsa", last="or") == "stretches of neighbouring blocks or items"
+def test_a_block_is_another_unit_to_similarity_structures(simulated, scenes):
+    encoded, compared = simulated.facts.analyses[0], scenes.facts.analyses[0]
+    assert encoded.ci_units(["subject", "block", "subject"]) == "subjects and held-out blocks"
+    assert compared.ci_units(["block", "item"], last="or") == "stretches of neighbouring blocks or items"
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0314, f"3.1{NBSP}%"), (-0.002, f"−0.2{NBSP}%"), (float("nan"), "n/a")])

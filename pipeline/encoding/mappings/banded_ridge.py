@@ -56,4 +56,10 @@ def make(options: BandedRidgeOptions, inputs: MappingInputs) -> Mapping:
     return Mapping(joint, lambda scores: with_variance(scores, joint)) if inputs.spaces else Mapping(joint)
 
 
-BANDED_RIDGE = MappingEntry("banded_ridge", BandedRidgeOptions, make)
+BANDED_RIDGE = MappingEntry(
+    "banded_ridge",
+    BandedRidgeOptions,
+    make,
+    "pipeline.encoding.mappings.words:BANDED_RIDGE",
+    lambda options: options.penalties.n,
+)

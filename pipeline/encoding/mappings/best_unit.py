@@ -21,4 +21,4 @@ def make(options: BestUnitOptions, inputs: MappingInputs) -> Mapping:
     return Mapping(fit_best_unit, lambda scores: scores.assign_attrs(penalties=NO_PENALTY))
 
 
-BEST_UNIT = MappingEntry("best_unit", BestUnitOptions, make)
+BEST_UNIT = MappingEntry("best_unit", BestUnitOptions, make, "pipeline.encoding.mappings.words:BEST_UNIT")

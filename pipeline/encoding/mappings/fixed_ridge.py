@@ -42,4 +42,6 @@ def make(options: FixedRidgeOptions, inputs: MappingInputs) -> Mapping:
     return Mapping(fit, lambda scores: scores.assign_attrs(penalties=FIXED))
 
 
-FIXED_RIDGE = MappingEntry("fixed_ridge", FixedRidgeOptions, make)
+FIXED_RIDGE = MappingEntry(
+    "fixed_ridge", FixedRidgeOptions, make, "pipeline.encoding.mappings.words:FIXED_RIDGE", lambda options: 1
+)

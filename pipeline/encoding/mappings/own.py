@@ -73,4 +73,4 @@ def predicted_by(predict: Predict, kind: str) -> Mapping:
     return Mapping(fit, lambda scores: scores.assign_attrs(penalties=NO_PENALTY))
 
 
-MAPPING = MappingEntry("mapping", MappingOptions, make)
+MAPPING = MappingEntry("mapping", MappingOptions, make, "pipeline.encoding.mappings.words:MAPPING")

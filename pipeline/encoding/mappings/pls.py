@@ -60,4 +60,4 @@ def fitted_together(targets: dict[str, np.ndarray], what: str) -> np.ndarray:
     return np.array([number[name] for name in names], dtype=np.intp)
 
 
-PLS = MappingEntry("pls", PlsOptions, make)
+PLS = MappingEntry("pls", PlsOptions, make, "pipeline.encoding.mappings.words:PLS")

@@ -36,4 +36,6 @@ def make(options: RidgeOptions, inputs: MappingInputs) -> Mapping:
     return Mapping(fit)
 
 
-RIDGE = MappingEntry("ridge", RidgeOptions, make)
+RIDGE = MappingEntry(
+    "ridge", RidgeOptions, make, "pipeline.encoding.mappings.words:RIDGE", lambda options: options.penalties.n
+)

@@ -16,10 +16,10 @@ import numpy as np
 
 from pipeline.core.errors import UnknownName
 from pipeline.inference.estimates import Estimate
+from pipeline.inference.networks import twin_of, twins_of
 from pipeline.inference.places import ALL, MEAN, Place
 from pipeline.inference.requests import ContrastSpec
 from pipeline.inference.scores.bootstrap import interval, share_above_zero
-from pipeline.inference.twin_names import twin_of, twins_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

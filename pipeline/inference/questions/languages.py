@@ -54,6 +54,26 @@ Cells = dict[str, dict[str, Places]]
 """Group → model → places."""
 
 
+@dataclasses.dataclass(frozen=True)
+class LanguageName:
+    """``native over non-native language`` or ``acoustic domain match``, of all listeners or ``…: GROUP``.
+
+    Parameters
+    ----------
+    effect : one of the two
+    group : the listeners; empty for the effect over the whole design
+    """
+
+    effect: str
+    group: str = ""
+
+    @classmethod
+    def read(cls, name: str) -> LanguageName | None:
+        """None for the name of any other contrast."""
+        effect, _, group = name.partition(": ")
+        return cls(effect, group) if effect in (LANGUAGE, DOMAIN) else None
+
+
 def cells_of(spec: LanguageSpec, outcomes: dict[str, ModelOutcomes]) -> Cells:
     """The scores that the effect is computed from, of one batch: ``all`` of each group, else ``mean``, else its one.
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.inference.pathways import pathways_of
+from pipeline.inference.networks import pathways_of, twin_of
 from pipeline.inference.questions.contrasts import (
     ModelOutcomes,
     Outcome,
@@ -32,7 +32,6 @@ from pipeline.inference.questions.contrasts import (
     units_of,
 )
 from pipeline.inference.scores.bootstrap import interval, share_above_zero
-from pipeline.inference.twin_names import twin_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.inference.networks import twin_of, twins_of
 from pipeline.inference.questions.contrasts import (
     ModelOutcomes,
     Outcome,
@@ -28,7 +29,6 @@ from pipeline.inference.questions.contrasts import (
 )
 from pipeline.inference.requests import StreamSpec
 from pipeline.inference.scores.bootstrap import interval, share_above_zero
-from pipeline.inference.twin_names import twin_of, twins_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

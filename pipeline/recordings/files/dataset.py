@@ -139,6 +139,7 @@ DATASET = DatasetEntry(
     title="the user's own files",
     citation="local files; the receipt gives their SHA-256",
     licence="as their owner states",
+    words="pipeline.recordings.allen.words:OTHER_MICE",
     selection=("kind",),
     contents=contents,
 )

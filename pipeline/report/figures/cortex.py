@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.core.prose import counted
 from pipeline.report.figures.cortex_pictures import HEMISPHERES, cortex_pictures, encoded, n_vertices
-from pipeline.report.figures.figure import SEQUENTIAL, SMALLEST_SCALE, Figure, LegendEntry, script_json, slug
+from pipeline.report.figures.figure import SEQUENTIAL, SMALLEST_SCALE, Caption, Figure, LegendEntry, script_json, slug
 from pipeline.report.study_facts import BASELINE
 from pipeline.report.views import View
-from pipeline.report.wording import counted, number
+from pipeline.report.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,20 @@ FADED = ("#fbe3cb", "not significant")
 OUTLINED_FROM = 8  # vertices per unit on average; smaller ones would be all outline
 COLUMN_PX = 720  # a map to a line, its four pictures side by side
 BAR_PX, LOWEST_LABEL_PX = 180, 13
+
+CORTEX = Caption(
+    "Maps of the cortex",
+    "{analysis}, {subject}. {units} on the inflated fsaverage5 surface, left and right hemisphere from outside and "
+    "from the middle; darker bands are sulci. For each model: the nested best layer by its relative depth, grey where "
+    "not significant after correction; the {score} of that layer, on a scale from zero that all groups of listeners "
+    "and all models share (scores below zero take its darkest colour); and q, the p of a score above zero corrected by "
+    "the false discovery rate over the units, faded where it is not significant. Best layers here are the most "
+    "frequent choice, unit by unit, without the test of whether layers can be told apart. Tests and intervals over "
+    "listeners are over listeners of these stories; what another story would change is not in them. Hover for a "
+    "vertex' unit and its values with {interval}.",
+    "{units_file}: unit, hemisphere, region, score, ci_low, ci_high, best_layer, best_layer_depth, q, significant; "
+    "{surface_file}: vertex, unit",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +127,7 @@ def cortex_maps(view: View) -> Figure | None:
     ]
     told = counted(len(names), "vertex", "vertices") if (found["vertex"] >= 0).all() else counted(len(names), "unit")
     values_of_caption = {"score": view.score_name, "units": told}
-    return Figure(f"{view.id}-cortex", "cortex", panels, values_of_caption, legend, COLUMN_PX, shared)
+    return Figure(f"{view.id}-cortex", CORTEX, panels, values_of_caption, legend, COLUMN_PX, shared)
 
 
 def _painting(view: View) -> tuple[list[str], str]:

@@ -1,4 +1,4 @@
-"""Where along the depth: nested best layers and depth indices, and the order of regions."""
+"""Where along the depth: nested best layers and depth indices."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.report.figures.figure import (
     CEILING_COLOUR,
+    Caption,
     Figure,
     LegendEntry,
     Panel,
@@ -15,7 +16,7 @@ from pipeline.report.figures.figure import (
     error_bars,
     layout,
 )
-from pipeline.report.sections.findings import Row, is_distinguished, is_predicted, records, unpredicted
+from pipeline.report.sections.findings import Row, is_distinguished, is_predicted, records
 from pipeline.report.views import View
 
 PLANTED_COLOUR = "#D55E00"
@@ -26,9 +27,19 @@ PATHWAYS = (
     "layers are chosen, and depth is taken, within it."
 )
 NOT_PREDICTED = "score not reliably above zero"
-ORDER_HOVER = ("ci_low", "ci_high", "probability_above_zero", "statement")
 HIERARCHY = ("hierarchy_index", "hierarchy_ci_low", "hierarchy_ci_high")
 BEST_HOVER = ("best_layer", "best_layer_score", "ci_low", "ci_high", *HIERARCHY)
+
+DEPTH = Caption(
+    "Nested best layer and depth index",
+    "{analysis}, {subject}. Filled circles are nested best layers, chosen on other data than they are scored on; they "
+    "are open where the layers not reliably below the best (pale bar) span more than a third of the depth. Diamonds "
+    "are depth indices, the mean depth weighted by how far each layer exceeds the lowest, with {interval}; a flat "
+    "profile has none. Hover over a circle for the hierarchy index, its layer's place from shallow divided by the "
+    "number of layers.{pathways}",
+    "{summary}: best_layer, best_layer_depth, best_layer_set, distinguishable, depth_index, depth_ci_low, "
+    "depth_ci_high, hierarchy_index, hierarchy_ci_low, hierarchy_ci_high",
+)
 
 
 def depth_plot(view: View) -> Figure | None:
@@ -49,7 +60,7 @@ def depth_plot(view: View) -> Figure | None:
         legend.append(LegendEntry("planted layer", PLANTED_COLOUR, "cross"))
     panels = [_depths(view, model, part, colours[model]) for model in models for part in view.parts(model)]
     several = any(view.pathways_of(model) for model in models)
-    return Figure(f"{view.id}-depth", "depth", panels, {"pathways": PATHWAYS if several else ""}, legend)
+    return Figure(f"{view.id}-depth", DEPTH, panels, {"pathways": PATHWAYS if several else ""}, legend)
 
 
 def _depths(view: View, model: str, pathway: str, colour: str) -> Panel:
@@ -190,47 +201,3 @@ def _planted(view: View, model: str, shown: list[str]) -> list[dict[str, Any]]:
             "hovertemplate": "%{y}: planted %{text} (depth %{x:.2f})<extra></extra>",
         }
     ]
-
-
-def order_plot(view: View) -> Figure | None:
-    """Difference in depth between two regions' best layers, with interval and bootstrap probability.
-
-    Pairs with a region that is not predicted are pale: their best layers mean nothing.
-    """
-    panels = []
-    for model, pathway, table in view.orders():
-        rows = records(table)
-        pairs = [_pair(row) for row in rows]
-        told, untold = ([row for row in rows if bool(unpredicted(row)) is pale] for pale in (False, True))
-        traces = [_differences(told, colours_of(view)[model]), _differences(untold, PALE_COLOUR)]
-        y = axis(type="category", categoryarray=pairs[::-1], categoryorder="array", ticksuffix=" ", dtick=1)
-        x = axis("difference in relative depth", range=[-1.08, 1.08], zeroline=True)
-        label = "-".join([view.id, "order", model, *([pathway] if pathway else [])])
-        title = f"{model}, {pathway}" if pathway else model
-        panels.append(Panel(label, title, traces, layout(x, y), 24 * len(rows) + 80, 300))
-    return Figure(f"{view.id}-order", "order", panels) if panels else None
-
-
-def _pair(row: Row) -> str:
-    return str(row["pair"])
-
-
-def _differences(rows: list[Row], colour: str) -> dict[str, Any]:
-    difference, low, high = ([float(row[name]) for row in rows] for name in ("difference", "ci_low", "ci_high"))
-    clear = [colour != PALE_COLOUR and (a > 0 or b < 0) for a, b in zip(low, high, strict=True)]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": difference,
-        "y": [_pair(row) for row in rows],
-        "customdata": [[row[name] for name in ORDER_HOVER] for row in rows],
-        "marker": {
-            "color": colour,
-            "size": 9,
-            "line": {"width": 2, "color": colour},
-            "symbol": ["circle" if one else "circle-open" for one in clear],
-        },
-        "error_x": error_bars(difference, low, high, color=colour),
-        "hovertemplate": "%{y}<br>depth difference %{x:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}]<br>"
-        "probability %{customdata[2]:.3f}<br>%{customdata[3]}<extra></extra>",
-    }

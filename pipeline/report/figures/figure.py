@@ -74,19 +74,35 @@ class LegendEntry:
 
 
 @dataclasses.dataclass(frozen=True)
+class Caption:
+    """What stands below every figure of a kind.
+
+    Placeholders: ``{analysis} {subject} {interval} {study}``, those that name the map's CSV files (``{map} {summary}
+    {contrasts} {units_file} {surface_file} {variance_file}``) and the figure's own ``values``.
+
+    Parameters
+    ----------
+    source : which columns of which table hold the numbers
+    """
+
+    title: str
+    text: str
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Figure:
     """A captioned figure.
 
     Parameters
     ----------
-    kind : which caption of ``text/captions.yaml`` it takes
     values : what the caption's placeholders stand for
     column_px : panels get a column at least this wide where the screen has room; 0 leaves it to their own widths
     shared : id → JSON that the page holds once for all panels that name it
     """
 
     id: str
-    kind: str
+    caption: Caption
     panels: Sequence[PanelLike]
     values: dict[str, str] = dataclasses.field(default_factory=dict)
     legend: list[LegendEntry] = dataclasses.field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline.report.figures.figure import (
@@ -10,6 +11,7 @@ from pipeline.report.figures.figure import (
     NETWORK_COLOURS,
     SEQUENTIAL,
     SMALLEST_SCALE,
+    Caption,
     Figure,
     LegendEntry,
     Panel,
@@ -21,29 +23,61 @@ from pipeline.report.figures.figure import (
 )
 from pipeline.report.sections.findings import Row, records
 from pipeline.report.sections.languages import LanguageView, name_of
-from pipeline.report.wording import ci_units
 
 NEUTRAL = "#333333"
 GROUP_COLOURS = (*NETWORK_COLOURS, *BASELINE_COLOURS)
 MEAN_OF_REGIONS = "mean over regions"
 HOVER = ("ci_low", "ci_high", "probability_above_zero", "contrast", "place")
 
+LANGUAGE_EFFECTS = Caption(
+    "Native over non-native language",
+    "{analysis}, {subject}. How much more of the listeners' responses models trained on their own language predict, "
+    "beyond what a model or a group of listeners differs in overall, region by region ({score}), with {interval}; "
+    "filled where the interval leaves zero out. Where a panel is about the acoustic domain, it is the same for models "
+    "trained on the kind of sound that the listeners heard. Each listener heard only one language: no claim about "
+    "experience follows.",
+    "{contrasts}: rows named 'native over non-native language …' and 'acoustic domain match …', difference, ci_low, "
+    "ci_high, probability_above_zero, statement",
+)
 
-def language_figures(view: LanguageView, percent: str) -> list[Figure]:
-    """Effects, then cells.
+LANGUAGE_CELLS = Caption(
+    "Models by groups of listeners",
+    "{analysis}, {subject}. The {score} of each model's nested best layer (rows, with the language it was trained on) "
+    "in each group of listeners (columns, with the language they heard), averaged over regions and region by region, "
+    "on one scale; orange frames mark native cells. Hover for values with {interval}; averages over regions have none.",
+    "{summary}: model, group, region, best_layer_score, ci_low, ci_high",
+)
+
+
+def language_effects(view: LanguageView, percent: str) -> Figure:
+    """Effects region by region.
 
     Parameters
     ----------
     percent : level of the intervals, e.g. ``95 %``
     """
-    label = slug(f"{view.analysis.name}-{view.metric}-languages")
-    values = {"subject": "all groups of listeners", "score": f"held-out {view.analysis.symbol}"}
-    units = ci_units(view.effects["ci_unit"], view.metric)
-    values["interval"] = f"{percent} bootstrap interval over {units}"
-    effects = Figure(f"{label}-effects", "language_effects", _effect_panels(view, label), values, _legend(view))
-    cell_units = ci_units(view.cells["ci_unit"], view.metric)
-    values = {**values, "interval": f"{percent} bootstrap interval over {cell_units}"}
-    return [effects, Figure(f"{label}-cells", "language_cells", _cell_panels(view, label), values)]
+    values = _values(view, percent, view.effects["ci_unit"])
+    return Figure(
+        f"{_label(view)}-effects", LANGUAGE_EFFECTS, _effect_panels(view, _label(view)), values, _legend(view)
+    )
+
+
+def language_cells(view: LanguageView, percent: str) -> Figure:
+    """The cells that effects come from: models by groups of listeners."""
+    values = _values(view, percent, view.cells["ci_unit"])
+    return Figure(f"{_label(view)}-cells", LANGUAGE_CELLS, _cell_panels(view, _label(view)), values)
+
+
+def _label(view: LanguageView) -> str:
+    return slug(f"{view.analysis.name}-{view.metric}-languages")
+
+
+def _values(view: LanguageView, percent: str, ci_unit: Iterable[str]) -> dict[str, str]:
+    return {
+        "subject": "all groups of listeners",
+        "score": f"held-out {view.analysis.symbol}",
+        "interval": f"{percent} bootstrap interval over {view.analysis.ci_units(ci_unit)}",
+    }
 
 
 def _legend(view: LanguageView) -> list[LegendEntry]:

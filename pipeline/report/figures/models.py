@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.report.figures.figure import (
     CEILING_COLOUR,
     TWIN_COLOUR,
+    Caption,
     Figure,
     LegendEntry,
     Panel,
@@ -27,6 +28,30 @@ if TYPE_CHECKING:
 FEWEST_SUBJECTS = 3
 NEUTRAL = "#333333"
 
+MODELS = Caption(
+    "Models side by side",
+    "{analysis}, {subject}. The {score} of each model's nested best layer with {interval}, region by region. Models "
+    "differ in architecture, size, training data and number of layers as well as in their objective.",
+    "{summary}: model, region, best_layer, best_layer_score, ci_low, ci_high, ceiling",
+)
+
+CONTRASTS = Caption(
+    "Networks against twins, baselines and each other",
+    "{analysis}, {subject}. Difference in {score} (model minus reference) with paired {interval}; filled where the "
+    "interval leaves zero out. Against several twins the reference is the best of their seeds in every draw. Two "
+    "trained networks differ in more than what they were trained for: a difference between them is not a test of the "
+    "learning objective.",
+    "{contrasts}: contrast, region, difference, ci_low, ci_high, probability_above_zero",
+)
+
+SUBJECTS = Caption(
+    "Single subjects",
+    "{analysis}. One dot for each subject with the region, of {n_subjects} in all, in the same order in every region; "
+    "the diamond is the score of their average with {interval}. Layers are chosen anew for each subject and for the "
+    "average, so that the diamond need not be the mean of the dots.",
+    "{summary} and {contrasts}: subject, region, best_layer_score or difference",
+)
+
 
 def models_side_by_side(view: View) -> Figure:
     """Held-out score of each model's nested best layer, one panel per region; a network's twins share a line."""
@@ -39,7 +64,7 @@ def models_side_by_side(view: View) -> Figure:
         legend.append(LegendEntry("each seed of the twins (interval: best seed)", TWIN_COLOUR, "open"))
     if view.summary["ceiling"].notna().any():
         legend.append(LegendEntry("ceiling", CEILING_COLOUR, "longdash"))
-    return Figure(f"{view.id}-models", "models", panels, {"score": view.score_name}, legend)
+    return Figure(f"{view.id}-models", MODELS, panels, {"score": view.score_name}, legend)
 
 
 def _models(view: View, place: str, colours: dict[str, str], x_range: list[float]) -> Panel:
@@ -118,7 +143,7 @@ def contrast_plot(view: View) -> Figure | None:
         _forest(view, number, name, view.contrasts[view.contrasts["contrast"] == name], x_range)
         for number, name in enumerate(names)
     ]
-    return Figure(f"{view.id}-contrasts", "contrasts", panels, {"score": view.score_name})
+    return Figure(f"{view.id}-contrasts", CONTRASTS, panels, {"score": view.score_name})
 
 
 def _forest(view: View, number: int, name: str, table: pd.DataFrame, x_range: list[float]) -> Panel:
@@ -168,7 +193,7 @@ def subject_spread(view: View) -> Figure | None:
             _spread(view, f"contrast-{number}", name, own, average, columns, f"difference in {view.axis_name}")
         )
     n_subjects = str(view.subjects["subject"].nunique())
-    return Figure(f"{view.id}-subjects", "subjects", panels, {"n_subjects": n_subjects})
+    return Figure(f"{view.id}-subjects", SUBJECTS, panels, {"n_subjects": n_subjects})
 
 
 def _spread(

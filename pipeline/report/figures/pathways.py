@@ -9,6 +9,7 @@ from pipeline.report.figures.figure import (
     PATHWAY_COLOURS,
     PATHWAY_SYMBOLS,
     TWIN_DASHES,
+    Caption,
     Figure,
     LegendEntry,
     Panel,
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TWIN_OPACITY = 0.5
+
+PATHWAYS = Caption(
+    "Score against depth, pathway by pathway",
+    "{analysis}, {subject}. Each panel is a region; the lines are the {score} of each layer of {networks} against its "
+    "relative depth within its pathway, the bands the {interval}. The pathways share their stem, which stands at depth "
+    "0 of each beside its first layer of its own; depths of different pathways cannot be compared. The highest point "
+    "of a profile is an optimistic estimate, as in other profiles.",
+    "{map}: model, pathway, relative_depth, region, score, ci_low, ci_high, ceiling",
+)
 
 
 def pathway_profiles(view: View) -> Figure | None:
@@ -55,7 +65,7 @@ def pathway_profiles(view: View) -> Figure | None:
     if ceilings_of(view):
         legend.append(LegendEntry("ceiling", CEILING_COLOUR, "longdash"))
     values = {"score": view.layer_score_name, "networks": " and ".join(networks)}
-    return Figure(f"{view.id}-pathways", "pathways", panels, values, legend)
+    return Figure(f"{view.id}-pathways", PATHWAYS, panels, values, legend)
 
 
 def _panel(view: View, place: str, model: str, *, alone: bool) -> Panel:

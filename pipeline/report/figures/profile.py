@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from pipeline.inference.pathways import pathways_of
+from pipeline.inference.networks import pathways_of
 from pipeline.report.figures.figure import (
     CEILING_COLOUR,
     SEQUENTIAL,
     SMALLEST_SCALE,
     TWIN_COLOUR,
     TWIN_DASHES,
+    Caption,
     Figure,
     LegendEntry,
     Panel,
@@ -35,6 +36,30 @@ PATHWAYS = (
 )
 VALUES = ("score", "ci_low", "ci_high", "ceiling", "r2")
 
+HEAT = Caption(
+    "Layers by regions",
+    "{analysis}, {subject}. Colour is the {score} of each layer (rows, shallow at the bottom) in each region "
+    "(columns); the scale starts at zero, and scores below zero take its darkest colour. White dots mark the nested "
+    "best layer where it can be named; no dot means that the score is not reliably above zero or that layers spanning "
+    "more than a third of the depth are not reliably below the best.{pathways} Hover for values with {interval}.",
+    "{map}: model, layer, region, score, ci_low, ci_high, ceiling, r2",
+)
+
+COMPARTMENTS = Caption(
+    "Layers by regions and compartments",
+    "{analysis}, {subject}. As in the figure before, for each compartment of a region on its own.",
+    "{map}: model, layer, region, compartment, score, ci_low, ci_high",
+)
+
+PROFILES = Caption(
+    "Score against depth",
+    "{analysis}, {subject}. Each panel is a region; the line is the {score} of each layer against its relative depth "
+    "in the network, the band its {interval}. The highest point of a profile is an optimistic estimate of how well the "
+    "best layer does; the score of the nested best layer, in the figures below, is not. A baseline without depth is a "
+    "dotted level line. Where a ceiling is known it is the long-dashed line.",
+    "{map}: model, relative_depth, region, score, ci_low, ci_high, ceiling, r2, r2_ci_low, r2_ci_high",
+)
+
 
 def heat_maps(view: View) -> Figure:
     """One heat map per network, one for the mean of its twins of each kind, one for all baselines together."""
@@ -57,7 +82,7 @@ def heat_maps(view: View) -> Figure:
         panels.append(_heat_map(view, "baselines", named, list(dict.fromkeys(named["layer"])), top))
     several = any(view.pathways_of(model) for model in view.networks)
     values = {"score": view.layer_score_name, "pathways": PATHWAYS if several else ""}
-    return Figure(f"{view.id}-heat", "heat", panels, values)
+    return Figure(f"{view.id}-heat", HEAT, panels, values)
 
 
 def _twin_maps(view: View, model: str, top: float) -> list[Panel]:
@@ -81,9 +106,7 @@ def compartment_map(view: View) -> Figure | None:
         if len(rows):
             top = max([SMALLEST_SCALE, *(s for s in rows["score"] if math.isfinite(s))])
             panels.append(_heat_map(view, model, rows, view.layers(model), top, part="compartments"))
-    return (
-        Figure(f"{view.id}-compartments", "compartments", panels, {"score": view.layer_score_name}) if panels else None
-    )
+    return Figure(f"{view.id}-compartments", COMPARTMENTS, panels, {"score": view.layer_score_name}) if panels else None
 
 
 def _heat_map(
@@ -177,7 +200,7 @@ def profiles(view: View) -> Figure | None:
     legend += [LegendEntry(model, colours[model], "dot") for model in view.models(BASELINE)]
     if ceilings:
         legend.append(LegendEntry("ceiling", CEILING_COLOUR, "longdash"))
-    return Figure(f"{view.id}-profiles", "profiles", panels, {"score": view.layer_score_name}, legend)
+    return Figure(f"{view.id}-profiles", PROFILES, panels, {"score": view.layer_score_name}, legend)
 
 
 def ceilings_of(view: View) -> list[float]:

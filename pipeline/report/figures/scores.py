@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.report.figures.figure import SEQUENTIAL, Figure, LegendEntry, Panel, axis, layout
+from pipeline.core.prose import listed
+from pipeline.report.figures.figure import SEQUENTIAL, Caption, Figure, LegendEntry, Panel, axis, layout
 from pipeline.report.study_facts import AnalysisFacts
-from pipeline.report.wording import listed, number
+from pipeline.report.wording import number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.report.read_scores import Example, Penalties, Reference, ScoresContents, Similarities
+    from pipeline.report.read_scores import Example, Penalties, Reference, ScoresContents
 
 MEASURED_COLOUR = "#000000"
 PREDICTED_COLOUR = "#0072B2"
@@ -22,16 +23,59 @@ MOST_EXAMPLES = 4
 MOST_TARGETS = 24  # of a matrix that shows every target by itself
 EXAMPLE_COLUMN_PX = {True: 460, False: 240}  # in time, over items
 
+EXAMPLES_TIME = Caption(
+    "Predicted and measured responses",
+    "{analysis}. Held-out predictions of the best predicted targets (different regions first) from each one's best "
+    "layer. The targets were picked because they are predicted best: they show what a good prediction looks like, not "
+    "a typical one. r is the mean over folds.{note}",
+    "data/scores/{study}/…/*.nc: predicted, measured, sample_time",
+)
 
-def score_figures(analysis: AnalysisFacts, contents: ScoresContents) -> list[Figure]:
-    """The figures that an analysis' scores files give."""
-    figures = [examples(analysis, contents.examples), penalties(analysis, contents.penalties)]
-    figures += [similarities(analysis, contents.similarities), reference(analysis, contents.reference)]
-    return [figure for figure in figures if figure is not None]
+EXAMPLES_ITEMS = Caption(
+    "Predicted and measured responses",
+    "{analysis}. Held-out predictions of the best predicted targets (different regions first) from each one's best "
+    "layer, one dot per item. The targets were picked because they are predicted best: they show what a good "
+    "prediction looks like, not a typical one. r is the mean over folds.{note}",
+    "data/scores/{study}/…/*.nc: predicted, measured",
+)
+
+PENALTIES = Caption(
+    "Penalties chosen",
+    "{analysis}. Share of ridge penalties chosen in inner folds, over all targets, layers, folds and groups; penalties "
+    "are relative to the mean eigenvalue of the training Gram matrix, so that layers of different width share one "
+    "scale. The ends of the grid are orange: many choices there mean a grid that is too short, or responses that a "
+    "model does not predict (largest penalty). {edges}",
+    "data/scores/{study}/…/*.nc: penalty, penalty_edge",
+)
+
+SIMILARITIES = Caption(
+    "Measured and model similarities",
+    "{analysis}. {entries} similarities of the target that the network matches best on all {entry}s ({target}, "
+    "{symbol} = {score_value}; picked for its height, so optimistic) beside those of layer {layer}. Each matrix has "
+    "its own colour scale, from the 1st to the 99th percentile of the pairs.{cut}",
+    "data/scores/{study}/…/*.nc: similarity, model_similarity",
+)
+
+REFERENCE = Caption(
+    "Agreement between measured matrices",
+    "{analysis}. How well the similarity matrices of two targets agree, computed as for a network: a practical "
+    "reference for the scores above. Between different regions it goes from {range}. It is not a ceiling: two areas "
+    "may differ for good reasons, and both hold noise.{alone}",
+    "data/scores/{study}/…/*.nc: reference_similarity",
+)
+
+REFERENCE_REGIONS = Caption(
+    "Agreement between measured matrices",
+    "{analysis}. How well the similarity matrices of two different subjects agree, computed as for a network and "
+    "averaged over pairs of subjects: of the same region on the diagonal, from which ceilings follow, and of different "
+    "regions beside it, where two areas may differ for good reasons.{alone}",
+    "data/scores/{study}/…/*.nc: reference_similarity (every pair of targets)",
+)
 
 
-def examples(analysis: AnalysisFacts, found: list[Example]) -> Figure | None:
+def examples(analysis: AnalysisFacts, contents: ScoresContents) -> Figure | None:
     """The best predicted targets, of different regions where possible: lines over time, or a scatter over items."""
+    found = contents.examples
     best = _best(found)
     if not best:
         return None
@@ -39,10 +83,9 @@ def examples(analysis: AnalysisFacts, found: list[Example]) -> Figure | None:
     legend = [LegendEntry("measured", MEASURED_COLOUR), LegendEntry("predicted", PREDICTED_COLOUR)]
     cut = [one for one in best if one.n_samples > one.time.size]
     note = f" The first {cut[0].time.size:,} of {cut[0].n_samples:,} samples are shown." if cut else ""
-    kind = "examples_time" if best[0].in_time else "examples_items"
     return Figure(
         f"{analysis.name}-examples",
-        kind,
+        EXAMPLES_TIME if best[0].in_time else EXAMPLES_ITEMS,
         panels,
         {"note": note},
         legend if best[0].in_time else [],
@@ -110,8 +153,9 @@ def _line(x: list[float], y: list[float], name: str, colour: str, width: float) 
     }
 
 
-def penalties(analysis: AnalysisFacts, found: list[Penalties]) -> Figure | None:
+def penalties(analysis: AnalysisFacts, contents: ScoresContents) -> Figure | None:
     """How often each penalty of the grid was chosen; None where the metric has no penalties."""
+    found = contents.penalties
     grid = analysis.options.get("penalties")
     if not found or not grid:
         return None
@@ -121,7 +165,7 @@ def penalties(analysis: AnalysisFacts, found: list[Penalties]) -> Figure | None:
         f"{one.model}: {100 * one.at_lowest:.1f} % at the smallest, {100 * one.at_highest:.1f} % at the largest penalty"
         for one in found
     ]
-    return Figure(f"{analysis.name}-penalties", "penalties", panels, {"edges": f"{'; '.join(edges)}."})
+    return Figure(f"{analysis.name}-penalties", PENALTIES, panels, {"edges": f"{'; '.join(edges)}."})
 
 
 def _penalty_panel(analysis: AnalysisFacts, one: Penalties, grid: list[float]) -> Panel:
@@ -140,8 +184,9 @@ def _penalty_panel(analysis: AnalysisFacts, one: Penalties, grid: list[float]) -
     return Panel(f"{analysis.name}-penalties-{one.model}", one.model, [bars], layout(*axes, bargap=0.08), 220, 280)
 
 
-def similarities(analysis: AnalysisFacts, found: list[Similarities]) -> Figure | None:
+def similarities(analysis: AnalysisFacts, contents: ScoresContents) -> Figure | None:
     """Measured beside model similarities of the best matched target."""
+    found = contents.similarities
     if not found:
         return None
     best = max(found, key=lambda one: one.score)
@@ -154,7 +199,7 @@ def similarities(analysis: AnalysisFacts, found: list[Similarities]) -> Figure |
     cut = f" The first {n_drawn} of {best.n_items} {entry}s are shown." if n_drawn < best.n_items else ""
     values = {"symbol": analysis.symbol, "score_value": number(best.score), "target": best.target, "layer": best.layer}
     values |= {"entry": entry, "entries": f"{entry.capitalize()} × {entry}", "cut": cut}
-    return Figure(f"{analysis.name}-similarities", "similarities", panels, values)
+    return Figure(f"{analysis.name}-similarities", SIMILARITIES, panels, values)
 
 
 def _matrix(label: str, title: str, values: NDArray[np.float64], items: list[str], entry: str) -> Panel:
@@ -177,20 +222,21 @@ def _matrix(label: str, title: str, values: NDArray[np.float64], items: list[str
     return Panel(label, title, [trace], layout(x, y), 330, 300)
 
 
-def reference(analysis: AnalysisFacts, found: Reference | None) -> Figure | None:
+def reference(analysis: AnalysisFacts, contents: ScoresContents) -> Figure | None:
     """How well measured matrices agree: target by target, or region by region where there are too many targets."""
+    found = contents.reference
     if found is None or len(found.targets) < 2:
         return None
     alone = _leave_one_out(found)
     if len(found.targets) > MOST_TARGETS and len(set(found.subjects)) > 1:
         regions, means = _between_animals(found)
         panel = _agreement(analysis, regions, means, "mean over pairs of subjects")
-        return Figure(f"{analysis.name}-reference", "reference_regions", [panel], {"alone": alone})
+        return Figure(f"{analysis.name}-reference", REFERENCE_REGIONS, [panel], {"alone": alone})
     off = found.values.copy()
     np.fill_diagonal(off, np.nan)
     panel = _agreement(analysis, found.targets, off, "between measured matrices")
     values = {"range": _between_regions(found), "alone": alone}
-    return Figure(f"{analysis.name}-reference", "reference", [panel], values)
+    return Figure(f"{analysis.name}-reference", REFERENCE, [panel], values)
 
 
 def _agreement(analysis: AnalysisFacts, names: list[str], values: NDArray[np.float64], title: str) -> Panel:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pipeline.report.figures.figure import TWIN_COLOUR, Figure, LegendEntry, Panel, axis, colours_of, error_bars, layout
+from pipeline.report.figures.figure import (
+    TWIN_COLOUR,
+    Caption,
+    Figure,
+    LegendEntry,
+    Panel,
+    axis,
+    colours_of,
+    error_bars,
+    layout,
+)
 from pipeline.report.sections.findings import Row
 from pipeline.report.sections.streams import StreamLine, assignments_of, stream_lines
 from pipeline.report.views import View
@@ -18,6 +28,14 @@ OF_NETWORKS = "For a network: {score} in ventral minus that in dorsal regions{le
 LESS = ", less the mean of the same of its random twins"
 TWINS = "Open grey circles are single seeds of the twins, without their intervals. "
 HOVER = ("ci_low", "ci_high", "probability_above_zero", "statement")
+
+STREAMS = Caption(
+    "Two streams",
+    "{analysis}, {subject}. Each panel is an assignment of regions to the ventral and the dorsal stream. {what}Bars "
+    "are {interval}; filled where they leave zero out. {twins}Layers are chosen anew for every region, network and "
+    "pathway.",
+    "{contrasts}: rows named 'streams (…)', difference, ci_low, ci_high, probability_above_zero, statement",
+)
 
 
 def stream_plot(view: View) -> Figure | None:
@@ -37,7 +55,7 @@ def stream_plot(view: View) -> Figure | None:
     values = {"what": what, "twins": TWINS if twins else ""}
     legend = [LegendEntry("network with interval", "#333333", "circle")]
     legend += [LegendEntry("each seed of the twins", TWIN_COLOUR, "open")] if twins else []
-    return Figure(f"{view.id}-streams", "streams", panels, values, legend)
+    return Figure(f"{view.id}-streams", STREAMS, panels, values, legend)
 
 
 def _all_rows(lines: list[StreamLine]) -> list[Row]:

@@ -10,6 +10,7 @@ from pipeline.report.figures.figure import (
     CEILING_COLOUR,
     TWIN_COLOUR,
     TWIN_DASHES,
+    Caption,
     Figure,
     LegendEntry,
     Panel,
@@ -28,6 +29,25 @@ if TYPE_CHECKING:
 
 OPACITY = 0.55  # of bars, so that marks on them are seen
 SMALLEST_RANGE = 0.01  # of R²: less is not stretched into a pattern
+
+VARIANCE = Caption(
+    "Unique contribution and shares against depth",
+    "{analysis}, {subject}. Each panel is a region; every layer was fitted jointly with {spaces}. The solid line is "
+    "the unique contribution of each layer, the R² of the joint fit minus that of {spaces} alone (long-dashed), the "
+    "band its {interval}. Dashed and dotted lines are shares of the joint R²: of the layer and of {spaces}. Shares sum "
+    "to the joint R² but divide what spaces have in common as the fit happened to; what would be lost without the "
+    "layer is its unique contribution alone.",
+    "{variance_file}: nested 0, model, layer, relative_depth, region, space, share_r2, without_r2, unique_r2 and their "
+    "ends",
+)
+
+VARIANCE_REGIONS = Caption(
+    "Unique contribution and shares, region by region",
+    "{analysis}, {subject}. At the nested best layer of each region: bars are the shares of the layer and of {spaces} "
+    "in the R² of the joint fit; diamonds are the layer's unique contribution with {interval}, filled where the "
+    "interval leaves zero out.",
+    "{variance_file}: nested 1, model, region, space, share_r2, without_r2, unique_r2 and their ends",
+)
 
 
 def variance_profiles(view: View) -> Figure | None:
@@ -58,7 +78,7 @@ def variance_profiles(view: View) -> Figure | None:
                     height_px=230,
                 )
             )
-    return Figure(f"{view.id}-variance", "variance", panels, _values(view), _legend(view, models, colours))
+    return Figure(f"{view.id}-variance", VARIANCE, panels, _values(view), _legend(view, models, colours))
 
 
 def space_colours(view: View) -> dict[str, str]:
@@ -162,7 +182,7 @@ def variance_bars(view: View) -> Figure | None:
         LegendEntry(f"share of {space}", translucent(colour, OPACITY), "swatch") for space, colour in colours.items()
     ]
     legend.append(LegendEntry("unique contribution of the layer", "#000000", "diamond"))
-    return Figure(f"{view.id}-variance-regions", "variance_regions", panels, _values(view), legend)
+    return Figure(f"{view.id}-variance-regions", VARIANCE_REGIONS, panels, _values(view), legend)
 
 
 def _bars(view: View, model: str, rows: dict[str, list[Any]], colours: dict[str, str]) -> Panel:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.core.prose import counted, listed
 from pipeline.report.read_scores import Shares
 from pipeline.report.study_facts import AnalysisFacts
-from pipeline.report.wording import counted, listed, percent, regressors
+from pipeline.report.wording import percent, regressors
 
 JOINT = "all"
 

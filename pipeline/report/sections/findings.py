@@ -7,10 +7,11 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from pipeline.core.prose import counted, listed
 from pipeline.inference.questions.region_order import STATEMENT
 from pipeline.report.study_facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, ceilings, ci_units, counted, layer_set, listed, number, with_interval
+from pipeline.report.wording import NBSP, ceilings, layer_set, number, with_interval
 
 NO_BEST_LAYER = " In none of them can a best layer be told from layers far from it{or_elsewhere}."
 Row = Mapping[Hashable, Any]
@@ -181,7 +182,7 @@ def _ceiling(row: Row, *, relative: bool) -> str:
 
 def unit_sentence(facts: StudyFacts, view: View) -> str:
     """What the brackets of a view are."""
-    units = ci_units(view.summary["ci_unit"], view.metric)
+    units = view.analysis.ci_units(view.summary["ci_unit"])
     text = f"Brackets: {facts.percent} bootstrap intervals over {units}"
     kinds = ceilings(view.summary.loc[view.summary["ceiling"].notna(), "ceiling_kind"])
     known = f"Ceilings: {kinds}." if kinds else "No ceiling is known."

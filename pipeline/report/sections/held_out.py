@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from pipeline.core.prose import counted, listed
 from pipeline.report.sections.findings import Finding, Row, is_predicted, records
 from pipeline.report.study_facts import BASELINE, StudyFacts
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, counted, listed, number, percent, quantity, with_interval
+from pipeline.report.wording import NBSP, number, percent, quantity, with_interval
 
 MANY_AT_SMALLEST = 0.1
 """Share of targets × folds at the smallest penalty from which a region is warned of."""

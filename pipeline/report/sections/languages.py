@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from pipeline.core.prose import listed
+from pipeline.inference.questions.languages import LanguageName
 from pipeline.inference.questions.region_order import ALL_REGIONS
-from pipeline.report.contrast_names import LanguageName
 from pipeline.report.sections.comparisons import contrast_finding
 from pipeline.report.sections.findings import Finding, Row, records
 from pipeline.report.study_facts import AnalysisFacts, LanguageFacts
 from pipeline.report.views import ALL, MEAN, View, labelled_by_place
-from pipeline.report.wording import ci_units, interval, listed, metric, signed
+from pipeline.report.wording import interval, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,9 +129,9 @@ def language_section(view: LanguageView) -> LanguageSection:
     names = view.names
     by_place = {name: {str(row["place"]): row for row in view.rows_of(name)} for name in names}
     cells = {place: [_cell(by_place[name].get(place)) for name in names] for place in view.places}
-    units = ci_units(view.effects["ci_unit"], view.metric)
+    units = view.analysis.ci_units(view.effects["ci_unit"])
     return LanguageSection(
-        heading=f"{TITLE}: {metric(view.metric)}",
+        heading=f"{TITLE}: {view.analysis.metric_in_words(view.metric)}",
         design=_design(view.design),
         findings=[_finding(name, view.rows_of(name)) for name in names],
         header=names,

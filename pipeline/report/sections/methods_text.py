@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 from pipeline.comparison.kendall import MOST_ENTRIES
+from pipeline.core.prose import listed, window_in_words
 from pipeline.formats.documents import read_yaml
 from pipeline.inference.scores.bootstrap import draw_counts, generator
 from pipeline.inference.scores.geometry_batches import MOST_SLOW_DRAWS
-from pipeline.report.sections.dataset_text import recorded_in_words, window_in_words
+from pipeline.report.sections.dataset_text import recorded_in_words
 from pipeline.report.sections.streams import differing_regions
 from pipeline.report.study_facts import BASELINE, AnalysisFacts, StudyFacts
-from pipeline.report.wording import ceilings, ci_units, listed, quantity, regressors
+from pipeline.report.wording import ceilings, quantity, regressors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pipeline.report.read_scores import ScoresContents
 
 NOT_CITED = ("", "—")
-TEMPLATES = resources.files("pipeline.report") / "templates"
-TEXT = Path(__file__).parents[1] / "text"
+TEMPLATES = Path(__file__).parents[1] / "templates"
+REFERENCES = TEMPLATES / "references.yaml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,22 +68,12 @@ class AnalysisMethods:
     animals: str
     n_animals: int
 
-    @property
-    def of_recordings(self) -> bool:
-        """Whether similarities of recorded cells were compared."""
-        return "min_cells" in self.split
-
-    @property
-    def of_mouse_movies(self) -> bool:
-        """Whether the analysis repeats that of the two-pathway paper: blocks of movies in mouse visual areas."""
-        return "block_s" in self.split and self.of_recordings and any(name.startswith("VIS") for name in self.regions)
-
 
 class Citations:
     """Remembers which references a text cites."""
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[str, str]] = read_yaml(TEXT / "references.yaml")
+        self._known: dict[str, dict[str, str]] = read_yaml(REFERENCES)
         self._used: dict[str, None] = {}
 
     def cite(self, key: str) -> str:
@@ -114,8 +104,9 @@ def methods_text(
     environment.filters |= {"fmt": quantity, "regressors": regressors, "recorded": recorded_in_words}
     environment.filters |= {"window": window_in_words, "differing": lambda streams: listed(differing_regions(streams))}
     environment.globals["cite"] = citations.cite
+    environment.globals["rendered"] = lambda text, **values: environment.from_string(text).render(**values)
     own = {one.name: summary[summary["analysis"] == one.name] for one in study.analyses}
-    units = [ci_units([name], one.metric) for one in study.analyses for name in own[one.name]["ci_unit"].unique()]
+    units = [one.ci_units([name]) for one in study.analyses for name in own[one.name]["ci_unit"].unique()]
     draws = draws_in_words(study, contents, summary)
     text = environment.get_template("methods.txt.j2").render(
         study=study,
@@ -141,7 +132,7 @@ def _analysis(analysis: AnalysisFacts, contents: ScoresContents, summary: pd.Dat
         split=contents.split,
         ceiling_kinds=frozenset(part for kind in kinds for part in str(kind).split(" | ")),
         ceilings=ceilings(kinds),
-        units=ci_units(summary["ci_unit"], analysis.metric, last="or"),
+        units=analysis.ci_units(summary["ci_unit"], last="or"),
         regions=regions,
         without_ceiling=listed(without, last="or"),
         inner=analysis.encodes and not contents.without_inner,
@@ -160,7 +151,7 @@ def draws_in_words(study: StudyFacts, contents: dict[str, ScoresContents], summa
         units = summary.loc[summary["analysis"] == analysis.name, "ci_unit"]
         over_entries = [str(name) for name in units.unique() if name != "subject"]
         if over_entries and _is_slow(study, contents[analysis.name]):
-            slow.append(f"{MOST_SLOW_DRAWS} over {ci_units(over_entries, analysis.metric)} in {analysis.name}")
+            slow.append(f"{MOST_SLOW_DRAWS} over {analysis.ci_units(over_entries)} in {analysis.name}")
     return f"{text} ({'; '.join(slow)}, whose matrices are large for Kendall's τ)" if slow else text
 
 

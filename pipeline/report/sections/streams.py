@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.core.prose import counted, listed
 from pipeline.report.sections.findings import Finding, Row, records
 from pipeline.report.study_facts import StreamFacts
 from pipeline.report.views import View
-from pipeline.report.wording import ci_units, counted, interval, listed, number, signed
+from pipeline.report.wording import interval, number, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,7 @@ def stream_section(view: View) -> StreamSection | None:
     missing = [one.name for one in view.analysis.streams if one.name not in names]
     assigned = {region for one in view.analysis.streams for region in (*one.ventral, *one.dorsal)}
     units = view.summary.loc[view.summary["region"].isin(assigned), "ci_unit"]
-    brackets = f"Brackets: intervals over {ci_units(units, view.metric)}. " if names else ""
+    brackets = f"Brackets: intervals over {view.analysis.ci_units(units)}. " if names else ""
     lacking = f"No comparison under {listed(missing)}: a side has no region in these data." if missing else ""
     rows = [row for line in lines for row in _table_rows(line, names)]
     return StreamSection(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from pipeline.core.prose import counted, listed
 from pipeline.encoding.mapping import LAYER
 from pipeline.report.sections.findings import Finding, Row, records
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, counted, listed, number
+from pipeline.report.wording import NBSP, number
 
 DECIMALS = 3  # of R², which is small where r is moderate
 

@@ -316,6 +316,7 @@ DATASET = DatasetEntry(
     citation="Siegle et al. 2021, Nature 592:86–92; Allen Institute for Brain Science, Allen Brain Observatory, "
     "observatory.brain-map.org/visualcoding",
     licence="Allen Institute terms of use, alleninstitute.org/terms-of-use",
+    words="pipeline.recordings.allen.words:OBSERVATORY",
     selection=(
         "kind",
         "limit",

@@ -198,6 +198,7 @@ DATASET = DatasetEntry(
     citation="de Vries et al. 2020, Nature Neuroscience 23:138–151; Allen Institute for Brain Science, Allen Brain "
     "Observatory, observatory.brain-map.org/visualcoding",
     licence="Allen Institute terms of use, alleninstitute.org/terms-of-use",
+    words="pipeline.recordings.allen.words:OBSERVATORY",
     selection=(
         "kind",
         "limit",

@@ -1,23 +1,41 @@
-"""Networks of several pathways: layers that lie beside each other, behind a stem that all of them share.
+"""What a map knows of networks: which are twins, by their names, and which have pathways, by those of their layers.
 
-Relative depth runs from 0 to 1 within each pathway, so that depths of different pathways cannot be compared. The
-stem is the first layer of every one. A best layer is therefore chosen over the whole network and within each pathway;
-depth index and order of regions are taken within pathways alone.
+Twins are called ``NAME@random-SEED`` and ``NAME@shuffled-SEED``. The objective does not say so: an untrained network of
+a user's own is called ``random`` as well.
+
+Pathways lie beside each other, behind a stem that all of them share. Relative depth runs from 0 to 1 within each, so
+that depths of different pathways cannot be compared. The stem is the first layer of every one. A best layer is
+therefore chosen over the whole network and within each pathway; depth index and order of regions are taken within
+pathways alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
+_TWIN = re.compile(r"^(?P<base>.+)@(?P<kind>random|shuffled)(?:-\d+)?$")
 SHARED = "stem"
 WHOLE = "all"
 """In summaries: over all pathways of a network that has several."""
+
+
+def twin_of(name: str) -> tuple[str, str] | None:
+    """(network, ``random`` or ``shuffled``) of a twin's name, or of ``NAME@KIND``; None for anything else."""
+    found = _TWIN.match(name)
+    return (found["base"], found["kind"]) if found else None
+
+
+def twins_of(reference: str, models: Sequence[str]) -> list[str]:
+    """The models that a reference stands for: all seeds for ``NAME@random`` and ``NAME@shuffled``, else itself."""
+    if reference.endswith(("@random", "@shuffled")):
+        return [name for name in models if name == reference or name.startswith(f"{reference}-")]
+    return [name for name in models if name == reference]
 
 
 def pathways_of(pathway: Sequence[str]) -> dict[str, NDArray[np.intp]]:
@@ -27,6 +45,8 @@ def pathways_of(pathway: Sequence[str]) -> dict[str, NDArray[np.intp]]:
     ----------
     pathway : (layer,), name of each layer's pathway
     """
+    import numpy as np
+
     names = [name for name in dict.fromkeys(pathway) if name != SHARED]
     if len(names) < 2:
         return {}
@@ -36,7 +56,7 @@ def pathways_of(pathway: Sequence[str]) -> dict[str, NDArray[np.intp]]:
 def in_one_pathway(members: NDArray[np.bool_], pathway: Sequence[str]) -> bool:
     """Whether layers all lie in one pathway, which the stem does with each; True if the network has only one."""
     found = pathways_of(pathway)
-    chosen = set(np.flatnonzero(members).tolist())
+    chosen = set(members.nonzero()[0].tolist())
     return not found or any(chosen <= set(layers.tolist()) for layers in found.values())
 
 

@@ -1,0 +1,54 @@
+"""What the page says of representational similarity analysis; see `pipeline.core.prose`."""
+
+from __future__ import annotations
+
+from pipeline.core.prose import MetricWords
+
+OF_GEOMETRIES = """
+Representational similarity analysis ({{ cite("kriegeskorte") }}) compared each layer's item × item similarities
+(Pearson's r over features) with the measured ones by
+{{ {"spearman": "Spearman's ρ", "kendall": "Kendall's τ", "pearson": "Pearson's r"}[o.comparison] }} over the pairs of
+different items. Layers were chosen on one half of the items and scored on the other, over {{ o.n_splits }} random
+halvings (seed {{ o.seed }}). Bootstrap draws of items leave out pairs of the same item ({{ cite("pairs_bootstrap") }}).
+{%- if c.ceiling_kinds %} Ceilings: {{ c.ceilings }}.{% endif %}
+"""
+
+OF_RECORDINGS = """
+{%- set entry = "block" if "block_s" in s else "item" -%}
+Representational similarity analysis
+({{ cite("kriegeskorte") }}) of recordings: responses were averaged over repeats, z-scored within runs cell by cell, and
+averaged within {% if entry == "block" %}blocks of {{ s.block_s | fmt }} s of a stimulus'
+time{% else %}items{% endif %}, over all runs of a stimulus; features of each layer were averaged in the same way. The
+similarity of two {{ entry }}s is Pearson's r over the cells of one animal's region, where at least {{ s.min_cells }}
+cells respond, or over a layer's features. {% if s.centred %}The mean over {{ entry }}s was first removed from every
+cell and every feature.
+{%- else %}Neither cells nor features were centred over {{ entry }}s.{% endif %} Upper triangles of the two matrices
+were compared by {{ {"spearman": "Spearman's ρ", "kendall": "Kendall's τ-b", "pearson": "Pearson's r"}[o.comparison] }},
+animal by animal{% if c.animals %} (animals: {{ c.animals }}){% endif %}
+{%- if c.n_animals > 1 %}, and scores averaged over animals{% endif %}.
+{%- if s.nuisance %} {{ nuisance(s.nuisance, told) }}{% endif %}
+{%- if entry == "block" %} Neighbouring blocks are alike, so that they were halved and drawn in {{ s.n_stretches }}
+stretches of at least {{ s.stretch_s | fmt }} s: layers were chosen on one half of the stretches and scored on the
+other, over {{ s.n_splits }} random halvings (seed {{ s.seed }}), and bootstrap draws of stretches leave out pairs of
+two copies of one ({{ cite("pairs_bootstrap") }}).
+{%- else %} Layers were chosen on one half of the items and scored on the other, over {{ s.n_splits }} random halvings
+(seed {{ s.seed }}). Bootstrap draws of items leave out pairs of the same item ({{ cite("pairs_bootstrap") }}).
+{%- endif %}
+{%- if "across_animals" in c.ceiling_kinds %} The ceiling is what animals agree on: with r̄ the mean agreement of two
+animals' matrices of a region
+{%- if o.comparison == "kendall" %}, Kendall's τ taken to a correlation by sin(πτ/2) ({{ cite("greiner") }}) and back
+{%- endif %}, √r̄ bounds the agreement with one of them.
+{%- if c.without_ceiling %} There is none for {{ c.without_ceiling }}, where no two animals agree well
+enough.{% endif %}
+{%- elif "split_half_repeats" not in c.ceiling_kinds %} No region was recorded in two animals that agree well enough for
+a ceiling.
+{%- endif %}
+{%- if "split_half_repeats" in c.ceiling_kinds %} Of a region of a single animal, the ceiling is the square root of the
+reliability of its matrix over repeats (random halves of the repeats, stepped up by Spearman–Brown); it holds for these
+cells and says nothing about other animals.
+{%- endif %}
+"""
+
+RSA = MetricWords(
+    "similarity structure (RSA)", f'{{% if "min_cells" in s %}}{OF_RECORDINGS}{{% else %}}{OF_GEOMETRIES}{{% endif %}}'
+)
