@@ -6,7 +6,8 @@ See `pipeline.encoding.mapping` and `pipeline.comparison.options` for what such 
 from __future__ import annotations
 
 from pipeline.comparison.options import ComparisonEntry
-from pipeline.core.registry import Registry
+from pipeline.core.prose import MetricWords
+from pipeline.core.registry import Registry, import_object
 from pipeline.encoding.mapping import MappingEntry
 
 MetricEntry = MappingEntry | ComparisonEntry
@@ -24,3 +25,9 @@ METRICS: Registry[MetricEntry] = Registry(
     },
     group="layermap.metrics",
 )
+
+
+def metric_words(entry: MetricEntry) -> MetricWords:
+    """What the page says of a metric."""
+    words: MetricWords = import_object(entry.words) if entry.words else MetricWords()
+    return words

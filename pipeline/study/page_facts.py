@@ -13,7 +13,7 @@ from pipeline.activations.options import PrincipalComponents, Reduction, SparseP
 from pipeline.activations.reduce import LARGEST_FITTED, n_features_of
 from pipeline.core import paths
 from pipeline.core.keys import slug
-from pipeline.core.prose import DatasetWords, MetricWords
+from pipeline.core.prose import DatasetWords
 from pipeline.core.registry import import_object
 from pipeline.fetch.weights.pins import source_of
 from pipeline.models.registry import resolve_model
@@ -32,6 +32,7 @@ from pipeline.report.study_facts import (
 )
 from pipeline.report.wording import NBSP
 from pipeline.stimuli.repeated.alike import DOUBTS
+from pipeline.study.metrics import metric_words
 from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan
 
 PRECISIONS = {"float32": "", "float16": "half precision (float16)", "bfloat16": "half precision (bfloat16)"}
@@ -75,7 +76,7 @@ def _analysis_facts(plan: AnalysisPlan) -> AnalysisFacts:
         planted_layers=resolve_model(planted_models[0]).entry.layers if planted_models else (),
         streams=tuple(StreamFacts(one.name, one.ventral, one.dorsal) for one in plan.analysis.streams),
         languages=_language_facts(plan),
-        words=import_object(plan.metric.words) if plan.metric.words else MetricWords(),
+        words=metric_words(plan.metric),
         compares=plan.stage == "compare",
     )
 

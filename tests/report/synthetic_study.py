@@ -16,7 +16,7 @@ from pipeline.report.read_scores import read_contents
 from pipeline.report.stage import build_page
 from pipeline.report.study_facts import AnalysisFacts, DatasetFacts, StudyFacts
 from pipeline.report.views import make_views
-from pipeline.study.metrics import METRICS
+from pipeline.study.metrics import METRICS, metric_words
 from tests.inference_settings import Contrast, Settings
 from tests.report.synthetic_models import built, layers_of, models_of
 from tests.report.synthetic_scores import RSA_OF_RECORDINGS, encoding_scores, geometry_scores, recordings_scores
@@ -99,7 +99,7 @@ def metric_facts(kind):
     if kind not in METRICS:
         return {"metric": kind, "words": MetricWords(), "compares": False}
     entry = METRICS.get(kind)
-    return {"metric": kind, "words": entry.words, "compares": entry.stage == "compare"}
+    return {"metric": kind, "words": metric_words(entry), "compares": entry.stage == "compare"}
 
 
 def contrasts_of(spec):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.code_version import modules_behind
-from pipeline.core.prose import DatasetWords, MetricWords
+from pipeline.core.prose import DatasetWords
 from pipeline.recordings.registry import DATASETS
 from pipeline.study.load import load_study
-from pipeline.study.metrics import METRICS
+from pipeline.study.metrics import METRICS, metric_words
 from pipeline.study.page_facts import words_of
 from pipeline.study.plan import plan_study
 
@@ -92,7 +92,7 @@ def test_words_of_every_dataset_can_be_read(kind):
 
 @pytest.mark.parametrize("kind", own(METRICS))
 def test_every_metric_says_what_it_is(kind):
-    words = METRICS.get(kind).words
+    words = metric_words(METRICS.get(kind))
     assert words.title
     assert words.methods
 
@@ -105,6 +105,6 @@ def test_the_page_knows_no_studies_and_nothing_that_computes_before_scores():
 
 def test_a_changed_sentence_makes_the_page_anew():
     plan = plan_study(load_study("allen_scenes"))
-    changed = dataclasses.replace(plan.analyses[0].metric, words=MetricWords("another title"))
+    changed = dataclasses.replace(plan.analyses[0].metric, words="pipeline.encoding.mappings.words:PLS")
     analyses = (dataclasses.replace(plan.analyses[0], metric=changed), *plan.analyses[1:])
     assert dataclasses.replace(plan, analyses=analyses).report_key() != plan.report_key()
