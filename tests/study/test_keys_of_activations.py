@@ -191,7 +191,7 @@ def test_pinned_weights(lab, tmp_path, monkeypatch):
         ("models/networks/efficientnet.py", '"""The untrained architecture', '"""An architecture', set()),
         ("models/hub/own_network.py", "evenly_deep(list(taps))", "evenly_deep(list(taps)[::-1])", {"own"}),
         ("models/hub/network.py", "torch.manual_seed(seed)", "torch.manual_seed(seed + 1)", {"vit"}),
-        ("models/shown/calibration.py", "CROP_PX = 224", "CROP_PX = 220", {"own", "lite", "vit"}),
+        ("models/calibration.py", "CROP_PX = 224", "CROP_PX = 220", {"own", "lite", "vit"}),
         ("recordings/files/dataset.py", 'GROUP = "targets"', 'GROUP = "cells"', {"own", "lite", "vit"}),
         ("encoding/ridge/fit.py", "def fit_ridge(", "def fit_ridges(", set()),
         ("report/page.py", "import annotations\n", "import annotations\nimport os\n", set()),

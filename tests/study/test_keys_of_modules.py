@@ -70,7 +70,8 @@ READ_OR_COMPUTE = {
     "pipeline.formats.unpickle": {"pipeline.recordings.published.allen_scenes", "pipeline.models.convert.hub"},
     "pipeline.formats.weight_files": {"pipeline.models.convert.hub"},
     "pipeline.recordings.stories.events": {"pipeline.recordings.stories.narratives"},
-    "pipeline.encoding.ridge.fit": {"scores", "pipeline.encoding.stage"},
+    "pipeline.encoding.ridge.fit": {"scores"},
+    "pipeline.encoding.splits": {"scores", "pipeline.encoding.stage"},
 }
 """Module → what a changed line of it must move, at least."""
 
