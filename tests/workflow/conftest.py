@@ -47,6 +47,9 @@ SMALL_MOUSE = {
 }
 
 
+STAGES = ("catalogue", "fetch", "prepare", "activate", "compare", "encode", "map", "report")
+
+
 class Folder:
     """A folder in which snakemake is run."""
 
@@ -84,6 +87,13 @@ class Folder:
         environment = {**os.environ, **kwargs.pop("env", {})}
         command = [sys.executable, "-m", "pipeline", *arguments]
         return subprocess.run(command, capture_output=True, text=True, cwd=self.path, env=environment, **kwargs)
+
+    def run_stages(self, last: str, study: str, first: str = "catalogue", **settings: object) -> None:
+        """All stages as plain commands, each with all its jobs: one process for each stage rather than for each job."""
+        flags = [f"--{name}={value}" for name, value in settings.items()]
+        for stage in STAGES[STAGES.index(first) : STAGES.index(last) + 1]:
+            result = self.stage(stage, "--study", study, *flags)
+            assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-3000:]
 
     def digest(self) -> dict[str, str]:
         """SHA-256 of every file under data/, without what Snakemake and locks leave there."""

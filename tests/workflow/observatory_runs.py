@@ -38,11 +38,17 @@ def planted_weights(folder: Path) -> Path:
     return folder / PLANTED_MODEL
 
 
-def run(folder: Folder, study: dict[str, Any], server: ObservatoryServer, target: str, limit: int) -> None:
-    """``snakemake TARGET --config study=… limit=… mirror=http://127.0.0.1:…``."""
+def run_snakemake(folder: Folder, study: dict[str, Any], server: ObservatoryServer, limit: int) -> None:
+    """``snakemake all --config study=… limit=… mirror=http://127.0.0.1:…``."""
     name = folder.write_study(study, f"{study['study']}.yaml")
-    result = folder.run(target, "--config", f"study={name}", f"mirror={server.prefix}", f"limit={limit}")
+    result = folder.run("all", "--config", f"study={name}", f"mirror={server.prefix}", f"limit={limit}")
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+
+
+def run_stages(folder: Folder, study: dict[str, Any], server: ObservatoryServer, limit: int) -> None:
+    """The same by plain commands, in a third of the time."""
+    name = folder.write_study(study, f"{study['study']}.yaml")
+    folder.run_stages("report", name, mirror=server.prefix, limit=limit)
 
 
 def table(folder: Folder, study: str, which: str = "") -> pd.DataFrame:

@@ -47,12 +47,11 @@ def network(seed: int) -> dict[str, Any]:
     }
 
 
-def run(folder: Folder, study: dict[str, Any], server: ListeningServer, limit: int, target: str = "all") -> None:
+def run(folder: Folder, study: dict[str, Any], server: ListeningServer, limit: int, last: str = "report") -> None:
     shutil.copy(NET_FILE, folder.path)
     study["inference"] = {"n_bootstrap": 200}
     name = folder.write_study(study, f"{study['study']}.yaml")
-    result = folder.run(target, "--config", f"study={name}", f"mirror={server.prefix}", f"limit={limit}")
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    folder.run_stages(last, name, mirror=server.prefix, limit=limit)
 
 
 def best_depths(folder: Folder, study: str, model: str, side: str = "all", **where: str) -> pd.Series:

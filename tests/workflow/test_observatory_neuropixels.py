@@ -20,7 +20,15 @@ from tests.observatory.planted_two_photon import PLANTED
 from tests.observatory.server import ObservatoryServer
 from tests.observatory.study_neuropixels import simulate_sessions
 from tests.workflow.conftest import Folder
-from tests.workflow.observatory_runs import PLANTED_MODEL, best_layers, planted_weights, run, shipped, smaller, table
+from tests.workflow.observatory_runs import (
+    PLANTED_MODEL,
+    best_layers,
+    planted_weights,
+    run_stages,
+    shipped,
+    smaller,
+    table,
+)
 
 pytestmark = pytest.mark.study
 
@@ -57,7 +65,7 @@ def finished(warehouse, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     folder = Folder(tmp_path_factory.mktemp("neuropixels"))
     with pytest.MonkeyPatch.context() as patch, running(ObservatoryServer(*warehouse)) as server:
         patch.setenv("NO_PROXY", "127.0.0.1")
-        run(folder, short_study(), server, "all", LIMIT)
+        run_stages(folder, short_study(), server, LIMIT)
     return folder
 
 

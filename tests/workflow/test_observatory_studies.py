@@ -19,7 +19,15 @@ from tests.observatory.planted_two_photon import PLANTED, Design
 from tests.observatory.server import ObservatoryServer
 from tests.observatory.study_two_photon import Observatory, simulate_observatory
 from tests.workflow.conftest import Folder
-from tests.workflow.observatory_runs import best_layers, planted_weights, run, shipped, smaller, table
+from tests.workflow.observatory_runs import (
+    best_layers,
+    planted_weights,
+    run_snakemake,
+    run_stages,
+    shipped,
+    smaller,
+    table,
+)
 
 pytestmark = pytest.mark.study
 
@@ -70,7 +78,7 @@ def movies_and_server(
     design = Design(FRAMES, n_repeats=10, n_cells=10, frames_per_bin=1, window_s=WINDOW_S)
     folder = Folder(tmp_path_factory.mktemp("movies"))
     with running(observatory(study["analyses"]["movies"]["recording"], design, weights).server()) as server:
-        run(folder, study, server, "all", LIMIT)
+        run_snakemake(folder, study, server, LIMIT)
         yield folder, server
 
 
@@ -156,7 +164,7 @@ def scenes(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     design = Design({"natural_scenes": 118}, n_repeats=15, n_cells=10, window_s=(0.1, 0.35), reliability=0.5)
     folder = Folder(tmp_path_factory.mktemp("scenes"))
     with running(observatory(study["analyses"]["scenes"]["recording"], design, weights).server()) as server:
-        run(folder, study, server, "all", LIMIT)
+        run_stages(folder, study, server, LIMIT)
     return folder
 
 

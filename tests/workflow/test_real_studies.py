@@ -19,8 +19,7 @@ REGIONS = ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
 
 def run_study(folder: Folder, mirror, study: dict) -> None:
     folder.write_study(study, "study.yaml")
-    result = folder.run("map", "--config", "study=study.yaml", f"mirror={mirror}")
-    assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-1500:]
+    folder.run_stages("map", "study.yaml", mirror=mirror)
 
 
 def table(folder: Folder, study: str, which: str = "") -> pd.DataFrame:
@@ -83,8 +82,7 @@ def test_shuffled_alice_finds_nothing(alice, mirror):
     """Several seeds together: one roll of the story moves all listeners at once."""
     means = []
     for seed in range(1, 6):
-        result = alice.run("map", "--config", "study=study.yaml", f"mirror={mirror}", f"shuffle={seed}")
-        assert result.returncode == 0, result.stderr[-1500:]
+        alice.run_stages("map", "study.yaml", first="encode", mirror=mirror, shuffle=seed)
         rows = table(alice, f"alice-shuffled-{seed}")
         means.append(rows[rows.subject == "all"].score.astype(float).mean())
     assert abs(np.mean(means)) < 2 * np.std(means, ddof=1) / np.sqrt(len(means))
@@ -121,8 +119,7 @@ def test_training_matters_outside_primary_visual_cortex(scenes):
 def test_shuffled_scenes_find_nothing(scenes, mirror):
     means = []
     for seed in range(1, 6):
-        result = scenes.run("compare", "--config", "study=study.yaml", f"mirror={mirror}", f"shuffle={seed}")
-        assert result.returncode == 0, result.stderr[-1500:]
+        scenes.run_stages("compare", "study.yaml", first="compare", mirror=mirror, shuffle=seed)
         means.append(np.mean(list(_spearman_of(scenes, f"allen_scenes-shuffled-{seed}"))))
         shutil.rmtree(scenes.path / "data" / "scores" / f"allen_scenes-shuffled-{seed}")
     assert abs(np.mean(means)) < 2 * np.std(means, ddof=1) / np.sqrt(len(means))
