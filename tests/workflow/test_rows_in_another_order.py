@@ -1,11 +1,10 @@
 """A user's own pictures, whose rows of responses are in order of number but named in order of text: the whole way."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
+
+from pipeline.study.cli import main
 
 STUDY = """
 study: pictures
@@ -20,7 +19,7 @@ N = 80
 
 
 @pytest.mark.study
-def test_encode_warns_and_the_page_says_so(tmp_path):
+def test_encode_warns_and_the_page_says_so(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     brightness = rng.uniform(0.1, 0.9, (N, 2, 2))
     names = [f"picture_{number}" for number in range(1, N + 1)]
@@ -34,11 +33,12 @@ def test_encode_warns_and_the_page_says_so(tmp_path):
     (tmp_path / "regions.csv").write_text("region\nA\nA\nB\n")
     (tmp_path / "study.yaml").write_text(STUDY)
 
+    monkeypatch.chdir(tmp_path)
+
     def run(stage):
-        command = [sys.executable, "-m", "pipeline", stage, "--study", "study.yaml"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return [line for line in done.stderr.splitlines() if "warning" in line]
+        capsys.readouterr()
+        assert main([stage, "--study", "study.yaml"]) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
 
     for order, expected in ((sorted(names), 1), (names, 0)):
         (tmp_path / "items.txt").write_text("\n".join(order) + "\n")
