@@ -29,7 +29,7 @@ class SourceMemo:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._notes: dict[str, list[object]] = {}
+        self._notes: dict[str, tuple[str, str, list[str]]] = {}
         self._learnt = False
         with contextlib.suppress(OSError, ValueError):
             digest, _, text = file.read_bytes().partition(b"\n")
@@ -38,14 +38,11 @@ class SourceMemo:
 
     def get(self, name: str, source: bytes) -> Noted | None:
         """What is known of a source; None for one that is new or was changed."""
-        sha256, *noted = self._notes.get(name, [""])
-        if sha256 != hashlib.sha256(source).hexdigest():
-            return None
-        digest, imported = noted
-        return str(digest), list(imported)  # type: ignore[call-overload]
+        sha256, digest, imported = self._notes.get(name, ("", "", []))
+        return (digest, imported) if sha256 == hashlib.sha256(source).hexdigest() else None
 
     def add(self, name: str, source: bytes, noted: Noted) -> None:
-        self._notes[name] = [hashlib.sha256(source).hexdigest(), *noted]
+        self._notes[name] = (hashlib.sha256(source).hexdigest(), *noted)
         if not self._learnt:
             self._learnt = True
             atexit.register(self.write)
