@@ -10,7 +10,6 @@ from pydantic import AfterValidator, Field, PlainSerializer, ValidationInfo, fie
 from pipeline.core.section import Name, Section, ToldApart, beside_the_study
 from pipeline.recordings.entry import DatasetOptions
 
-Hemisphere = Literal["left", "right"]
 Mapping = Annotated[dict[Name, tuple[Name, ...]], ToldApart]
 Regions = Literal["auditory", "parcels"] | Mapping
 OwnRegions = Literal["parcels"] | Mapping
