@@ -53,6 +53,13 @@ class Moment:
 MOMENTS = (
     Moment("while a download grows", "likeness", "fetch", (), over_older=False),
     Moment(
+        "before the note of a download has its name",
+        "likeness",
+        "fetch",
+        (("os.rename", r" -> .*\.part\.json$"),),
+        over_older=False,
+    ),
+    Moment(
         "after the last byte, before its digest is recorded",
         "likeness",
         "fetch",

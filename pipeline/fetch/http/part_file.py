@@ -39,7 +39,7 @@ class PartFile:
     def __init__(self, destination: Path) -> None:
         self.path = destination.with_name(destination.name + ".part")
         self.note = destination.with_name(destination.name + ".part.json")
-        self._new_note = destination.with_name(destination.name + ".part.json.new")
+        self._new_note = destination.with_name(destination.name + ".part.json.part")
 
     def size(self) -> int:
         """Bytes that are there, 0 without a file."""
