@@ -143,29 +143,25 @@ def coverage(
 
     Parameters
     ----------
-    truth : None for the mean over studies of each place's estimates: what the procedure gives on average. Where
-        studies differ in their places, the mean over all places
+    truth : None for the mean of each place's estimates over all studies of one size: what the procedure gives on
+        average
     """
-    columns = [numbers(record, table, estimate) for record in records]
-    present = [(record, values) for record, values in zip(records, columns, strict=True) if values is not None]
-    if not present:
-        return Share(math.nan, math.nan, 0), math.nan, math.nan
-    expected: Any = truth
-    if truth is None:
-        same = len({values.size for _, values in present}) == 1
-        together = [values for _, values in present]
-        expected = _mean_over_studies(np.stack(together)) if same else np.nanmean(np.concatenate(together))
-    inside, widths = [], []
-    for record, values in present:
-        bounds = [numbers(record, table, name) for name in (low, high)]
-        if bounds[0] is None or bounds[1] is None:
+    inside, widths, expected = [], [], []
+    for variant in sorted({int(record["variant"]) for record in records}):
+        own = [record for record in records if record["variant"] == variant]
+        columns = [[numbers(record, table, name) for record in own] for name in (estimate, low, high)]
+        if any(values is None for column in columns for values in column):
             continue
-        defined = np.isfinite(bounds[0]) & np.isfinite(bounds[1]) & np.isfinite(values)
-        held = (bounds[0] <= expected) & (expected <= bounds[1])
-        inside.append(held[defined])
-        widths.append((bounds[1] - bounds[0])[defined])
-    width = np.concatenate(widths) if widths else np.array([])
-    return share(inside), float(width.mean()) if width.size else math.nan, float(np.nanmean(expected))
+        estimates, lows, highs = (np.stack([v for v in column if v is not None]) for column in columns)
+        truths = np.full(estimates.shape[1], truth) if truth is not None else _mean_over_studies(estimates)
+        defined = np.isfinite(estimates) & np.isfinite(lows) & np.isfinite(highs)
+        held = (lows <= truths) & (truths <= highs)
+        inside += [one[here] for one, here in zip(held, defined, strict=True)]
+        widths.append((highs - lows)[defined])
+        expected.append(np.broadcast_to(truths, estimates.shape)[defined])
+    if not sum(one.size for one in widths):
+        return Share(math.nan, math.nan, 0), math.nan, math.nan
+    return share(inside), float(np.concatenate(widths).mean()), float(np.concatenate(expected).mean())
 
 
 def _mean_over_studies(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -97,6 +97,23 @@ class Sizes:
     delays_s: tuple[int, int] | None = None
 
 
+SIZES = {
+    ("noise", True): (
+        Sizes(240, 4, 10, 6, 5),
+        Sizes(320, 5, 20, 6, 8, (4, 8)),
+        Sizes(400, 6, 30, 6, 10),
+        Sizes(240, 6, 15, 6, 6, (4, 8)),
+    ),
+    ("noise", False): (Sizes(118, 4, 10, 6, 5), Sizes(118, 5, 20, 6, 8), Sizes(118, 6, 30, 6, 10)),
+    ("planted", True): (Sizes(320, 5, 16, 6, 6, (4, 8)),),
+    ("planted", False): (Sizes(118, 5, 16, 6, 6),),
+    ("contrast", False): (Sizes(118, 4, 16, 2, 5),),
+    ("twins", False): (Sizes(118, 4, 16, 2, 5),),
+    ("shared", False): (Sizes(40, 3, 20, 1, 12),),
+}
+"""By truth, and whether in time."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Simulated:
     """A study before it is written.
@@ -142,16 +159,18 @@ def run_study(name: str, number: int, seed: int, permutations: int, folder: Path
 
     Returns
     -------
-    ``tables`` of the map; ``planted`` and ``planted_layer``: region → relative depth and number of the layer it reads
+    ``tables`` of the map; ``variant``: number of the size; ``planted`` and ``planted_layer``: region → relative depth
+    and number of the layer that it reads
     """
     design = DESIGNS[name]
     generator = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
-    sizes = sizes_of(design, generator)
+    sizes = sizes_of(design, number)
     simulated = simulate(design, sizes, generator)
     tables = _map_of(design, sizes, simulated, folder, number, Settings(permutations=permutations, seed=number))
     deepest = max(1, sizes.n_layers - 1)
     depths = {region: layer / deepest for region, layer in simulated.planted.items()}
-    return {"tables": tables, "planted": depths, "planted_layer": simulated.planted}
+    variant = number % len(SIZES[design.truth, design.in_time])
+    return {"tables": tables, "variant": variant, "planted": depths, "planted_layer": simulated.planted}
 
 
 def nothing_in(name: str) -> list[str]:
@@ -160,18 +179,10 @@ def nothing_in(name: str) -> list[str]:
     return {"planted": [], "contrast": ["contrast"], "twins": ["contrast"]}.get(DESIGNS[name].truth, every)
 
 
-def sizes_of(design: Design, generator: np.random.Generator) -> Sizes:
-    """Of noise, another size in each study; else one, as scores of other sizes have other expectations."""
-    if design.truth == "noise":
-        n_samples = int(generator.choice([240, 320, 400])) if design.in_time else 118
-        n_layers, n_features = int(generator.integers(4, 7)), int(generator.integers(10, 31))
-        delays_s = ((None, (4, 8))[int(generator.integers(2))]) if design.in_time else None
-        return Sizes(n_samples, n_layers, n_features, 6, int(generator.integers(5, 11)), delays_s)
-    if design.truth == "planted":
-        return Sizes(320, 5, 16, 6, 6, (4, 8)) if design.in_time else Sizes(118, 5, 16, 6, 6)
-    if design.truth == "shared":
-        return Sizes(60, 4, 20, 2, 12)
-    return Sizes(118, 4, 16, 2, 5)
+def sizes_of(design: Design, number: int) -> Sizes:
+    """Of noise, one of several sizes in turn; else always the same."""
+    variants = SIZES[design.truth, design.in_time]
+    return variants[number % len(variants)]
 
 
 def simulate(design: Design, sizes: Sizes, generator: np.random.Generator) -> Simulated:
