@@ -15,7 +15,6 @@ builds the map. Nothing of the statistics is done here.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -314,23 +313,18 @@ def _scores(
         from pipeline.comparison.options import RsaOptions
         from pipeline.comparison.stage import compare_group
 
-        asked = _asked(compare_group, permutations)
         options = RsaOptions(seed=number)
-        return compare_group(runs=runs, options=options, layers=layers, attrs=ATTRS, shuffle_seed=None, **asked)
+        return compare_group(runs=runs, options=options, layers=layers, attrs=ATTRS, shuffle_seed=None)
     from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
+    from pipeline.encoding.options import NullOptions
     from pipeline.encoding.stage import encode_group
 
     splits: dict[str, Any] = {"n_folds": 5, "n_inner_folds": 3}
     splits |= {"gap_s": 10.0} if design.in_time else {"kind": "random_items"}
     chosen = {"splits": splits, "delays_s": sizes.delays_s, "penalties": {"n": 15}, "n_examples": 0, "seed": number}
     options = RidgeOptions.model_validate(chosen)
-    asked = _asked(encode_group, permutations)
-    return encode_group(RIDGE, runs=runs, options=options, layers=layers, attrs=ATTRS, shuffle_seed=None, **asked)
-
-
-def _asked(stage: Any, permutations: int) -> dict[str, int]:
-    """How many other orders of the responses a stage scores, where it does."""
-    return {"permutations": permutations} if "permutations" in inspect.signature(stage).parameters else {}
+    null = NullOptions(permutations, number)
+    return encode_group(RIDGE, runs=runs, options=options, layers=layers, attrs=ATTRS, shuffle_seed=None, null=null)
 
 
 def _stimuli(design: Design) -> tuple[str, ...]:
