@@ -36,6 +36,12 @@ def n_orders(options: NullOptions, n_targets: int) -> int:
     return min(options.n, max(FEWEST, MOST_COLUMNS // max(1, n_targets)))
 
 
+def null_lots(options: NullOptions, n_targets: int) -> list[int]:
+    """How many orders each fit of a layer holds side by side."""
+    n, size = n_orders(options, n_targets), max(1, MOST_COLUMNS // max(1, n_targets))
+    return [min(size, n - start) for start in range(0, n, size)]
+
+
 class _Dropped:
     """Takes predictions that nobody will read."""
 
