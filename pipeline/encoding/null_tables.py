@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.encoding.arithmetic.scratch import Scratch
 
-MOST_COLUMNS = 400_000
+MOST_COLUMNS = 100_000
 """Targets × orders that a layer is fitted to; groups of more targets have fewer orders, but as many as `FEWEST`."""
 FEWEST = 99
 """Orders however many targets there are: the smallest p is .01."""

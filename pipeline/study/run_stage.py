@@ -25,7 +25,8 @@ from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan,
 
 
 def _plan(arguments: argparse.Namespace) -> StudyPlan:
-    return plan_study(load_study(arguments.study, limit=arguments.limit, shuffle=arguments.shuffle))
+    told = {name: getattr(arguments, name) for name in ("limit", "shuffle", "permutations")}
+    return plan_study(load_study(arguments.study, **told))
 
 
 def _analyses(arguments: argparse.Namespace, stage: str | None = None) -> list[AnalysisPlan]:

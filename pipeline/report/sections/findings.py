@@ -211,11 +211,11 @@ def shuffled_sentence(facts: StudyFacts, views: list[View]) -> str:
         rows = [row for model in view.networks for row in records(view.summary_of(model).reset_index())]
         scores = [float(row["best_layer_score"]) for row in rows if math.isfinite(row["best_layer_score"])]
         above = sum(is_predicted(row) for row in rows)
-        tested = any(map(is_tested, rows))
+        how = "reliably above zero" if any(map(is_tested, rows)) else "with an interval above zero"
         if scores:
             parts.append(
                 f"{view.analysis.name} ({view.subject_in_words}): mean {view.score_name} over "
                 f"{counted(len(scores), 'region')} {number(sum(scores) / len(scores))} "
-                f"(from {number(min(scores))} to {number(max(scores))}), {above} {'reliably above zero' if tested else 'with an interval above zero'}"
+                f"(from {number(min(scores))} to {number(max(scores))}), {above} {how}"
             )
     return "; ".join(parts) + "."
