@@ -118,7 +118,7 @@ def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan,
     spaces = analysis.space_inputs(group, model)
     if not spaces:
         fits = tuple(_fit(sizes, n, n_penalties) for n in sizes.n_features)
-        lots = null_lots(analysis.null, sizes.n_targets) if metric.side_by_side else []
+        lots = null_lots(analysis.null_of(model), sizes.n_targets)
         again = tuple(dataclasses.replace(fit, n_targets=n * sizes.n_targets) for fit in fits for n in lots)
         return dataclasses.replace(job, fits=fits, again=again)
     if not all(space.activations[0].is_dir() for space in spaces):

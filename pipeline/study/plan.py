@@ -316,6 +316,11 @@ class AnalysisPlan:
         file = file_of(function)
         return [code_of_file(file) if file else code_version(_module(function)), function.rpartition(":")[2]]
 
+    def null_of(self, model: ModelPlan) -> NullOptions:
+        """In how many orders a model is fitted: twins in none, as they are compared and not tested."""
+        tested = isinstance(self.metric, MappingEntry) and self.metric.side_by_side and model.model.twin is None
+        return self.null if tested else NullOptions()
+
     def _has_null(self) -> bool:
         """Whether scores hold what they would be in other orders; those of similarities are permuted by the map."""
         return isinstance(self.metric, MappingEntry) and self.metric.side_by_side
