@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.models.torch.hooked_network import is_out_of_memory
+from pipeline.models.torch.execution import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch

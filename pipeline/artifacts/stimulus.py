@@ -30,6 +30,7 @@ from pipeline.artifacts.storage.contract import Contract, read_zarr, write_zarr
 from pipeline.core.errors import BrokenArtifact
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
 LARGEST_PEAK = 4.0
@@ -154,3 +155,15 @@ def open_stimulus(path: Path) -> xr.Dataset:
     """Open a stimulus lazily; raises `BrokenArtifact` naming the file and what was expected."""
     dataset = read_zarr(path, Contract("stimulus", "prepare", {}, ("modality", "name")))
     return _contract(dataset, path).check(dataset, path)
+
+
+def item_names(stimulus: xr.Dataset) -> np.ndarray:
+    """Names of the images or clips, (n_items,) str."""
+    return labels(stimulus["item"])
+
+
+def labels(variable: xr.DataArray) -> np.ndarray:
+    """A variable of names as a plain string array; Zarr gives strings of variable width."""
+    import numpy as np
+
+    return np.array([str(value) for value in variable.values], dtype=str)

@@ -1,6 +1,6 @@
 """What a mapping from features to responses is: options → what fits a layer, and one entry in the registry.
 
-A mapping is one module (see `pipeline.encoding.mappings`, of which `fixed_ridge` is a short one): its options, a
+A mapping is one module (see `pipeline.encoding.mappings`, of which `best_unit` is a short one): its options, a
 function that makes a `Mapping` of them, and a `MappingEntry`. Folds, delays, filters, blocks, ceilings and the report
 are those of `pipeline.encoding.stage`. The module is imported whenever a study is read, so it imports NumPy and the
 like where they are used.

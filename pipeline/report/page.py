@@ -16,12 +16,11 @@ from pipeline.report.read_scores import ScoresContents
 from pipeline.report.sections.behaviour import BehaviourTable
 from pipeline.report.sections.cautions import RESYNTHESISED, notices, warnings_of
 from pipeline.report.sections.comparisons import contrast_findings, order_findings, rank_findings
-from pipeline.report.sections.dataset_text import left_out_in_words, prepared_in_words
 from pipeline.report.sections.depth_tables import DepthGroup, PlantedTable, depth_groups, planted_table
 from pipeline.report.sections.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
 from pipeline.report.sections.held_out import HeldOutSection, held_out_section
 from pipeline.report.sections.languages import LanguageSection
-from pipeline.report.sections.methods_text import TEMPLATES, Methods
+from pipeline.report.sections.methods_text import TEMPLATES, Methods, left_out_in_words, prepared_in_words
 from pipeline.report.sections.streams import StreamSection, stream_section
 from pipeline.report.sections.variance import VarianceSection, variance_section
 from pipeline.report.study_facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, StudyFacts

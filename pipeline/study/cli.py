@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pipeline import __version__
 from pipeline.core.errors import LayermapError, UnknownName
-from pipeline.models.hub.library_settings import keep_library_offline
 from pipeline.study.flags import Flag, flags_of
 
 STAGES = {
@@ -34,6 +33,8 @@ LISTS = {
     "layers": "list the layers of one model",
 }
 ONCE = {"pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files"}
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+"""Set before the library is imported, which asks once: nothing is downloaded while a network is built or runs."""
 REPORT_BUGS = "this is a defect of layermap: please report it with the traceback"
 
 
@@ -193,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _pin_threads(getattr(arguments, "threads", None))
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants a line now and then, not a moving bar
-    keep_library_offline()
+    os.environ.update(dict.fromkeys(OFFLINE, "1"))
     try:
         _run(arguments)
         if log is not None:

@@ -31,7 +31,7 @@ def print_estimate(analyses: list[AnalysisPlan], arguments: argparse.Namespace) 
     LayermapError
         A group or model that there is none of, a GPU that is not there, or inputs that `encode` would refuse.
     """
-    from pipeline.encoding.arithmetic.device import arithmetic
+    from pipeline.encoding.arithmetic.compute import arithmetic
     from pipeline.encoding.estimate.calibrate import measure_rates
 
     on = arithmetic(arguments.device, "float32")

@@ -17,7 +17,7 @@ METRICS: Registry[MetricEntry] = Registry(
     {
         "ridge": "pipeline.encoding.mappings.ridge:RIDGE",
         "banded_ridge": "pipeline.encoding.mappings.banded_ridge:BANDED_RIDGE",
-        "fixed_ridge": "pipeline.encoding.mappings.fixed_ridge:FIXED_RIDGE",
+        "fixed_ridge": "pipeline.encoding.mappings.ridge:FIXED_RIDGE",
         "pls": "pipeline.encoding.mappings.pls:PLS",
         "best_unit": "pipeline.encoding.mappings.best_unit:BEST_UNIT",
         "mapping": "pipeline.encoding.mappings.own:MAPPING",

@@ -20,8 +20,7 @@ from pipeline.core.errors import BrokenArtifact, LayermapError, UnsafeName
 from pipeline.fetch.weights.hub import HUB
 from pipeline.models.registry import MODELS
 from pipeline.recordings.allen import cortical_layers, queries
-from pipeline.recordings.openneuro import git_tree, graphql
-from pipeline.recordings.openneuro.listed import S3_BUCKET
+from pipeline.recordings.openneuro.listings import GITHUB, OPENNEURO, S3_BUCKET
 from pipeline.recordings.published.pinned_files import FILES, pinned_files
 from pipeline.study.load import known_studies, load_study
 
@@ -131,8 +130,8 @@ def test_default_addresses_are_https():
     addresses = [
         queries.API_URL,
         *cortical_layers.ADDRESSES.values(),
-        git_tree.GITHUB,
-        graphql.OPENNEURO,
+        GITHUB,
+        OPENNEURO,
         S3_BUCKET,
         HUB,
     ]

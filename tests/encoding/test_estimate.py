@@ -14,7 +14,7 @@ from pipeline.encoding.design import Design
 from pipeline.encoding.estimate import calibrate
 from pipeline.encoding.estimate.memory import fit_memory, stage_memory
 from pipeline.encoding.estimate.run_cost import Job, Run, describe, estimate_job
-from pipeline.encoding.ridge import penalty_search, problem, target_batch
+from pipeline.encoding.ridge import cost, penalty_search, target_batch
 from pipeline.encoding.ridge.cost import FitShape, FoldShape, Rates, fit_cost, fold_shapes, forms_of
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.ridge.gram import symmetric_product
@@ -47,7 +47,7 @@ def shape(n: int = 600, n_features: int = 900, **changes) -> FitShape:
     [(120, 300, 2, 100, "dual"), (120, 300, 1, 400, "dual"), (240, 50, 1, 300, "primal"), (300, 40, 2, 100, "primal")],
 )
 def test_operations_are_those_that_torch_counts(monkeypatch, n, n_features, n_delays, n_targets, form):
-    monkeypatch.setattr(problem, "SMALL_FLOPS", 0.0)  # as many targets would be fitted
+    monkeypatch.setattr(cost, "SMALL_FLOPS", 0.0)  # as many targets would be fitted
     for module in (penalty_search, target_batch):  # what NumPy multiplies, torch does not see
         monkeypatch.setattr(module, "product", torch.matmul, raising=False)
     generator = np.random.default_rng(0)
@@ -62,9 +62,9 @@ def test_operations_are_those_that_torch_counts(monkeypatch, n, n_features, n_de
             Design.of_bins(len(features), folds(n), delays=range(n_delays)),
             tolerance=0,
         )
-    cost = fit_cost(shape(n, n_features, n_delays=n_delays, n_targets=n_targets), n_filters=15)
-    assert set(cost.forms) == {form}
-    products = cost.total_flops - cost.flops["gram"] - cost.flops["decomposition"]
+    expected = fit_cost(shape(n, n_features, n_delays=n_delays, n_targets=n_targets), n_filters=15)
+    assert set(expected.forms) == {form}
+    products = expected.total_flops - expected.flops["gram"] - expected.flops["decomposition"]
     assert products == pytest.approx(counted.get_total_flops(), rel=0.12)  # Gram matrices are added to, not counted
 
 
@@ -84,8 +84,8 @@ def test_more_of_anything_costs_no_less(what, n_features):
     sizes = {"n_layers": 3, "n_repeats": 2, "n_blocks": 9, "memory_budget_mb": 1e6, "most": 10**6}
 
     def costs(one: FitShape) -> np.ndarray:
-        cost = fit_cost(one, form=forms_of(small)[0])
-        return np.array([cost.total_flops, cost.bytes_moved, cost.seconds(RATES), stage_memory(one, **sizes)])
+        found = fit_cost(one, form=forms_of(small)[0])
+        return np.array([found.total_flops, found.bytes_moved, found.seconds(RATES), stage_memory(one, **sizes)])
 
     assert (costs(large) >= costs(small)).all()
     assert (costs(large)[:3] > costs(small)[:3]).any()

@@ -9,7 +9,7 @@ from pipeline.encoding.arithmetic.correlation import correlate, fisher_z, standa
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.options import PenaltyGrid, Splits
-from pipeline.encoding.ridge import problem
+from pipeline.encoding.ridge import cost
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
 
@@ -17,7 +17,7 @@ from pipeline.encoding.splits import Fold, Samples, make_splits
 @pytest.fixture(autouse=True, params=[0.0, np.inf], ids=["batched", "plain"])
 def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything here holds for both solvers."""
-    monkeypatch.setattr(problem, "SMALL_FLOPS", request.param)
+    monkeypatch.setattr(cost, "SMALL_FLOPS", request.param)
 
 
 EXACT = {"precision": "float64", "tolerance": 0.0}

@@ -16,7 +16,7 @@ from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.options import Splits
 from pipeline.encoding.ridge import batched as batched_ridge
-from pipeline.encoding.ridge import gram, problem
+from pipeline.encoding.ridge import cost, gram
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, held_out_stretches, make_splits
 
@@ -28,7 +28,7 @@ INTERVAL_S, PERIOD_S = 2.0, 60.0
 @pytest.fixture(autouse=True)
 def batched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small as they are, these fits go through the solver for many targets."""
-    monkeypatch.setattr(problem, "SMALL_FLOPS", 0.0)
+    monkeypatch.setattr(cost, "SMALL_FLOPS", 0.0)
 
 
 def two_runs(n_samples: int, n_folds: int = 3) -> tuple[list[Fold], np.ndarray]:
@@ -154,7 +154,7 @@ def test_plain_solver_gives_the_same(n_features: int, filtered: bool, monkeypatc
     high_pass = HighPass(held_out_stretches(folds, run), INTERVAL_S, PERIOD_S) if filtered else None
     fits = []
     for small in (0.0, np.inf):
-        monkeypatch.setattr(problem, "SMALL_FLOPS", small)
+        monkeypatch.setattr(cost, "SMALL_FLOPS", small)
         fits.append(
             fit_ridge(
                 features,

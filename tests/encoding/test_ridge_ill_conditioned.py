@@ -6,7 +6,7 @@ from sklearn.linear_model import Ridge
 
 from pipeline.core.errors import BadConfiguration, SampleMismatch
 from pipeline.encoding.design import Design
-from pipeline.encoding.ridge import problem
+from pipeline.encoding.ridge import cost
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold
 
@@ -14,7 +14,7 @@ from pipeline.encoding.splits import Fold
 @pytest.fixture(autouse=True, params=[0.0, np.inf], ids=["batched", "plain"])
 def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything here holds for both solvers."""
-    monkeypatch.setattr(problem, "SMALL_FLOPS", request.param)
+    monkeypatch.setattr(cost, "SMALL_FLOPS", request.param)
 
 
 GRID = np.geomspace(1e-4, 1e6, 21)

@@ -20,8 +20,7 @@ from pipeline.fetch.http.sessions import MOST_REDIRECTS, AnonymousSession, Refus
 from pipeline.fetch.http.settings import FetchSettings
 from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.weights.hub import ask as ask_hub
-from pipeline.recordings.openneuro.git_tree import read_git_tree
-from pipeline.recordings.openneuro.graphql import ask_graphql
+from pipeline.recordings.openneuro.listings import ask_graphql, read_git_tree
 from tests.http_server import HOST, HonestServer, raw_answer, running
 
 NETRC = "machine 127.0.0.1 login someone password secret\ndefault login someone password secret\n"

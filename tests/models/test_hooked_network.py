@@ -15,9 +15,9 @@ from torch import nn
 from pipeline.activations.reduce import mean_over_positions
 from pipeline.core.errors import LayermapError, UnknownName
 from pipeline.models.shown.present_pictures import Optics, Pictures
+from pipeline.models.torch.execution import prefetched
 from pipeline.models.torch.hooked_network import HALF_BOUND, HookedNetwork, Pass
 from pipeline.models.torch.hooks import Tap
-from pipeline.models.torch.prefetch import prefetched
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTICS = Optics(16, (0.5,) * 3, (0.25,) * 3)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.fetch.weights.files import find_in_package
-from pipeline.models.convert.packaged.ctranslate2 import read_model, whisper_state
+from pipeline.models.convert.packaged import read_model, whisper_state
 from pipeline.models.hub import network as hub_network
 from pipeline.models.hub.packaged import WHISPER_BASE
 from pipeline.models.torch.hooked_network import Pass

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
-from pipeline.recordings.allen.presentations import BLANK_CONDITION, SCENES
+from pipeline.recordings.allen.presentations import BLANK_CONDITION
 from pipeline.recordings.allen.responses import WINDOWS_S
+from pipeline.recordings.allen.stimuli import FRAME_RATE_HZ, SCENES
 from tests.observatory.example_neuropixels import CORTEX_UM, FAILING
 from tests.observatory.files_neuropixels import ChannelDesign, ProbeDesign, SessionDesign, UnitDesign, movie_rows
 from tests.observatory.planted_two_photon import (

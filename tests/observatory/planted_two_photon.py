@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
-from pipeline.recordings.allen.presentations import SCENES, of_movie
+from pipeline.recordings.allen.presentations import of_movie
 from pipeline.recordings.allen.responses import WINDOWS_S, mean_responses, window_weights
+from pipeline.recordings.allen.stimuli import FRAME_RATE_HZ, SCENES
 from pipeline.simulated.mouse import extract_features
 from pipeline.simulated.movie import render_movie
 from pipeline.simulated.nwb_writer import Experiment, Shown, write_experiment

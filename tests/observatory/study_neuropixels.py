@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.recordings.allen.neuropixels.catalogue import MOVIE_NUMBER
-from pipeline.recordings.allen.presentations import SCENES
+from pipeline.recordings.allen.stimuli import SCENES
 from tests.observatory.planted_neuropixels import SpikingDesign, make_session
 from tests.observatory.planted_two_photon import make_drives
 from tests.observatory.rows_neuropixels import warehouse

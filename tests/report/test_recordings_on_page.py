@@ -17,8 +17,7 @@ from pipeline.report.read_scores import Shares, read_contents
 from pipeline.report.sections import methods_text as methods_module
 from pipeline.report.sections.behaviour import behaviour_table
 from pipeline.report.sections.cautions import warnings_of
-from pipeline.report.sections.dataset_text import left_out_in_words, recorded_in_words
-from pipeline.report.sections.methods_text import draws_in_words, methods_text
+from pipeline.report.sections.methods_text import draws_in_words, left_out_in_words, methods_text, recorded_in_words
 from pipeline.report.wording import NBSP
 from tests.inference_settings import Settings
 from tests.report.synthetic_models import Analysis, models_of

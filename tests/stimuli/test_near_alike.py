@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from pipeline.stimuli.repeated.alike import DOUBTS, describe_contents
-from pipeline.stimuli.repeated.near_alike import near_alike
+from pipeline.stimuli.repeated.alike import DOUBTS, describe_contents, near_alike
 from tests.stimuli.conftest import pictures_stimulus, sounds_stimulus
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.encoding.arithmetic.device import product
+from pipeline.encoding.arithmetic.compute import product
 from pipeline.encoding.ridge.cost import EIGH_FLOPS, Rates
 
 if TYPE_CHECKING:

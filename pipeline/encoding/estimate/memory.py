@@ -46,7 +46,7 @@ def fit_memory(shape: FitShape, memory_budget_mb: float, *, most: int, n_filters
 
     Parameters
     ----------
-    most : targets in a batch at most, see `pipeline.encoding.arithmetic.device.Arithmetic`
+    most : targets in a batch at most, see `pipeline.encoding.arithmetic.compute.Arithmetic`
     """
     forms = forms_of(shape, n_filters)
     budget = memory_budget_mb * 2**20

@@ -25,8 +25,8 @@ import torch
 
 from pipeline.core.errors import SampleMismatch
 from pipeline.encoding.arithmetic.columns import Columns, constant_targets, missing_bins
+from pipeline.encoding.arithmetic.compute import Arithmetic, Precision, arithmetic
 from pipeline.encoding.arithmetic.correlation import correlate
-from pipeline.encoding.arithmetic.device import Arithmetic, Precision, arithmetic
 from pipeline.encoding.group.feature_space import FeatureSpace
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_fit import LayerFit

@@ -16,9 +16,8 @@ import numpy as np
 import torch
 
 from pipeline.encoding.arithmetic.columns import Columns, missing_bins
-from pipeline.encoding.arithmetic.compute import Compute
+from pipeline.encoding.arithmetic.compute import Arithmetic, Compute, arithmetic
 from pipeline.encoding.arithmetic.correlation import correlate, fisher_z, is_constant
-from pipeline.encoding.arithmetic.device import Arithmetic, arithmetic
 from pipeline.encoding.arithmetic.scratch import target_batches
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit, fit_without_penalty

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 
 from pipeline.encoding.arithmetic.columns import Columns, constant_targets, missing_bins
-from pipeline.encoding.arithmetic.device import Arithmetic, Precision, arithmetic
+from pipeline.encoding.arithmetic.compute import Arithmetic, Precision, arithmetic
 from pipeline.encoding.layer_fit import LayerFit
-from pipeline.encoding.ridge.cost import FoldShape, cheaper_form
+from pipeline.encoding.ridge.cost import FoldShape, RidgeProblem, cheaper_form
 from pipeline.encoding.ridge.decomposition import Form, Part, PrimalFold, dual_part
 from pipeline.encoding.ridge.gram import GramQueue, delayed_features, grams_at_once
 from pipeline.encoding.ridge.penalty_search import PenaltySearch, Refit, choose_penalty
-from pipeline.encoding.ridge.problem import RidgeProblem
 from pipeline.encoding.ridge.sample_rows import SampleRows
 from pipeline.encoding.ridge.target_batch import DualInputs, PrimalInputs, TargetBatch
 from pipeline.encoding.splits import Fold

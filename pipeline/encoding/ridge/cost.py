@@ -1,4 +1,4 @@
-"""What a nested ridge fit costs: floating-point operations by phase, and bytes moved.
+"""What a nested ridge fit costs: floating-point operations by phase, and bytes moved; and whether it is a small one.
 
 Counted are the operations of `pipeline.encoding.ridge.fit`, a multiplication and an addition as two. A *part* is one
 set of training rows with the rows it predicts: each inner fold, and the outer fold itself. With ``n`` training and
@@ -27,6 +27,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
+from pipeline.encoding.arithmetic.columns import Columns
+from pipeline.encoding.design import Design
 from pipeline.encoding.splits import Fold
 
 Form = Literal["primal", "dual"]
@@ -226,3 +230,28 @@ def _add_fold(flops: dict[str, float], shape: FitShape, parts: Sequence[FoldShap
     k = q if form == "primal" else outer.n_train
     flops["penalties"] += 2 * min(shape.n_penalties, n_targets) * outer.n_test * k**2
     flops["refit"] += 2 * outer.n_test * k * n_targets
+
+
+SMALL_FLOPS = 4e9
+"""Fits that take no more operations are solved plainly: about what a core does while torch is imported, ten layers a
+job. A matter of sizes alone, so that a fit is the same wherever it runs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RidgeProblem:
+    """What is to be fitted; see `pipeline.encoding.ridge.fit.fit_ridge`."""
+
+    features: Columns
+    responses: Columns
+    grid: np.ndarray
+    design: Design
+    scale: bool
+    absolute: bool
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is solved plainly."""
+        n_samples, n_targets = self.responses.shape
+        n_bins, n_features = self.features.shape
+        sizes = (n_bins, n_samples, n_features, len(self.design.delays), n_targets, self.grid.size)
+        return fit_cost(FitShape(*sizes, parts=fold_shapes(self.design.splits))).total_flops <= SMALL_FLOPS

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from pipeline.encoding.arithmetic.device import Arithmetic
+from pipeline.encoding.arithmetic.compute import Arithmetic
 from pipeline.encoding.ridge.gram import centres_and_factors, symmetric_product
 from pipeline.encoding.ridge.sample_rows import SampleRows
 from pipeline.encoding.splits import Fold

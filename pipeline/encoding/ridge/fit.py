@@ -15,10 +15,10 @@ import numpy as np
 from pipeline.core.errors import BadConfiguration, SampleMismatch
 from pipeline.core.torch_device import choose_device
 from pipeline.encoding.arithmetic.columns import Columns
-from pipeline.encoding.arithmetic.device import Precision
+from pipeline.encoding.arithmetic.compute import Precision
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit
-from pipeline.encoding.ridge.problem import RidgeProblem
+from pipeline.encoding.ridge.cost import RidgeProblem
 from pipeline.encoding.splits import Fold
 
 

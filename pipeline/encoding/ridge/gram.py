@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from pipeline.encoding.arithmetic.columns import Columns, read_features
+from pipeline.encoding.arithmetic.compute import Arithmetic
 from pipeline.encoding.arithmetic.correlation import CONSTANT
-from pipeline.encoding.arithmetic.device import Arithmetic
 from pipeline.encoding.ridge.sample_rows import SampleRows
 
 BLOCK_MB = 48.0

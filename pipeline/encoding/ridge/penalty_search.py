@@ -11,8 +11,8 @@ import dataclasses
 
 import torch
 
+from pipeline.encoding.arithmetic.compute import product
 from pipeline.encoding.arithmetic.correlation import MAX_R, TIE
-from pipeline.encoding.arithmetic.device import product
 from pipeline.encoding.ridge.decomposition import Part
 from pipeline.encoding.ridge.shrinkage import low_rank_filters
 

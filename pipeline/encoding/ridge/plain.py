@@ -15,7 +15,7 @@ from pipeline.encoding.arithmetic.columns import constant_targets, missing_bins,
 from pipeline.encoding.arithmetic.correlation import TIE, correlate, fisher_z, is_constant, standardise, unit
 from pipeline.encoding.arithmetic.scratch import target_batches
 from pipeline.encoding.layer_fit import LayerFit
-from pipeline.encoding.ridge.problem import RidgeProblem
+from pipeline.encoding.ridge.cost import RidgeProblem
 from pipeline.encoding.splits import Fold
 
 BATCH_MB = 64.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pipeline.encoding.arithmetic.device import Arithmetic
+from pipeline.encoding.arithmetic.compute import Arithmetic
 from pipeline.encoding.design import Design
 
 

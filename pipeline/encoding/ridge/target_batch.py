@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from pipeline.encoding.arithmetic.device import Arithmetic, product
+from pipeline.encoding.arithmetic.compute import Arithmetic, product
 from pipeline.encoding.ridge.decomposition import Part, PrimalFold
 from pipeline.encoding.ridge.penalty_search import Measured, pearson
 

@@ -89,8 +89,8 @@ class SpectrogramModulation:
     """
 
     def clock(self, stimulus: xr.Dataset) -> tuple[str, np.ndarray]:
+        from pipeline.artifacts.stimulus import item_names
         from pipeline.models.shown.audio_stimuli import is_one_recording
-        from pipeline.models.shown.items import item_names
 
         if is_one_recording(stimulus):
             ends = self._ends(stimulus)

@@ -26,7 +26,7 @@ class Category:
     """One feature per category that the stimulus names, in alphabetical order."""
 
     def clock(self, stimulus: xr.Dataset) -> tuple[str, np.ndarray]:
-        from pipeline.models.shown.items import item_names
+        from pipeline.artifacts.stimulus import item_names
 
         if "category" not in stimulus.variables:
             raise LayermapError(
@@ -38,7 +38,7 @@ class Category:
     def batches(self, stimulus: xr.Dataset, batch_size: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         import numpy as np
 
-        from pipeline.models.shown.items import labels
+        from pipeline.artifacts.stimulus import labels
 
         categories = labels(stimulus["category"])
         one_hot = (categories[:, None] == np.unique(categories)[None, :]).astype(np.float32)

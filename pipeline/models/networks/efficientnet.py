@@ -59,7 +59,7 @@ def load(entry: ModelEntry, weights_folder: Path | None, twin: Twin | None, devi
 
 def classify(network: HookedNetwork, pictures: np.ndarray) -> np.ndarray:
     """Logits (n, 1000) of the ImageNet classes for pictures (n, y, x, colour) uint8."""
-    from pipeline.models.torch.hooked_network import reproducible_inference
+    from pipeline.models.torch.execution import reproducible_inference
 
     with reproducible_inference():
         logits: np.ndarray = network.module(OPTICS(pictures).to(network.device)).cpu().numpy()

@@ -67,7 +67,7 @@ def framed_clock(stimulus: xr.Dataset, sampling_rate_hz: int, window: int, hop: 
     BrokenArtifact
         A clip is shorter than one window.
     """
-    from pipeline.models.shown.items import item_names
+    from pipeline.artifacts.stimulus import item_names
 
     rate = float(stimulus.attrs["sampling_rate_hz"])
     shortest = int(stimulus["n_samples"].min())

@@ -17,7 +17,7 @@ def picture_clock(stimulus: xr.Dataset) -> tuple[str, np.ndarray]:
     """(``time``, end of each frame in s) for a movie, (``item``, names) for images."""
     import numpy as np
 
-    from pipeline.models.shown.items import item_names
+    from pipeline.artifacts.stimulus import item_names
 
     if stimulus.attrs["modality"] == "movie":
         n_frames = stimulus.sizes["frame"]

@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipeline.artifacts.stimulus import item_names
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.models.shown.audio_stimuli import (
     clip_sound,
@@ -23,7 +24,6 @@ from pipeline.models.shown.audio_stimuli import (
     is_one_recording,
     scaled_to_rms,
 )
-from pipeline.models.shown.items import item_names
 from pipeline.models.torch.hooked_network import Pass
 
 if TYPE_CHECKING:

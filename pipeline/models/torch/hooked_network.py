@@ -8,6 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.core.errors import LayermapError, UnknownName
+from pipeline.models.torch.execution import (
+    give_memory_back,
+    is_out_of_memory,
+    prefetched,
+    reproducible_inference,
+)
 from pipeline.models.torch.hooks import Tap, tapped
 
 if TYPE_CHECKING:
@@ -108,8 +114,6 @@ class HookedNetwork:
         LayermapError
             A single sample does not fit into memory, or the network refuses its input.
         """
-        from pipeline.models.torch.prefetch import prefetched
-
         first = 0
         if self.precision != "float32":
             self._check_precision(next(iter(self.presenter.passes(stimulus, 1))), layers)
@@ -131,7 +135,7 @@ class HookedNetwork:
                     ) from error
             batch_size //= 2
             _say(f"{self.name}: out of memory on {self.device}; going on with batches of {batch_size}")
-            _give_memory_back(self.device)
+            give_memory_back(self.device)
 
     def run(self, one: Pass, layers: Sequence[str], reduce: Reduce, precision: str | None = None) -> dict[str, Any]:
         """One pass: layer → reduced values.
@@ -234,15 +238,6 @@ def _whole(layer: str, values: Any, n_prefix: int = 0) -> np.ndarray:
     return np.array(values.cpu().numpy(), dtype=np.float32)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed; torch has no error of its own for that on the CPU."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "not enough memory" in str(error) or "can't allocate memory" in str(error)
-
-
 def _n_rows(inputs: Any) -> int:
     """Length of the inputs' first axis."""
     import torch
@@ -261,37 +256,3 @@ def _say(message: str) -> None:
     import sys
 
     sys.stderr.write(f"layermap activate: {message}\n")
-
-
-def _give_memory_back(device: torch.device) -> None:
-    """What a failed pass has left: its tensors hang on the error's traceback, which is part of a cycle."""
-    import gc
-
-    import torch
-
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-@contextlib.contextmanager
-def reproducible_inference() -> Iterator[None]:
-    """No gradients, deterministic kernels, full float32 products; the settings found are put back."""
-    import torch
-
-    memory: Any = torch.utils.deterministic
-    deterministic = torch.get_deterministic_debug_mode()
-    fill = memory.fill_uninitialized_memory
-    tf32 = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-    torch.set_deterministic_debug_mode(
-        "warn"
-    )  # the same as use_deterministic_algorithms, which imports a compiler (2 s)
-    memory.fill_uninitialized_memory = False  # costs time, changes no number
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_deterministic_debug_mode(deterministic)
-        memory.fill_uninitialized_memory = fill
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32

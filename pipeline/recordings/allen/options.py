@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.recordings.allen.presentations import AS_ITEMS, FRAME_RATE_HZ, IN_TIME
+from pipeline.recordings.allen.stimuli import AS_ITEMS, FRAME_RATE_HZ, IN_TIME
 from pipeline.recordings.entry import DatasetOptions
 
 

@@ -12,24 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import SampleMismatch
-from pipeline.recordings.allen.gratings import (
+from pipeline.recordings.allen.stimuli import (
+    DRIFTING,
     DRIFTING_CYCLE_FRAMES,
     DRIFTING_FRAMES,
     FRAME_RATE_HZ,
     GREY_FRAMES,
+    SCENES,
+    STATIC,
     drifting_number,
+    scene_names,
     static_name,
 )
 
 if TYPE_CHECKING:
     import numpy as np
 
-MOVIES = ("natural_movie_one", "natural_movie_two", "natural_movie_three")
-SCENES = "natural_scenes"
-STATIC = "static_gratings"
-DRIFTING = "drifting_gratings"
-IN_TIME = (*MOVIES, DRIFTING)
-AS_ITEMS = (SCENES, STATIC)
 BLANK = "blank"
 BLANK_CONDITION = -1
 """How the Allen tables number the grey screen among the scenes."""
@@ -167,7 +165,7 @@ def of_drifting_gratings(
     frames_per_bin: int,
     source: Path,
 ) -> Presentations:
-    """Drifting gratings, bin by bin, where they lie in the movie of all of them (`pipeline.recordings.allen.gratings`).
+    """Drifting gratings, bin by bin, where they lie in the movie of all of them (`pipeline.recordings.allen.stimuli`).
 
     The grey screen between and instead of gratings has no samples. Every frame of a presentation begins 1/30 s
     after the one before it.
@@ -200,11 +198,6 @@ def of_drifting_gratings(
         (place[:, None] * n_bins + frames // frames_per_bin).ravel(),
         time_s=(begins_s[:, None] + ends_s).ravel(),
     )
-
-
-def scene_names(n_scenes: int) -> list[str]:
-    """``scene-000`` … : the Allen Institute's numbers."""
-    return [f"scene-{number:03d}" for number in range(n_scenes)]
 
 
 def _items(

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from pipeline.artifacts.catalogue import RawFile
 from pipeline.core.errors import BadConfiguration, FetchError
 from pipeline.fetch.http.lists import NoAnswer, addresses_of, ask
-from pipeline.recordings.openneuro import git_tree, graphql
-from pipeline.recordings.openneuro.listed import ListedFile
+from pipeline.recordings.openneuro.listings import GITHUB, OPENNEURO, ListedFile, ask_graphql, read_git_tree
 
 __all__ = ["ListedFile", "find_file", "list_snapshot", "raw_file"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -47,8 +46,8 @@ def list_snapshot(dataset: str, tag: str, mirror: str | None) -> dict[str, Liste
             raise BadConfiguration(f"'{name}' is no {what} of OpenNeuro; expected a name such as ds003643 or 2.0.7")
     reasons = []
     for way, question, public in (
-        ("git", git_tree.read_git_tree, git_tree.GITHUB),
-        ("GraphQL", graphql.ask_graphql, graphql.OPENNEURO),
+        ("git", read_git_tree, GITHUB),
+        ("GraphQL", ask_graphql, OPENNEURO),
     ):
         try:
             files = ask(functools.partial(question, dataset, tag), addresses_of(public, mirror))

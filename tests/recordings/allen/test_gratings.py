@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.recordings.allen import stimuli
-from pipeline.recordings.allen.gratings import (
+from pipeline.recordings.allen.sdk import monitor_class
+from pipeline.recordings.allen.stimuli import (
     CONTRAST,
     DRIFTING_CYCLE_FRAMES,
     GREY,
@@ -14,7 +15,6 @@ from pipeline.recordings.allen.gratings import (
     drifting_parameters,
     static_name,
 )
-from pipeline.recordings.allen.sdk import monitor_class
 
 
 @pytest.mark.filterwarnings("ignore:Please import `zoom`")

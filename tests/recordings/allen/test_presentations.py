@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import SampleMismatch
-from pipeline.recordings.allen.gratings import drifting_parameters
 from pipeline.recordings.allen.presentations import (
     BLANK_CONDITION,
     of_drifting_gratings,
@@ -23,6 +22,7 @@ from pipeline.recordings.allen.responses import (
     spike_rates,
     window_weights,
 )
+from pipeline.recordings.allen.stimuli import drifting_parameters
 
 SOURCE = Path("session.nwb")
 

@@ -272,7 +272,7 @@ def test_nobodys_configuration_or_repository_counts(openneuro, monkeypatch, tmp_
 
 ASK = """
 import os, pty, sys
-child = "from pipeline.recordings.openneuro import git_tree; git_tree.read_git_tree('ds1', '1.0', sys.argv[1])"
+child = "from pipeline.recordings.openneuro import listings; listings.read_git_tree('ds1', '1.0', sys.argv[1])"
 os._exit(os.waitstatus_to_exitcode(pty.spawn([sys.executable, "-c", "import sys; " + child, sys.argv[1]])))
 """
 

@@ -17,7 +17,7 @@ from pipeline.fetch.stage import fetch_files
 from pipeline.recordings.bids import local as bids
 from pipeline.recordings.bids import openneuro as openneuro_bids
 from pipeline.recordings.bids.choice import choose_stories
-from pipeline.recordings.openneuro.listed import ListedFile
+from pipeline.recordings.openneuro.listings import ListedFile
 from pipeline.recordings.stories.prepare import read_words
 from pipeline.recordings.stories.selection import StoryFiles
 from pipeline.study.plan import DatasetPlan

@@ -17,8 +17,8 @@ from pipeline.recordings.allen.cortical_layers import annotation_files
 from pipeline.recordings.allen.neuropixels.nwb import CHANNEL_COLUMNS, HOLDS, structures_of
 from pipeline.recordings.allen.neuropixels.options import KIND, AllenNeuropixelsOptions
 from pipeline.recordings.allen.options import mouse_of
-from pipeline.recordings.allen.presentations import SCENES
 from pipeline.recordings.allen.queries import API_URL, address_of, ask, rows_of
+from pipeline.recordings.allen.stimuli import SCENES
 
 if TYPE_CHECKING:
     import pandas as pd

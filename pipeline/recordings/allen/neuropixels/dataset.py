@@ -16,7 +16,6 @@ from pipeline.fetch.checks.digests import read_digest
 from pipeline.formats.tables import read_table
 from pipeline.recordings.allen import stimuli
 from pipeline.recordings.allen.cortical_layers import ANNOTATION, STRUCTURES, layers_at
-from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
 from pipeline.recordings.allen.neuropixels.catalogue import (
     SCENES_FOLDER,
     catalogue,
@@ -27,8 +26,9 @@ from pipeline.recordings.allen.neuropixels.catalogue import (
 )
 from pipeline.recordings.allen.neuropixels.nwb import CCF_COLUMNS, CHANNEL_COLUMNS, NeuropixelsFile
 from pipeline.recordings.allen.neuropixels.options import KIND, SHOWN_IN, AllenNeuropixelsOptions
-from pipeline.recordings.allen.presentations import BLANK, DRIFTING, SCENES, STATIC, Presentations
+from pipeline.recordings.allen.presentations import BLANK, Presentations
 from pipeline.recordings.allen.responses import behaviour_during, join_stimuli, spike_rates
+from pipeline.recordings.allen.stimuli import DRIFTING, FRAME_RATE_HZ, SCENES, STATIC
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.recordings.verified import FETCH_AGAIN, sha_of_files, verified
 

@@ -17,9 +17,9 @@ from pipeline.fetch.checks.digests import read_digest
 from pipeline.formats.array_files import check_npz
 from pipeline.formats.documents import read_object
 from pipeline.recordings.allen import stimuli
-from pipeline.recordings.allen.gratings import FRAME_RATE_HZ
-from pipeline.recordings.allen.presentations import BLANK, DRIFTING, SCENES, STATIC
+from pipeline.recordings.allen.presentations import BLANK
 from pipeline.recordings.allen.responses import behaviour_during, join_stimuli, mean_responses, window_weights
+from pipeline.recordings.allen.stimuli import DRIFTING, FRAME_RATE_HZ, SCENES, STATIC
 from pipeline.recordings.allen.two_photon.catalogue import catalogue, chosen_cells_path, events_path, nwb_path
 from pipeline.recordings.allen.two_photon.nwb import Session, TwoPhotonFile
 from pipeline.recordings.allen.two_photon.options import KIND, SHOWN_IN, Allen2pOptions

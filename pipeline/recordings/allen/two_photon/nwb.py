@@ -16,15 +16,13 @@ from pipeline.core.errors import BrokenArtifact, SampleMismatch
 from pipeline.formats.array_files import check_hdf5
 from pipeline.recordings.allen.options import mouse_of
 from pipeline.recordings.allen.presentations import (
-    MOVIES,
-    SCENES,
-    STATIC,
     Presentations,
     of_drifting_gratings,
     of_movie,
     of_scenes,
     of_static_gratings,
 )
+from pipeline.recordings.allen.stimuli import MOVIES, SCENES, STATIC
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,20 +1,22 @@
-"""Whisper weights from CTranslate2's ``model.bin`` to safetensors under the names of ``transformers``.
+"""Weights as installed packages carry them, to safetensors: Whisper from CTranslate2's format, Llama-like from GGUF.
 
-The format (binary version 6, little-endian; ``python/ctranslate2/specs/model_spec.py`` of OpenNMT/CTranslate2):
-u32 version; name of the specification; u32 revision; u32 number of variables; per variable its name, u8 rank,
-u32 per dimension, u8 type, u32 bytes, values; u32 number of aliases; pairs of names. A name is u16 length and
-that many bytes, the last one 0.
+CTranslate2's ``model.bin`` (binary version 6, little-endian; ``python/ctranslate2/specs/model_spec.py`` of
+OpenNMT/CTranslate2): u32 version; name of the specification; u32 revision; u32 number of variables; per variable its
+name, u8 rank, u32 per dimension, u8 type, u32 bytes, values; u32 number of aliases; pairs of names. A name is u16
+length and that many bytes, the last one 0.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import BrokenArtifact
-from pipeline.models.convert.checkpoint import save_weights, write_config
+from pipeline.models.convert.checkpoint import TOKENIZER_FILE, save_weights, write_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +39,22 @@ _SETTINGS = {
     "start_from_zero_embedding",
 }
 """Variables that describe the network rather than weigh it."""
+_LLAMA_SETTINGS = (
+    "attention_bias",
+    "head_dim",
+    "hidden_act",
+    "hidden_size",
+    "intermediate_size",
+    "max_position_embeddings",
+    "mlp_bias",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "rope_parameters",
+    "vocab_size",
+)
+"""The settings of ``LlamaConfig`` that decide the numbers."""
 
 
 class _Cursor:
@@ -191,3 +209,20 @@ def encoder_config(state: Mapping[str, torch.Tensor], n_heads: int) -> dict[str,
         "max_source_positions": len(state["embed_positions.weight"]),
         "num_mel_bins": n_bands,
     }
+
+
+def convert_llama(source_file: Path, folder: Path) -> None:
+    """Write ``model.safetensors`` (no output layer), ``config.json`` and ``tokenizer.json`` into the folder.
+
+    The quantised blocks are expanded once, to the float32 values they stand for; nothing else is changed.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where = {"gguf_file": source_file.name, "local_files_only": True}
+    with contextlib.redirect_stderr(io.StringIO()):  # progress bars of single tensors
+        model = AutoModelForCausalLM.from_pretrained(str(source_file.parent), dtype="float32", **where)
+        tokenizer = AutoTokenizer.from_pretrained(str(source_file.parent), **where)
+    save_weights(model.model.state_dict(), folder)
+    config = model.config.to_dict()
+    write_config({name: config[name] for name in _LLAMA_SETTINGS}, folder)
+    tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))

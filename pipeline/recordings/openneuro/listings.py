@@ -1,10 +1,12 @@
-"""The files of a snapshot from the dataset's git repository, where sizes and digests stand without any download.
+"""The files of a snapshot, as git and as OpenNeuro's GraphQL interface list them, before any of them is fetched.
 
-What git-annex keeps is a link whose target ends in its key, ``MD5E-s<bytes>--<md5><ext>``; the rest are git's blobs.
+The dataset's git repository has sizes and digests. What git-annex keeps is there a link whose target ends in its key,
+``MD5E-s<bytes>--<md5><ext>``; the rest are git's blobs. The GraphQL interface is for where git cannot be used.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,13 +14,19 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-from pipeline.fetch.annex import key_in_pointer, parse_key
+from pipeline.core.limits import FILE_BYTES, size_in_words
+from pipeline.fetch.annex import AnnexKey, key_in_pointer, parse_key
 from pipeline.fetch.http import lists
 from pipeline.fetch.http.lists import NoAnswer
-from pipeline.recordings.openneuro.listed import ListedFile, s3_address
+from pipeline.fetch.http.sessions import ask_text
+from pipeline.fetch.http.settings import PASSING_STATUS
 
 GITHUB = "https://github.com"
+OPENNEURO = "https://openneuro.org"
+S3_BUCKET = "https://s3.amazonaws.com/openneuro.org"
 LONGEST_CLONE_S = 1800.0
 SLOWEST_BYTES_PER_S = 1000
 """A clone that stays below this for `lists.SILENCE_S` is given up."""
@@ -27,6 +35,36 @@ LINK = "120000"
 OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
 """What git sets for its hooks; layermap may be run from one."""
 SUBMODULE = "commit"
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file of a snapshot.
+
+    Parameters
+    ----------
+    path : within the dataset
+    bytes : size
+    url : public address on S3
+    md5, git_sha1, sha256 : hex digests, as far as the list tells them; ``git_sha1`` is that of the git blob
+    """
+
+    path: str
+    bytes: int
+    url: str
+    md5: str | None = None
+    git_sha1: str | None = None
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bytes <= FILE_BYTES:
+            size = size_in_words(self.bytes) if self.bytes > 0 else f"{self.bytes} bytes"
+            raise ValueError(f"{self.path} is said to have {size}")
+
+
+def s3_address(dataset: str, path: str) -> str:
+    """Public address of the newest version of a file."""
+    return f"{S3_BUCKET}/{dataset}/{quote(path)}"
 
 
 @dataclass(frozen=True)
@@ -162,3 +200,55 @@ def _git(arguments: list[str], given: bytes = b"") -> subprocess.CompletedProces
         raise NoAnswer("git is not installed", passing=False) from error
     except subprocess.TimeoutExpired as error:
         raise NoAnswer(f"git was not done after {LONGEST_CLONE_S:g} s", passing=False) from error
+
+
+def ask_graphql(dataset: str, tag: str, base: str) -> list[ListedFile]:
+    """List a snapshot by one query to ``BASE/crn/graphql``.
+
+    Where the answer has the address of a version on S3, the file is taken from there, so that a later snapshot cannot
+    change it. Its ``id`` is a git-annex key for big files, but was something else in earlier releases: a digest is
+    taken from it only where it is one.
+
+    Raises
+    ------
+    NoAnswer
+        No such snapshot, or no list of files came back.
+    """
+    query = (
+        f"query{{snapshot(datasetId:{json.dumps(dataset)},tag:{json.dumps(tag)})"
+        "{files(recursive:true){filename urls size id directory}}}"
+    )
+    answer = ask_text("POST", f"{base}/crn/graphql", silence_s=lists.SILENCE_S, json={"query": query})
+    if answer.status in PASSING_STATUS:
+        raise NoAnswer(f"it answers {answer.status} {answer.reason}", passing=True)
+    if answer.status != 200 and "json" not in answer.content_type:
+        raise NoAnswer(f"it answers {answer.status} {answer.reason}", passing=False)
+    files = _files_in(answer.json(), dataset, tag)
+    return [_listed(dataset, row) for row in files if not row["directory"]]
+
+
+def _files_in(answer: Any, dataset: str, tag: str) -> list[dict[str, Any]]:
+    errors = answer.get("errors") or []
+    if errors:
+        said = " ".join(str(errors[0].get("message", errors[0])).split())
+        raise NoAnswer(f"it refuses the query: {said[:160]}", passing=False)
+    snapshot = answer["data"]["snapshot"]
+    if snapshot is None:
+        raise NoAnswer(f"it has no snapshot {tag} of {dataset}", passing=False)
+    files: list[dict[str, Any]] = snapshot["files"]
+    if not files:  # what it answers when its own worker was too slow
+        raise NoAnswer("its list of files is empty", passing=True)
+    return files
+
+
+def _listed(dataset: str, row: dict[str, Any]) -> ListedFile:
+    path = str(row["filename"])
+    versions = [url for url in row["urls"] or () if url.startswith(f"{S3_BUCKET}/") and "versionId=" in url]
+    key = parse_key(str(row["id"])) or AnnexKey(None)
+    return ListedFile(
+        path,
+        int(row["size"]),
+        versions[0] if versions else s3_address(dataset, path),
+        md5=key.md5,
+        sha256=key.sha256,
+    )
