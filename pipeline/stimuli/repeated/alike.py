@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.stimuli.repeated.contents import PLURALS, equal_in_words, frame_digests, presented, with_contents
-from pipeline.stimuli.repeated.near_alike import near_alike, near_alike_in_words
-from pipeline.stimuli.repeated.recurring import recurring, recurring_in_words
+from pipeline.stimuli.repeated.contents import KINDS, equal_in_words, frame_digests, presented, with_contents
+from pipeline.stimuli.repeated.near_alike import COMPARED, near_alike, near_alike_in_words
+from pipeline.stimuli.repeated.recurring import SEARCHED, recurring, recurring_in_words
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,9 +29,10 @@ def describe_contents(stimulus: xr.Dataset) -> xr.Dataset:
     if "content" in stimulus.variables:
         names = np.array([str(name) for name in stimulus["item"].values])
         same = presented(names, stimulus["content"].values.astype(str))
-        said[EQUAL] = equal_in_words(names, same, PLURALS[modality])
-        kept = np.sort(np.unique(same, return_index=True)[1])
-        said[DOUBTS] = near_alike_in_words(near_alike(stimulus, kept), modality)
-    elif modality != "words":
+        said[EQUAL] = equal_in_words(names, same, KINDS[modality].items)
+        if modality in COMPARED:
+            kept = np.sort(np.unique(same, return_index=True)[1])
+            said[DOUBTS] = near_alike_in_words(near_alike(stimulus, kept), modality)
+    elif modality in SEARCHED:
         said[DOUBTS] = recurring_in_words(recurring(stimulus, frames), str(stimulus.attrs["name"]))
     return stimulus.assign_attrs({name: text for name, text in said.items() if text})

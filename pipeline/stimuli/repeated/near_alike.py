@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.stimuli.repeated.contents import PLURALS, SHOWN, blocks_of, clips_of
+from pipeline.stimuli.repeated.contents import KINDS, SHOWN, blocks_of, clips_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,10 +35,10 @@ def near_alike(stimulus: xr.Dataset, kept: np.ndarray) -> list[tuple[str, str, f
 
     Parameters
     ----------
-    stimulus : of pictures or several sounds
+    stimulus : of a modality in `COMPARED`, of several items
     kept : numbers of the items to compare, one of each content
     """
-    pairs = _pictures(stimulus, kept) if stimulus.attrs["modality"] == "images" else _sounds(stimulus, kept)
+    pairs = COMPARED[stimulus.attrs["modality"]](stimulus, kept)
     names = [str(name) for name in stimulus["item"].values]
     return [(names[kept[i]], names[kept[j]], r) for i, j, r in sorted(pairs, key=lambda pair: -pair[2])]
 
@@ -50,8 +50,8 @@ def near_alike_in_words(pairs: Sequence[tuple[str, str, float]], modality: str) 
     shown = "; ".join(f"{one} and {other}, r = {_below_one(r)}" for one, other, r in pairs[:SHOWN])
     more = f"; {len(pairs) - SHOWN} more pairs" if len(pairs) > SHOWN else ""
     return (
-        f"{PLURALS[modality]} that are nearly alike ({shown}{more}) may lie on both sides of a fold, where one tells "
-        "of the other; leave one of each out"
+        f"{KINDS[modality].items} that are nearly alike ({shown}{more}) may lie on both sides of a fold, where one "
+        "tells of the other; leave one of each out"
     )
 
 
@@ -171,3 +171,7 @@ def _confirmed(
             if closely >= confirmed:
                 found.append((int(i), int(j), closely))
     return found
+
+
+COMPARED = {"images": _pictures, "audio": _sounds}
+"""Modality → what finds nearly equal ones among its items."""
