@@ -21,6 +21,7 @@ already convolved with a haemodynamic response.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -36,35 +37,8 @@ if TYPE_CHECKING:
 LARGEST_PEAK = 4.0
 """Of audio. Lossy decoders and resampling overshoot ±1, loud noise threefold; wrong scales lie far beyond."""
 
-MODALITIES = {
-    "movie": Contract(
-        "stimulus",
-        "prepare",
-        {"frames": ("frame", "y", "x", "colour")},
-        ("modality", "name", "frame_rate_hz"),
-    ),
-    "images": Contract(
-        "stimulus",
-        "prepare",
-        {"images": ("image", "y", "x", "colour"), "item": ("image",)},
-        ("modality", "name"),
-    ),
-    "audio": Contract(
-        "stimulus",
-        "prepare",
-        {"clips": ("clip", "sample"), "n_samples": ("clip",), "item": ("clip",)},
-        ("modality", "name", "sampling_rate_hz"),
-    ),
-    "words": Contract(
-        "stimulus",
-        "prepare",
-        {"text": ("word",), "onset_s": ("word",), "offset_s": ("word",)},
-        ("modality", "name"),
-    ),
-}
 
-
-def _contract(dataset: xr.Dataset, source: Path) -> Contract:
+def _modality(dataset: xr.Dataset, source: Path) -> Modality:
     modality = dataset.attrs.get("modality")
     if modality not in MODALITIES:
         raise BrokenArtifact(f"{source} has modality '{modality}', expected one of: {', '.join(MODALITIES)}")
@@ -79,10 +53,10 @@ def write_stimulus(dataset: xr.Dataset, path: Path) -> None:
     BrokenArtifact
         A variable is missing or has other dims or values than the table above says.
     """
-    contract = _contract(dataset, path)
-    contract.check(dataset, path)
-    _CHECKS[dataset.attrs["modality"]](dataset, path)
-    write_zarr(dataset, path, contract)
+    modality = _modality(dataset, path)
+    modality.contract.check(dataset, path)
+    modality.check(dataset, path)
+    write_zarr(dataset, path, modality.contract)
 
 
 def _check_pictures(dataset: xr.Dataset, path: Path) -> None:
@@ -143,18 +117,40 @@ def _refuse(path: Path, what: str) -> NoReturn:
     raise BrokenArtifact(f"{path}: {what}; the reader of the dataset must give it so")
 
 
-_CHECKS: dict[str, Callable[[xr.Dataset, Path], None]] = {
-    "movie": _check_pictures,
-    "images": _check_pictures,
-    "audio": _check_clips,
-    "words": _check_words,
+@dataclasses.dataclass(frozen=True)
+class Modality:
+    """What the artifact of a kind of stimulus holds.
+
+    Parameters
+    ----------
+    variables : name → dims
+    check : refuses values that are not as the table above says
+    attrs : besides ``modality`` and ``name``
+    """
+
+    variables: dict[str, tuple[str, ...]]
+    check: Callable[[xr.Dataset, Path], None]
+    attrs: tuple[str, ...] = ()
+
+    @property
+    def contract(self) -> Contract:
+        return Contract("stimulus", "prepare", self.variables, ("modality", "name", *self.attrs))
+
+
+MODALITIES = {
+    "movie": Modality({"frames": ("frame", "y", "x", "colour")}, _check_pictures, ("frame_rate_hz",)),
+    "images": Modality({"images": ("image", "y", "x", "colour"), "item": ("image",)}, _check_pictures),
+    "audio": Modality(
+        {"clips": ("clip", "sample"), "n_samples": ("clip",), "item": ("clip",)}, _check_clips, ("sampling_rate_hz",)
+    ),
+    "words": Modality({"text": ("word",), "onset_s": ("word",), "offset_s": ("word",)}, _check_words),
 }
 
 
 def open_stimulus(path: Path) -> xr.Dataset:
     """Open a stimulus lazily; raises `BrokenArtifact` naming the file and what was expected."""
     dataset = read_zarr(path, Contract("stimulus", "prepare", {}, ("modality", "name")))
-    return _contract(dataset, path).check(dataset, path)
+    return _modality(dataset, path).contract.check(dataset, path)
 
 
 def item_names(stimulus: xr.Dataset) -> np.ndarray:

@@ -75,12 +75,18 @@ class Registry(Generic[Entry]):
     Parameters
     ----------
     what : what an entry is called in error messages, e.g. ``dataset``
+    classes : of its entries
+    called : attribute in which an entry has the name that it is registered by
     builtin : name → ``package.module:attribute``
     group : entry-point group through which other packages add entries
     """
 
-    def __init__(self, what: str, builtin: dict[str, str], group: str) -> None:
+    def __init__(
+        self, what: str, classes: tuple[type[Entry], ...], called: str, builtin: dict[str, str], group: str
+    ) -> None:
         self.what = what
+        self._classes = classes
+        self._called = called
         self._addresses = dict(builtin)
         self._entries: dict[str, Entry] = {}
         for point in entry_points(group=group):
@@ -101,6 +107,31 @@ class Registry(Generic[Entry]):
         return self._addresses[name]
 
     def get(self, name: str) -> Entry:
+        """The entry, imported.
+
+        Raises
+        ------
+        UnknownName
+            No such entry; the message names the closest.
+        LayermapError
+            It cannot be imported, is nothing that this registry holds, or calls itself otherwise than it is registered.
+        """
         if name not in self._entries:
-            self._entries[name] = import_object(self.address(name))
+            self._entries[name] = self._imported(name)
         return self._entries[name]
+
+    def _imported(self, name: str) -> Entry:
+        address = self.address(name)
+        entry: Entry = import_object(address)
+        if not isinstance(entry, self._classes):
+            made = f"the class {entry.__name__}" if isinstance(entry, type) else f"a {type(entry).__name__}"
+            expected = " or ".join(one.__name__ for one in self._classes)
+            raise LayermapError(
+                f"{self.what} '{name}': {address} is {made}, expected {expected}; give the address of its entry"
+            )
+        own = getattr(entry, self._called)
+        if own != name:
+            raise LayermapError(
+                f"{self.what} '{name}': {address} has {self._called} '{own}'; register it under the name that it has"
+            )
+        return entry

@@ -63,7 +63,17 @@ def build_map(
     rows: Rows = {table: [] for table in TABLES}
     for analysis in analyses:
         _add_analysis(rows, {"study": study, "analysis": analysis.name}, analysis, inference)
-    return {table: pd.DataFrame(rows[table], columns=list(columns)) for table, columns in TABLES.items()}
+    return {table: _table(table, found) for table, found in rows.items()}
+
+
+def _table(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """A table of the map; pandas alone would drop a value without a column, and fill up a column without values."""
+    columns = TABLES[name]
+    for row in rows:
+        odd = sorted(row.keys() ^ columns.keys())
+        if odd:
+            raise ValueError(f"rows and columns of the map's table '{name}' differ in: {', '.join(odd)}")
+    return pd.DataFrame(rows, columns=list(columns))
 
 
 def _add_analysis(rows: Rows, where: dict[str, Any], analysis: AnalysisScores, inference: InferenceSettings) -> None:

@@ -46,32 +46,47 @@ def calibration_stimulus(modality: str, *, many: bool = False) -> xr.Dataset:
         recording of 40 s at 16 kHz) or ``words`` (some thousand words)
     many : 20 times as many crops or frames, 8 times as much sound
     """
+    return _MADE[modality](many).assign_attrs(modality=modality, name="calibration")
+
+
+def _images(many: bool) -> xr.Dataset:
     import numpy as np
     import xarray as xr
 
-    attrs: dict[str, object] = {"modality": modality, "name": "calibration"}
-    times = _MANY if many else 1
-    if modality == "images":
-        crops = np.stack(calibration_photographs(CROP_PX, times * _CROPS_PER_PHOTOGRAPH))
-        items = [f"crop-{number:03d}" for number in range(len(crops))]
-        return xr.Dataset({"images": (("image", "y", "x", "colour"), crops)}, {"item": ("image", items)}, attrs)
-    if modality == "movie":
-        frames = _panned_photographs(times * _FRAMES_PER_PHOTOGRAPH)
-        attrs["frame_rate_hz"] = FRAME_RATE_HZ
-        return xr.Dataset({"frames": (("frame", "y", "x", "colour"), frames)}, attrs=attrs)
-    if modality == "audio":
-        sound = calibration_sound(SAMPLING_RATE_HZ, 320.0 if many else 40.0)
-        attrs["sampling_rate_hz"] = float(SAMPLING_RATE_HZ)
-        return xr.Dataset(
-            {"clips": (("clip", "sample"), sound[None]), "n_samples": ("clip", [sound.size])},
-            {"item": ("clip", ["calibration"])},
-            attrs,
-        )
+    crops = np.stack(calibration_photographs(CROP_PX, (_MANY if many else 1) * _CROPS_PER_PHOTOGRAPH))
+    items = [f"crop-{number:03d}" for number in range(len(crops))]
+    return xr.Dataset({"images": (("image", "y", "x", "colour"), crops)}, {"item": ("image", items)})
+
+
+def _movie(many: bool) -> xr.Dataset:
+    import xarray as xr
+
+    frames = _panned_photographs((_MANY if many else 1) * _FRAMES_PER_PHOTOGRAPH)
+    return xr.Dataset({"frames": (("frame", "y", "x", "colour"), frames)}, attrs={"frame_rate_hz": FRAME_RATE_HZ})
+
+
+def _audio(many: bool) -> xr.Dataset:
+    import xarray as xr
+
+    sound = calibration_sound(SAMPLING_RATE_HZ, 320.0 if many else 40.0)
+    return xr.Dataset(
+        {"clips": (("clip", "sample"), sound[None]), "n_samples": ("clip", [sound.size])},
+        {"item": ("clip", ["calibration"])},
+        {"sampling_rate_hz": float(SAMPLING_RATE_HZ)},
+    )
+
+
+def _text(many: bool) -> xr.Dataset:
+    import numpy as np
+    import xarray as xr
+
     words = _words()
     onset_s = 0.4 * np.arange(len(words))
-    return xr.Dataset(
-        {"text": ("word", words), "onset_s": ("word", onset_s), "offset_s": ("word", onset_s + 0.3)}, attrs=attrs
-    )
+    return xr.Dataset({"text": ("word", words), "onset_s": ("word", onset_s), "offset_s": ("word", onset_s + 0.3)})
+
+
+_MADE = {"images": _images, "movie": _movie, "audio": _audio, "words": _text}
+"""Modality → what makes its stimulus."""
 
 
 def _photographs() -> list[np.ndarray]:

@@ -12,6 +12,8 @@ from pipeline.models.entry import ModelEntry, Twin, TwinKind
 
 MODELS: Registry[ModelEntry] = Registry(
     "model",
+    (ModelEntry,),
+    "name",
     {
         "efficientnet-lite0": "pipeline.models.networks.efficientnet:EFFICIENTNET_LITE0",
         "crepe-tiny": "pipeline.models.networks.crepe:CREPE_TINY",

@@ -7,6 +7,8 @@ from pipeline.recordings.entry import DatasetEntry
 
 DATASETS: Registry[DatasetEntry] = Registry(
     "dataset",
+    (DatasetEntry,),
+    "kind",
     {
         "simulated_mouse": "pipeline.simulated.mouse_dataset:DATASET",
         "simulated_listening": "pipeline.simulated.listening_dataset:DATASET",

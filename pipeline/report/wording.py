@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
@@ -13,14 +14,44 @@ FEW_ORDERS = 0.05  # of all orders of the regions: with fewer that do as well, b
 CI_UNITS = {"block": "held-out blocks", "item": "items", "subject": "subjects"}
 SIMILARITY_CI_UNITS = {**CI_UNITS, "block": "stretches of neighbouring blocks"}
 REGRESSORS = {"running_speed": "running speed", "pupil_area": "pupil area", "all": "all jointly"}
+
+
+@dataclasses.dataclass(frozen=True)
+class CeilingWords:
+    """What the page says of a kind of ceiling.
+
+    Parameters
+    ----------
+    named : how it was estimated
+    methods : of an encoding model's, a template of what the methods say of it (see `pipeline.core.prose`); a metric
+        that compares similarities says so in its own words
+    limit : what scores are a share of
+    """
+
+    named: str
+    methods: str = ""
+    limit: str = "what its reliability allows"
+
+
+_OVER_SUBJECTS = (
+    "Reliability follows from the mean pairwise correlation between subjects, r̄ for one of them and "
+    'S·r̄/(1 + (S − 1)·r̄) for the mean of S ({{ cite("intersubject") }}); the ceiling of r is its square root.'
+)
 CEILINGS = {
-    "split_half_spearman_brown": "√ split-half reliability, stepped up by Spearman–Brown",
-    "intersubject_single": "√ mean correlation between subjects",
-    "intersubject_mean": "√ reliability of the subjects' mean response",
-    "√(split_half_trials)": "√ split-half reliability over trials, as published",
-    "across_animals": "√ mean agreement of two animals' matrices of a region",
-    "split_half_repeats": "√ reliability of one animal's matrix over its repeats (of these cells only)",
+    "split_half_spearman_brown": CeilingWords(
+        "√ split-half reliability, stepped up by Spearman–Brown",
+        "Reliability is the split-half correlation over repeats, stepped up by the Spearman–Brown formula "
+        '({{ cite("spearman") }}; {{ cite("brown") }}); the ceiling of r is its square root.',
+    ),
+    "intersubject_single": CeilingWords("√ mean correlation between subjects", _OVER_SUBJECTS),
+    "intersubject_mean": CeilingWords("√ reliability of the subjects' mean response", _OVER_SUBJECTS),
+    "√(split_half_trials)": CeilingWords("√ split-half reliability over trials, as published"),
+    "across_animals": CeilingWords(
+        "√ mean agreement of two animals' matrices of a region", limit="what animals agree on"
+    ),
+    "split_half_repeats": CeilingWords("√ reliability of one animal's matrix over its repeats (of these cells only)"),
 }
+"""Kind of ceiling → what the page says of it."""
 WITHIN_CATEGORY = "-within-category"
 
 
@@ -82,8 +113,28 @@ def follows_order(low: float, high: float, share: float) -> str:
 
 def ceilings(kinds: Iterable[str]) -> str:
     """How ceilings were estimated, in words; empty if none is known."""
-    found = dict.fromkeys(kind for kinds_of_one in kinds for kind in str(kinds_of_one).split(" | "))
-    return listed([CEILINGS.get(kind, kind.replace("_", " ")) for kind in found if kind not in ("", "none")])
+    return listed([_ceiling_words(kind).named for kind in ceiling_kinds(kinds) if kind not in ("", "none")])
+
+
+def ceiling_kinds(kinds: Iterable[str]) -> list[str]:
+    """Each kind once, of values that may join several by `` | ``."""
+    return list(dict.fromkeys(kind for kinds_of_one in kinds for kind in str(kinds_of_one).split(" | ")))
+
+
+def ceiling_methods(kinds: Iterable[str]) -> list[str]:
+    """Templates of what the methods say of ceilings, each once, in the order of `CEILINGS`."""
+    found = ceiling_kinds(kinds)
+    return list(dict.fromkeys(words.methods for kind, words in CEILINGS.items() if kind in found and words.methods))
+
+
+def ceiling_limit(kind: str) -> str:
+    """What normalised scores are a share of; of several kinds joined, what is said of the first that says another."""
+    limits = [_ceiling_words(one).limit for one in ceiling_kinds([kind])]
+    return next((limit for limit in limits if limit != CeilingWords.limit), CeilingWords.limit)
+
+
+def _ceiling_words(kind: str) -> CeilingWords:
+    return CEILINGS.get(kind, CeilingWords(kind.replace("_", " ")))
 
 
 def layer_set(names: Sequence[str], all_layers: Sequence[str]) -> str:

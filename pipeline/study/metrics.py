@@ -14,6 +14,8 @@ MetricEntry = MappingEntry | ComparisonEntry
 
 METRICS: Registry[MetricEntry] = Registry(
     "metric",
+    (MappingEntry, ComparisonEntry),
+    "kind",
     {
         "ridge": "pipeline.encoding.mappings.ridge:RIDGE",
         "banded_ridge": "pipeline.encoding.mappings.banded_ridge:BANDED_RIDGE",

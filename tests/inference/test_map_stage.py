@@ -10,6 +10,7 @@ from scipy import stats
 from pipeline.artifacts.map import TABLES, open_map, write_map
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact, SampleMismatch, UnknownName
+from pipeline.inference import stage
 from pipeline.inference.questions.region_order import ShareOfOrders, orders_as_strong, rank_correlation
 from pipeline.inference.stage import AnalysisScores, build_map
 
@@ -342,6 +343,20 @@ def test_same_inputs_give_the_same_numbers(make_planted, make_blocks, save, sett
     first, second = (build_map(study="s", analyses=[analysis([path], ["net"])], inference=settings()) for _ in range(2))
     for table in TABLES:
         assert first[table].equals(second[table])
+
+
+def test_a_value_without_a_column_and_a_column_without_values_are_missed(
+    make_planted, make_blocks, save, settings, monkeypatch
+):
+    planted = make_planted(np.random.default_rng(6), np.full((4, 1), 0.3), make_blocks())
+    given = stage.rows_of
+
+    def otherwise(*asked):
+        return [{**{name: row[name] for name in row if name != "r2"}, "median": 0.0} for row in given(*asked)]
+
+    monkeypatch.setattr(stage, "rows_of", otherwise)
+    with pytest.raises(ValueError, match=r"^rows and columns of the map's table 'row' differ in: median, r2$"):
+        build_map(study="s", analyses=[analysis([save(planted)], ["net"])], inference=settings())
 
 
 def test_faults_are_named(make_planted, make_blocks, save, settings, contrast):

@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from pipeline.artifacts.map import TABLES, csv_path, write_map
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import BrokenArtifact
+from pipeline.report import wording
 from pipeline.report.provenance import TITLES, StageTime, downloads
 from pipeline.report.read_scores import Reference
 from pipeline.report.sections.methods_text import methods_text
@@ -159,6 +160,22 @@ def test_methods_name_every_mapping(simulated):
     assert "which the targets of one subject in one region share." in pls
     assert "by the one unit, at one delay, that correlates best" in methods_of(simulated, "best_unit")
     assert "R² is 1 − Σ(y − p)²/Σ(y − ȳ)² over the held-out samples" in pls
+
+
+def test_every_ceiling_is_explained_from_its_words(simulated, monkeypatch):
+    def methods(kind):
+        tables = {"summary": simulated.tables["summary"].assign(ceiling=0.5, ceiling_kind=kind)}
+        return methods_of(dataclasses.replace(simulated, tables=tables), "ridge")
+
+    halves, subjects = "Reliability is the split-half correlation", "Reliability follows from the mean pairwise"
+    both = methods("split_half_spearman_brown | intersubject_single | intersubject_mean")
+    assert both.count(halves) == both.count(subjects) == 1 and both.index(halves) < both.index(subjects)
+    assert "formula (Spearman 1910; Brown 1910); the ceiling of r is its square root. Reliability follows" in both
+    assert halves not in methods("across_animals") and subjects not in methods("none")
+    own = wording.CeilingWords("√ own", "Own reliability ({{ cite('brown') }}).", "what is our own")
+    monkeypatch.setitem(wording.CEILINGS, "own", own)
+    assert "Own reliability (Brown 1910)." in methods("own | none")
+    assert wording.ceiling_limit("none | own") == "what is our own"
 
 
 def test_twins_pathways_and_untrained_networks_in_words(pathways, simulated):

@@ -5,13 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.artifacts.stimulus import open_stimulus, write_stimulus
+from pipeline.artifacts.stimulus import MODALITIES, open_stimulus, write_stimulus
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.stimuli.pictures.picture_files import movie_stimulus
-from pipeline.stimuli.repeated.alike import DOUBTS, EQUAL, describe_contents
-from pipeline.stimuli.repeated.contents import contents_of, equal_in_words, kept_contents, presented
+from pipeline.stimuli.repeated.alike import COMPARED, DOUBTS, EQUAL, describe_contents
+from pipeline.stimuli.repeated.contents import KINDS, contents_of, equal_in_words, kept_contents, presented
+from pipeline.stimuli.repeated.recurring import SEARCHED
 from pipeline.stimuli.words import WordTable, words_stimulus
 from tests.stimuli.conftest import pictures_stimulus, sounds_stimulus
+
+
+def test_contents_of_every_modality_are_told_apart() -> None:
+    assert set(KINDS) == set(MODALITIES)
+    items = {name for name, kind in KINDS.items() if kind.item_dim}
+    assert items == {name for name, modality in MODALITIES.items() if "item" in modality.variables}
+    for name in items:
+        assert MODALITIES[name].variables["item"] == (KINDS[name].item_dim,) and KINDS[name].items
+    assert set(COMPARED) <= items and set(SEARCHED) <= set(MODALITIES)
 
 
 def test_pictures_are_equal_by_pixels_also_grey_in_three_colours(rng: np.random.Generator) -> None:

@@ -200,7 +200,8 @@ def test_a_stage_takes_what_the_workflow_is_told(stage):
 
 def test_the_list_of_flags_is_that_of_the_settings():
     assert set(WorkflowConfig.model_fields) == {"studies", *FLAGS}
-    assert flags_of("encode") == list(FLAGS.values())
+    assert {flag.name for stage in STAGES for flag in flags_of(stage)} == set(FLAGS)
+    assert set(FLAGS) - {flag.name for flag in flags_of("map")} == {name for name, flag in FLAGS.items() if flag.stages}
 
 
 def test_every_rule_that_runs_a_stage_has_its_resources(both):

@@ -7,7 +7,11 @@ from pipeline.artifacts.map import map_files
 from pipeline.artifacts.storage.one_run import claim_folders
 from pipeline.core import paths
 from pipeline.core.errors import LayermapError
-from pipeline.study.jobs import one_of, plan_jobs
+
+try:
+    from pipeline.study.jobs import one_of, plan_jobs  # reads the registries, with what other packages add to them
+except LayermapError as error:
+    sys.exit(f"layermap: {error}")
 
 # Rules call plain `python`: it must be the one that runs Snakemake, whether or not its environment is activated, and
 # import nothing that lies in the folder of a study.

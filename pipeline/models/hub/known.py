@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.fetch.weights.source import WeightSource
 from pipeline.models.entry import ModelEntry
-from pipeline.models.hub.families import FAMILIES
+from pipeline.models.hub.families import family_of
 
 FACTORY = "pipeline.models.hub.network:load"
 
@@ -36,14 +36,14 @@ def hub_entry(
 
     Parameters
     ----------
-    family : model type, a key of `FAMILIES`
+    family : model type, a key of `pipeline.models.hub.families.FAMILIES`
     config : settings that decide its depth; for a network without weights the whole configuration
     weights : in place of ``hub``, a package's: converted to the tensors of the part that is run and ``config.json``
     parameters : of the part that is run, without heads that are left out
     preprocessing : what differs from the family's
     stated : the entry's whole preprocessing in other words; what these leave out is as the family has it
     """
-    of = FAMILIES[family]
+    of = family_of(family, f"network '{name}'")
     return ModelEntry(
         name=name,
         modalities=of.modalities,

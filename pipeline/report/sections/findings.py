@@ -11,7 +11,7 @@ from pipeline.core.prose import counted, listed
 from pipeline.inference.questions.region_order import STATEMENT
 from pipeline.report.study_facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, ceilings, layer_set, number, with_interval
+from pipeline.report.wording import NBSP, ceiling_limit, ceilings, layer_set, number, with_interval
 
 SIGNIFICANT_BELOW = 0.05
 UNTESTED = "no p: not held against other orders of the responses"
@@ -190,7 +190,7 @@ def _ceiling(row: Row, *, relative: bool) -> str:
         return ""
     ceiling = f"ceiling {number(row['ceiling'])}"
     if relative and math.isfinite(row["score_normalised"]):
-        limit = "what animals agree on" if "across_animals" in row["ceiling_kind"] else "what its reliability allows"
+        limit = ceiling_limit(row["ceiling_kind"])
         return f" That is {number(row['score_normalised'])} of {limit} ({ceiling})."
     return f" {ceiling[0].upper()}{ceiling[1:]}."
 

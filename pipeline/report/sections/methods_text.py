@@ -16,7 +16,7 @@ from pipeline.inference.scores.geometry_batches import MOST_SLOW_DRAWS
 from pipeline.report.sections.cautions import ONSET_ADVICE, sentence
 from pipeline.report.sections.streams import differing_regions
 from pipeline.report.study_facts import BASELINE, AnalysisFacts, DatasetFacts, StudyFacts
-from pipeline.report.wording import ceilings, quantity, regressors
+from pipeline.report.wording import ceiling_kinds, ceiling_methods, ceilings, quantity, regressors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,7 @@ class AnalysisMethods:
     Parameters
     ----------
     units : what its intervals are over, in words
+    ceiling_methods : templates of what is said of an encoding model's ceilings
     regions : that were scored
     without_ceiling : regions that have none though others do
     inner, leaks : whether layers are chosen in inner folds, or, as nothing was fitted there, on the other outer folds
@@ -61,6 +62,7 @@ class AnalysisMethods:
     split: dict[str, Any]
     ceiling_kinds: frozenset[str]
     ceilings: str
+    ceiling_methods: list[str]
     units: str
     regions: list[str]
     without_ceiling: str
@@ -134,8 +136,9 @@ def _analysis(analysis: AnalysisFacts, contents: ScoresContents, summary: pd.Dat
     animals = [f"{name} {len(contents.subjects[name])}" for name in regions if name in contents.subjects]
     return AnalysisMethods(
         split=contents.split,
-        ceiling_kinds=frozenset(part for kind in kinds for part in str(kind).split(" | ")),
+        ceiling_kinds=frozenset(ceiling_kinds(kinds)),
         ceilings=ceilings(kinds),
+        ceiling_methods=ceiling_methods(kinds),
         units=analysis.ci_units(summary["ci_unit"], last="or"),
         regions=regions,
         without_ceiling=listed(without, last="or"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.stimuli.repeated.contents import (
-    PLURALS,
+    KINDS,
     SHOWN,
     blocks_of,
     clips_of,
@@ -20,7 +20,7 @@ from pipeline.stimuli.repeated.contents import (
     presented,
     with_contents,
 )
-from pipeline.stimuli.repeated.recurring import recurring, recurring_in_words
+from pipeline.stimuli.repeated.recurring import SEARCHED, recurring, recurring_in_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,10 +57,11 @@ def describe_contents(stimulus: xr.Dataset) -> xr.Dataset:
     if "content" in stimulus.variables:
         names = np.array([str(name) for name in stimulus["item"].values])
         same = presented(names, stimulus["content"].values.astype(str))
-        said[EQUAL] = equal_in_words(names, same, PLURALS[modality])
-        kept = np.sort(np.unique(same, return_index=True)[1])
-        said[DOUBTS] = near_alike_in_words(near_alike(stimulus, kept), modality)
-    elif modality != "words":
+        said[EQUAL] = equal_in_words(names, same, KINDS[modality].items)
+        if modality in COMPARED:
+            kept = np.sort(np.unique(same, return_index=True)[1])
+            said[DOUBTS] = near_alike_in_words(near_alike(stimulus, kept), modality)
+    elif modality in SEARCHED:
         said[DOUBTS] = recurring_in_words(recurring(stimulus, frames), str(stimulus.attrs["name"]))
     return stimulus.assign_attrs({name: text for name, text in said.items() if text})
 
@@ -70,10 +71,10 @@ def near_alike(stimulus: xr.Dataset, kept: np.ndarray) -> list[tuple[str, str, f
 
     Parameters
     ----------
-    stimulus : of pictures or several sounds
+    stimulus : of a modality in `COMPARED`, of several items
     kept : numbers of the items to compare, one of each content
     """
-    pairs = _pictures(stimulus, kept) if stimulus.attrs["modality"] == "images" else _sounds(stimulus, kept)
+    pairs = COMPARED[stimulus.attrs["modality"]](stimulus, kept)
     names = [str(name) for name in stimulus["item"].values]
     return [(names[kept[i]], names[kept[j]], r) for i, j, r in sorted(pairs, key=lambda pair: -pair[2])]
 
@@ -85,8 +86,8 @@ def near_alike_in_words(pairs: Sequence[tuple[str, str, float]], modality: str) 
     shown = "; ".join(f"{one} and {other}, r = {_below_one(r)}" for one, other, r in pairs[:SHOWN])
     more = f"; {len(pairs) - SHOWN} more pairs" if len(pairs) > SHOWN else ""
     return (
-        f"{PLURALS[modality]} that are nearly alike ({shown}{more}) may lie on both sides of a fold, where one tells "
-        "of the other; leave one of each out"
+        f"{KINDS[modality].items} that are nearly alike ({shown}{more}) may lie on both sides of a fold, where one "
+        "tells of the other; leave one of each out"
     )
 
 
@@ -206,3 +207,7 @@ def _confirmed(
             if closely >= confirmed:
                 found.append((int(i), int(j), closely))
     return found
+
+
+COMPARED = {"images": _pictures, "audio": _sounds}
+"""Modality → what finds nearly equal ones among its items."""

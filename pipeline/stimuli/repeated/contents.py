@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,9 +15,7 @@ DIGEST_BYTES = 8
 """A chance of 1 in 10⁹ that any two of 100,000 contents share a digest."""
 SHOWN = 3
 """Groups of equal names that a sentence lists."""
-ITEM_DIMS = {"images": "image", "audio": "clip"}
 PICTURES_AT_ONCE = 64
-PLURALS = {"images": "pictures", "audio": "sounds"}
 
 
 def contents_of(stimulus: xr.Dataset, frames: Sequence[str] = ()) -> str | np.ndarray:
@@ -32,20 +31,58 @@ def contents_of(stimulus: xr.Dataset, frames: Sequence[str] = ()) -> str | np.nd
     -------
     (n_items,) str for pictures, and for sounds where there are several; else one for the whole stimulus
     """
+    return KINDS[stimulus.attrs["modality"]].digests(stimulus, frames)
+
+
+def _of_movie(movie: xr.Dataset, frames: Sequence[str]) -> str:
+    return _digest(float(movie.attrs["frame_rate_hz"]), *(frames or frame_digests(movie)))
+
+
+def _of_images(images: xr.Dataset, frames: Sequence[str]) -> np.ndarray:
     import numpy as np
 
-    modality = str(stimulus.attrs["modality"])
-    if modality == "words":
-        text = [str(word) for word in stimulus["text"].values]
-        times = [np.asarray(stimulus[name].values, np.float64) for name in ("onset_s", "offset_s")]
-        return _digest(repr(text), *times)
-    if modality == "movie":
-        return _digest(float(stimulus.attrs["frame_rate_hz"]), *(frames or frame_digests(stimulus)))
-    if modality == "images":
-        return np.array(_digests(stimulus["images"]))
-    rate = float(stimulus.attrs["sampling_rate_hz"])
-    digests = [_digest(rate, clip) for clip in clips_of(stimulus)]
+    return np.array(_digests(images["images"]))
+
+
+def _of_audio(audio: xr.Dataset, frames: Sequence[str]) -> str | np.ndarray:
+    import numpy as np
+
+    rate = float(audio.attrs["sampling_rate_hz"])
+    digests = [_digest(rate, clip) for clip in clips_of(audio)]
     return digests[0] if len(digests) == 1 else np.array(digests)
+
+
+def _of_words(words: xr.Dataset, frames: Sequence[str]) -> str:
+    import numpy as np
+
+    text = [str(word) for word in words["text"].values]
+    times = [np.asarray(words[name].values, np.float64) for name in ("onset_s", "offset_s")]
+    return _digest(repr(text), *times)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """How contents of one modality are told apart.
+
+    Parameters
+    ----------
+    digests : (stimulus, digests of a movie's frames) → as of `contents_of`
+    item_dim : dim of its items; empty where a stimulus is always one whole
+    items : what several are called
+    """
+
+    digests: Callable[[xr.Dataset, Sequence[str]], str | np.ndarray]
+    item_dim: str = ""
+    items: str = ""
+
+
+KINDS = {
+    "movie": Kind(_of_movie),
+    "images": Kind(_of_images, "image", "pictures"),
+    "audio": Kind(_of_audio, "clip", "sounds"),
+    "words": Kind(_of_words),
+}
+"""Modality → how its contents are told apart."""
 
 
 def frame_digests(movie: xr.Dataset) -> list[str]:
@@ -76,7 +113,7 @@ def with_contents(stimulus: xr.Dataset, frames: Sequence[str] = ()) -> xr.Datase
     contents = contents_of(stimulus, frames)
     if isinstance(contents, str):
         return stimulus.assign_attrs(content=contents)
-    return stimulus.assign_coords(content=(ITEM_DIMS[stimulus.attrs["modality"]], contents))
+    return stimulus.assign_coords(content=(KINDS[stimulus.attrs["modality"]].item_dim, contents))
 
 
 def kept_contents(stimulus: xr.Dataset) -> str | np.ndarray:

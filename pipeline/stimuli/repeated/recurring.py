@@ -19,26 +19,38 @@ SHORTEST_S = 1.0
 ANCHOR_S = 0.05
 """Peaks of a sound that are the highest so far to either side mark places that can be found again."""
 
+Found = tuple[float, list[tuple[int, int, int]]]
+"""Frames or samples per second, and (earlier, later, length) in these."""
+
 
 def recurring(stimulus: xr.Dataset, frames: Sequence[str] = ()) -> list[tuple[float, float, float]]:
     """Stretches of at least 1 s that are exactly equal to an earlier one.
 
     Parameters
     ----------
-    stimulus : a movie or one sound
+    stimulus : one of a modality in `SEARCHED`: a movie, or one sound
     frames : digests of a movie's frames, where they are known already
 
     Returns
     -------
     list of (start of the earlier, start of the later, duration), in s, in order of the later
     """
-    if stimulus.attrs["modality"] == "movie":
-        rate = float(stimulus.attrs["frame_rate_hz"])
-        found = _of_frames(frames or frame_digests(stimulus), max(2, round(SHORTEST_S * rate)))
-    else:
-        rate = float(stimulus.attrs["sampling_rate_hz"])
-        found = _of_samples(clips_of(stimulus)[0], round(ANCHOR_S * rate), round(SHORTEST_S * rate))
+    rate, found = SEARCHED[stimulus.attrs["modality"]](stimulus, frames)
     return [(earlier / rate, later / rate, length / rate) for earlier, later, length in found]
+
+
+def _of_movie(movie: xr.Dataset, frames: Sequence[str]) -> Found:
+    rate = float(movie.attrs["frame_rate_hz"])
+    return rate, _of_frames(frames or frame_digests(movie), max(2, round(SHORTEST_S * rate)))
+
+
+def _of_sound(sound: xr.Dataset, frames: Sequence[str]) -> Found:
+    rate = float(sound.attrs["sampling_rate_hz"])
+    return rate, _of_samples(clips_of(sound)[0], round(ANCHOR_S * rate), round(SHORTEST_S * rate))
+
+
+SEARCHED = {"movie": _of_movie, "audio": _of_sound}
+"""Modality → what finds stretches that come again."""
 
 
 def recurring_in_words(stretches: list[tuple[float, float, float]], name: str) -> str:
