@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pipeline.encoding.mapping import Mapping, MappingEntry, MappingInputs
-from pipeline.encoding.options import EncodingOptions, PenaltyGrid
+from pipeline.encoding.options import Criterion, EncodingOptions, PenaltyGrid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,16 +22,21 @@ class RidgeOptions(EncodingOptions):
 
     kind: Literal["ridge"] = "ridge"
     penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
+    choose_by: Criterion = Field(
+        "r2",
+        description="what penalties are chosen by in inner folds: r2 (squared error); or r, which leaves the size of "
+        "predictions open, and so their R²",
+    )
 
 
 def make(options: RidgeOptions, inputs: MappingInputs) -> Mapping:
     from pipeline.encoding.ridge.fit import fit_ridge
 
-    grid = options.penalties.values()
+    grid, choose_by = options.penalties.values(), options.choose_by
 
     def fit(features: np.ndarray, responses: np.ndarray, design: Design, *, compute: Compute, **told: Any) -> LayerFit:
         told |= {"device": compute.device, "memory_budget_mb": compute.memory_budget_mb}
-        return fit_ridge(features, responses, grid, design, **told)
+        return fit_ridge(features, responses, grid, design, choose_by=choose_by, **told)
 
     return Mapping(fit)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.encoding.arithmetic.columns import Columns
 from pipeline.encoding.design import Design
+from pipeline.encoding.options import Criterion
 from pipeline.encoding.ridge.cost import FitShape, fit_cost, fold_shapes
 
 SMALL_FLOPS = 4e9
@@ -25,6 +26,7 @@ class RidgeProblem:
     design: Design
     scale: bool
     absolute: bool
+    choose_by: Criterion
 
     @property
     def is_small(self) -> bool:
