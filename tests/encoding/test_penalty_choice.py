@@ -7,10 +7,15 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
+from pipeline.encoding.arithmetic.compute import Compute
 from pipeline.encoding.arithmetic.correlation import correlate, fisher_z, standardise
+from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.mapping import MappingInputs
+from pipeline.encoding.mappings.banded_ridge import BandedRidgeOptions
+from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
 from pipeline.encoding.options import Criterion, PenaltyGrid, Splits
 from pipeline.encoding.ridge import batched as batched_ridge
 from pipeline.encoding.ridge import problem
@@ -223,6 +228,24 @@ def test_what_is_predicted_without_an_error_has_a_penalty() -> None:
     folds, run = in_time(TALL[0])
     fit = fit_ridge(features, responses / responses.std(axis=0), GRID, Design.of_bins(TALL[0], folds, runs=run))
     assert fit.score.min() > 0.9999 and fit.penalty.max() < 1e-2
+
+
+def test_a_study_chooses_by_squared_error_unless_it_says_r() -> None:
+    features, responses = simulate(*WIDE, n_targets=9)
+    folds, run = in_time(WIDE[0])
+    design = Design.of_bins(WIDE[0], folds, runs=run)
+    assert RidgeOptions().choose_by == BandedRidgeOptions(spaces=("a",)).choose_by == "r2"
+    penalties = {}
+    by: Criterion
+    for by in ("r2", "r"):
+        inputs = MappingInputs({}, {}, Scratch(Compute()))
+        mapping = RIDGE.make(RidgeOptions() if by == "r2" else RidgeOptions(choose_by=by), inputs)
+        predictions = np.empty(responses.shape, np.float32)
+        told = {"compute": Compute(), "predictions": predictions, "after_fold": lambda: None}
+        penalties[by] = mapping.fit(features, responses, design, **told).penalty
+        expected = fit_ridge(features, responses, GRID, design, choose_by=by)
+        np.testing.assert_array_equal(penalties[by], expected.penalty)
+    assert (penalties["r2"] != penalties["r"]).mean() > 0.2
 
 
 class Sink:
