@@ -60,6 +60,8 @@ class PenaltyGrid(Section):
         return [float(v) for v in np.geomspace(self.lowest, self.highest, self.n)]
 
 
+Criterion = Literal["r2", "r"]
+"""What is chosen by in inner folds: squared error, or Pearson r."""
 Regressor = Literal["running_speed", "pupil_area"]
 
 

@@ -29,6 +29,19 @@ def test_numbers_are_those_of_the_map(listeners):
     assert "net 0.0\u00a0% and" in found.penalties.text and found.warning == ""
 
 
+def test_what_penalties_are_chosen_by_is_said(listeners):
+    found, view = section(listeners)
+    assert found.note.endswith("They are chosen by squared error, which the size of predictions is part of.")
+    assert found.penalties.text.endswith("The largest is taken where nothing is predicted.")
+    by_r = dataclasses.replace(view.analysis, options={**view.analysis.options, "choose_by": "r"})
+    found, _ = section(listeners, analysis=by_r)
+    assert found.note.endswith("so that the size of predictions may be wrong, and R² low.")
+    assert found.penalties.text.endswith("is predicted, or where r hardly depends on it.")
+    other = {name: value for name, value in view.analysis.options.items() if name != "choose_by"}
+    found, _ = section(listeners, analysis=dataclasses.replace(view.analysis, options=other))
+    assert found.note.endswith("each fold at the layer scored.")  # a metric of one's own need not say
+
+
 def test_many_targets_at_the_smallest_penalty_are_warned_of(listeners):
     _, view = section(listeners)
     summary = view.summary.copy()

@@ -14,6 +14,10 @@ from pipeline.report.wording import NBSP, number, percent, quantity, with_interv
 MANY_AT_SMALLEST = 0.1
 """Share of targets × folds at the smallest penalty from which a region is warned of."""
 MOST_WARNED = 5
+CHOSEN_BY = {
+    "r2": " They are chosen by squared error, which the size of predictions is part of.",
+    "r": " They are chosen by r, so that the size of predictions may be wrong, and R² low.",
+}
 MOST_ROWS_OPEN = 60
 
 
@@ -109,10 +113,15 @@ def _note(facts: StudyFacts, view: View, known: _Known) -> str:
         )
     if known.grid:
         text += (
-            " Penalties: share of targets × folds at either end of the grid, each fold at the layer scored. They are "
-            f"chosen by {symbol}, so that the size of predictions may be wrong, and R² low."
+            " Penalties: share of targets × folds at either end of the grid, each fold at the layer scored."
+            f"{CHOSEN_BY.get(_criterion(view), '')}"
         )
     return text
+
+
+def _criterion(view: View) -> str:
+    """What penalties are chosen by; empty where the metric does not say."""
+    return str(view.analysis.options.get("choose_by", ""))
 
 
 def _end(view: View, end: str) -> str:
@@ -133,11 +142,12 @@ def _penalties(view: View, rows: dict[str, list[Row]]) -> Finding:
                 for end in ("low", "high")
             )
             told.append(f"{model} {percent(low)} and {percent(high)}")
+    flat = ", or where r hardly depends on it" if _criterion(view) == "r" else ""
     return Finding(
         "Ends of the penalty grid:",
         f"share of targets × folds at the smallest penalty{_end(view, 'lowest')} and at the largest"
         f"{_end(view, 'highest')}: {'; '.join(told)}. The largest is taken where nothing "
-        "is predicted, or where r hardly depends on it.",
+        f"is predicted{flat}.",
     )
 
 
