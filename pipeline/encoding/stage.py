@@ -21,7 +21,13 @@ from pipeline.encoding.design import Design
 from pipeline.encoding.group.feature_space import open_space
 from pipeline.encoding.group.group_data import GroupData, open_group
 from pipeline.encoding.group.nuisance import Nuisance, nuisance_shares, take_out
-from pipeline.encoding.group.reliability import Reliability, estimate_reliability, match_units, scored_responses
+from pipeline.encoding.group.reliability import (
+    Reliability,
+    estimate_reliability,
+    match_units,
+    parts_of,
+    scored_responses,
+)
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
 from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs, SpaceFiles
@@ -132,6 +138,7 @@ def score_group(
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
+        parts_of(folds, group.samples.n, group.samples.kind),
         subjects=group.targets["subject"],
         units=match_units(
             group.targets["subject"], group.targets["region"], group.targets["compartment"], group.targets.get("unit")
@@ -225,7 +232,7 @@ def _dataset(
 ) -> xr.Dataset:
     import xarray as xr
 
-    variables = _variables(tables)
+    variables = _variables(tables, reliability)
     coordinates = _coordinates(group, layers, tables, reliability)
     split = {
         **describe(options.splits, folds),
@@ -247,11 +254,12 @@ def _dataset(
             "equal_contents": group.samples.equal,
             "n_samples": group.samples.n,
             "n_without_features": group.n_without_features,
+            "reliability_df": reliability.deviation.shape[0] - 1,
         }
     )
 
 
-def _variables(tables: LayerTables) -> dict[str, Any]:
+def _variables(tables: LayerTables, reliability: Reliability) -> dict[str, Any]:
     by_block, by_fold = ("block", "layer", "target"), ("fold_id", "layer", "target")
     return {
         "n": ("block", tables.sums.n),
@@ -265,6 +273,8 @@ def _variables(tables: LayerTables) -> dict[str, Any]:
         "penalty_edge": (by_fold, tables.penalty_edge),
         "inner_score": (by_fold, tables.inner_score),
         "constant": ("target", tables.constant.astype(np.int8)),
+        "reliability_deviation": (("part", "target"), reliability.deviation),
+        "signal_power": ("target", reliability.signal_power),
         "predicted": (("example", "sample"), tables.shown_predictions()),
         "measured": (("example", "sample"), tables.responses[:, tables.shown].T.astype(np.float32)),
     }

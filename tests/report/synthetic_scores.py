@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from pipeline.artifacts.storage.store import standard_attrs
-from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement
+from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement, parts_of_entries
 from pipeline.comparison.options import RsaOptions
 from tests.report.synthetic_models import strength, targets_of
 
@@ -196,8 +196,9 @@ def recordings_scores(spec, model, rng):
     pairs = measured[:, *np.triu_indices(n_blocks, 1)]
     subjects, regions = (np.array(names) for names in list(zip(*targets, strict=True))[:2])
     agreement = pairwise_agreement(pairs, "kendall")
-    ceilings = ceilings_across_animals(pairs, agreement, subjects, regions, "kendall")
     stretch = np.arange(n_blocks) // 3
+    parts = parts_of_entries(stretch, in_time=True)
+    ceilings = ceilings_across_animals(pairs, agreement, subjects, regions, parts, "kendall")
     split = {"kind": "random_halves", "n_splits": options.n_splits, "seed": 0, "centred": options.centred}
     split |= {"min_cells": options.min_cells, "nuisance": list(options.nuisance), "block_s": options.block_s}
     split |= {"stretch_s": options.stretch_s, "n_stretches": int(stretch.max()) + 1}
@@ -209,6 +210,7 @@ def recordings_scores(spec, model, rng):
             "similarity": (("item", "item2", "target"), np.moveaxis(measured, 0, 2)),
             "reference_similarity": (("target", "target2"), agreement),
             "leave_one_out": ("target", ceilings.leave_one_out),
+            "reliability_deviation": (("part", "target"), ceilings.deviation),
         },
         {
             **coordinates(spec, model, targets),
@@ -219,6 +221,7 @@ def recordings_scores(spec, model, rng):
         {
             **attrs_of(spec, model, "geometry_scores", split),
             "metric": "rsa",
+            "reliability_df": int(parts.max()),
             "comparison": "kendall",
             "similarity": "pearson",
             "ci_unit": "block",
