@@ -11,6 +11,7 @@ from pipeline.encoding.group.reliability import reliability_interval
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.layer_choice import at_layers, best_layer_set, distinguishable
 from pipeline.inference.networks import WHOLE, in_one_pathway, in_order
+from pipeline.inference.places import Place
 from pipeline.inference.profile import hierarchy_index, is_flat, mean_over_targets
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import interval
@@ -81,13 +82,13 @@ class Ceiling:
         return normalised - float(np.hypot(below, own)), normalised + float(np.hypot(above, own))
 
 
-def ceiling_of(batch: Batch, estimate: Estimate, settings: InferenceSettings) -> Ceiling:
+def ceiling_of(batch: Batch, place: Place, settings: InferenceSettings) -> Ceiling:
     """Reliability and ceiling of a place.
 
     It has a ceiling only where the reliability is surely above the floor: of 40 targets of noise, some exceed any
     floor by chance, and their mean alone exceeds a low one often.
     """
-    place, floor = estimate.place, settings.reliability_floor
+    floor = settings.reliability_floor
     targets = batch.targets.iloc[place.targets]
     each = targets["reliability"].to_numpy(dtype=np.float64)
     known = np.isfinite(each)
@@ -126,7 +127,7 @@ def rows_of(
     where : study and analysis
     estimate : over the whole network
     """
-    ceiling = ceiling_of(batch, estimate, settings)
+    ceiling = ceiling_of(batch, estimate.place, settings)
     common = _common(where, batch, estimate, ceiling, best_layers(estimate, settings))
     return _rows(common, scores, estimate, ceiling, settings)
 
@@ -140,7 +141,7 @@ def summary_of(
     ----------
     where : study and analysis
     """
-    ceiling = ceiling_of(batch, estimate, settings)
+    ceiling = ceiling_of(batch, estimate.place, settings)
     members = best_layers(estimate, settings)
     return _summary(_common(where, batch, estimate, ceiling, members), scores, estimate, ceiling, members, settings)
 

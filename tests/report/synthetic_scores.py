@@ -30,6 +30,7 @@ def attrs_of(spec, model, kind, split):
         "split": json.dumps(split),
         "seed": 0,
         "weights_sha256": model.weights_sha256,
+        "reliability_df": 19,
     }
 
 
@@ -50,6 +51,11 @@ def coordinates(spec, model, targets):
         "ceiling": ("target", np.full(len(targets), spec.ceiling)),
         "ceiling_kind": ("target", text(["split_half_spearman_brown" if spec.ceiling > 0 else "none"] * len(targets))),
     }
+
+
+def deviations(n_targets):
+    """Of reliabilities with a standard error of .045."""
+    return {"reliability_deviation": (("part", "target"), np.full((20, n_targets), 0.01))}
 
 
 def encoding_scores(spec, model, rng):
@@ -96,6 +102,7 @@ def encoding_scores(spec, model, rng):
             "sum_y2": (("block", "target"), sums(measured**2)),
             "penalty": (("fold_id", "layer", "target"), GRID[picks]),
             "penalty_edge": (("fold_id", "layer", "target"), np.where(picks == 20, 1, 0)),
+            **deviations(len(targets)),
             "inner_score": (("fold_id", "layer", "target"), np.broadcast_to(r, shape)),
             "constant": ("target", np.zeros(len(targets), int)),
             "predicted": (("example", "sample"), predicted[:, chosen, best].T.astype("f4")),
@@ -168,6 +175,7 @@ def geometry_scores(spec, model, rng):
             "model_similarity": (("layer", "item", "item2"), modelled),
             "similarity": (("item", "item2", "target"), measured),
             "reference_similarity": (("target", "target2"), np.corrcoef(pairs)),
+            **deviations(len(targets)),
         },
         {**coordinates(spec, model, targets), "item": ("item", items)},
         {
