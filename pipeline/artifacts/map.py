@@ -48,6 +48,18 @@ _WHERE = {
     "objective": "s",
     "pathway": "s",
 }
+_RELIABILITY = {
+    "reliability": "f",  # mean over the targets, small and negative ones as they are; NaN where unknown
+    "reliability_ci_low": "f",  # jackknife over held-out blocks, stretches or items, also where ci_unit is subject
+    "reliability_ci_high": "f",
+    "n_below_floor": "i",  # targets whose own reliability is below the floor; they count like the others
+    "signal_power": "f",  # share of the variance of single repeats that repeats; NaN without repeats
+    "ceiling": "f",  # what the score is divided by; NaN unless the reliability is surely above the floor
+    "ceiling_kind": "s",
+    "score_normalised": "f",
+    "score_normalised_ci_low": "f",  # of the score's error and the ceiling's, as if they were independent
+    "score_normalised_ci_high": "f",
+}
 ROW_COLUMNS = {
     **_WHERE,
     "layer": "s",
@@ -63,9 +75,7 @@ ROW_COLUMNS = {
     "p_family": "f",  # of the largest of all layers and regions of one model and subject
     "q": "f",  # Benjamini–Hochberg over the same
     "n_permutations": "i",  # orders of the responses behind them: the smallest p is 1/(1 + n); 0 where not tested
-    "ceiling": "f",
-    "ceiling_kind": "s",
-    "score_normalised": "f",
+    **_RELIABILITY,
     "r2": "f",  # 1 − Σ(y − p)² / Σ(y − ȳ)² within each outer fold, averaged as the score is; NaN for similarities
     "r2_ci_low": "f",
     "r2_ci_high": "f",
@@ -102,9 +112,7 @@ SUMMARY_COLUMNS = {
     "hierarchy_index": "f",  # (place of the best layer from shallow, 1 for the first) / number of layers
     "hierarchy_ci_low": "f",
     "hierarchy_ci_high": "f",
-    "ceiling": "f",
-    "ceiling_kind": "s",
-    "score_normalised": "f",
+    **_RELIABILITY,
     "r2": "f",  # of the nested choice, as its score
     "r2_ci_low": "f",
     "r2_ci_high": "f",

@@ -12,7 +12,7 @@ variable                   dims                         meaning
 ``fold``                   (block,)                     the outer fold that held the block out
 ``penalty``                (fold_id, layer, target)     chosen in inner folds, relative to the mean Gram eigenvalue
 ``penalty_edge``           (fold_id, layer, target)     −1/+1 where it is the smallest/largest of the grid
-``reliability, ceiling``   (target,)                    of the scored responses; NaN where unknown
+``reliability, ceiling``   (target,)                    of the scored responses; NaN where unknown, see below
 ``ceiling_kind``           (target,)                    how the ceiling was estimated
 ``constant``               (target,)                    1 where the responses do not vary: score 0, flagged
 ``predicted, measured``    (example, sample)            held-out predictions of the best targets
@@ -23,6 +23,12 @@ Coordinates: ``layer, layer_index, relative_depth, pathway (layer)``; ``target, 
 subject (target)``; ``block_start (block)`` in s or item number; ``block_item (block)`` and ``block_category
 (block)`` (empty strings where they do not apply); ``sample_time (sample)`` (s, or item number);
 ``example_target, example_layer (example)``; ``member (target)`` where recordings name theirs.
+
+``reliability`` is not clipped; ``ceiling`` is its square root where it is positive. ``reliability_deviation (part,
+target)``, if it is there, says how sure it is: the squares of a weighted mean of it over targets, summed over parts,
+are the sampling variance of the mean reliability, with the degrees of freedom in attr ``reliability_df`` (a jackknife
+that leaves out each part of the samples). Without it no interval is known, and scores are not divided by ceilings.
+``signal_power (target)``: share of the variance of single repeats that repeats, NaN without repeats.
 
 Where recordings have them, there are also ``unit, hemisphere, vertex (target)``, what each target is called in every
 listener and where it lies, and ``surface_unit (surface_vertex)``, the unit painted on each vertex of the mesh in attr
@@ -62,11 +68,11 @@ made before it was kept.
 
 **Geometry scores** hold what a bootstrap over items needs: ``model_similarity (layer, item, item2)``,
 the measured ``similarity (item, item2, target)``, ``reliability, ceiling (target)``, and beside them
-``reference_similarity (target, target2)``, how alike two targets' matrices are. Those of recordings, whose targets
-are one animal's region each, also hold ``stretch (item)``: items, or blocks of time, with one number are drawn
-together (without it, each by itself), and ``leave_one_out (target)``: agreement of an animal's matrix with the mean
-of the others', NaN for an animal alone; a target alone in its region has ``repeat_reliability (target)``, that of its
-matrix over repeats.
+``reference_similarity (target, target2)``, how alike two targets' matrices are, and ``reliability_deviation`` as above.
+Those of recordings, whose targets are one animal's region each, also hold ``stretch (item)``: items, or blocks of time,
+with one number are drawn together (without it, each by itself), and ``leave_one_out (target)``: agreement of an
+animal's matrix with the mean of the others', NaN for an animal alone; a target alone in its region has
+``repeat_reliability (target)``, that of its matrix over repeats.
 
 Items of equal content under several names are one block, or one item of a matrix, named by the first of them.
 

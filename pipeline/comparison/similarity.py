@@ -78,6 +78,7 @@ class Compared:
     item : (item,) names
     targets : target, region, compartment and subject of each target
     reliability, ceiling, ceiling_kind : (target,)
+    reliability_deviation, reliability_df : (part, target) and the degrees of freedom of the reliabilities' errors
     model_attrs : attributes of the activations
     split : how items are halved, and what else decided the matrices
     leave_one_out : (target,) agreement with the mean of the other animals' matrices; None for geometries
@@ -95,6 +96,8 @@ class Compared:
     reliability: NDArray[np.float64]
     ceiling: NDArray[np.float64]
     ceiling_kind: NDArray[np.object_]
+    reliability_deviation: NDArray[np.float64]
+    reliability_df: int
     n_subjects: int
     ci_unit: str
     model_attrs: dict[str, Any]

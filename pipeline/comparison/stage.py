@@ -94,6 +94,7 @@ def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any], alig
         "reliability": ("target", compared.reliability),
         "ceiling": ("target", compared.ceiling),
         "ceiling_kind": ("target", compared.ceiling_kind),
+        "reliability_deviation": (("part", "target"), compared.reliability_deviation),
     }
     coords: dict[str, Any] = {
         "layer": ("layer", np.array([layer.name for layer in layers], dtype=object)),
@@ -127,6 +128,7 @@ def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any], alig
             "equal_contents": compared.equal,
             "n_samples": compared.n_samples,
             "n_without_features": compared.n_without_features,
+            "reliability_df": compared.reliability_df,
             **alignment,
         },
     )

@@ -25,6 +25,7 @@ from pipeline.encoding.group.reliability import (
     Reliability,
     estimate_reliability,
     match_units,
+    parts_of,
     scored_responses,
     z_score_runs,
 )
@@ -155,6 +156,7 @@ def score_group(
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
+        parts_of(folds, group.samples.n, group.samples.kind),
         subjects=group.targets["subject"],
         units=match_units(
             group.targets["subject"], group.targets["region"], group.targets["compartment"], group.targets.get("unit")
@@ -273,7 +275,7 @@ def _dataset(
 ) -> xr.Dataset:
     import xarray as xr
 
-    variables = _variables(tables)
+    variables = _variables(tables, reliability)
     coordinates = _coordinates(group, layers, tables, reliability)
     split = {
         **describe(options.splits, folds),
@@ -295,11 +297,12 @@ def _dataset(
             "equal_contents": group.samples.equal,
             "n_samples": group.samples.n,
             "n_without_features": group.n_without_features,
+            "reliability_df": reliability.deviation.shape[0] - 1,
         }
     )
 
 
-def _variables(tables: LayerTables) -> dict[str, Any]:
+def _variables(tables: LayerTables, reliability: Reliability) -> dict[str, Any]:
     by_block, by_fold = ("block", "layer", "target"), ("fold_id", "layer", "target")
     return {
         "n": ("block", tables.sums.n),
@@ -313,6 +316,8 @@ def _variables(tables: LayerTables) -> dict[str, Any]:
         "penalty_edge": (by_fold, tables.penalty_edge),
         "inner_score": (by_fold, tables.inner_score),
         "constant": ("target", tables.constant.astype(np.int8)),
+        "reliability_deviation": (("part", "target"), reliability.deviation),
+        "signal_power": ("target", reliability.signal_power),
         "predicted": (("example", "sample"), tables.shown_predictions()),
         "measured": (("example", "sample"), tables.responses[:, tables.shown].T.astype(np.float32)),
     }

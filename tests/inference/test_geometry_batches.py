@@ -38,6 +38,7 @@ def scores(model="net", n_layers=3, stretch=None, subjects=("m0",), comparison="
             "similarity": (("item", "item2", "target"), np.stack(measured, axis=2)),
             "reliability": ("target", np.full(len(subjects), 0.5)),
             "ceiling": ("target", np.full(len(subjects), np.sqrt(0.5))),
+            "reliability_deviation": (("part", "target"), np.full((20, len(subjects)), 0.01)),
         },
         {
             "layer": ("layer", np.array([f"layer{i}" for i in range(n_layers)], object)),
@@ -51,7 +52,7 @@ def scores(model="net", n_layers=3, stretch=None, subjects=("m0",), comparison="
             **standard_attrs("geometry_scores", "test", "c", "i"),
             **{"study": "s", "analysis": "a", "group": "g", "model": model, "objective": "supervised", "metric": "rsa"},
             **{"n_subjects": len(subjects), "split": json.dumps({"n_splits": 4, "seed": 1}), "seed": 0},
-            **{"ci_unit": ci_unit, "weights_sha256": "", "comparison": comparison},
+            **{"reliability_df": 19, "ci_unit": ci_unit, "weights_sha256": "", "comparison": comparison},
         },
     )
     return dataset if stretch is None else dataset.assign_coords(stretch=("item", np.asarray(stretch)))

@@ -269,11 +269,39 @@ def test_constant_target_is_left_out_and_counted(make_scores, make_blocks, save,
     tables = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())
     row = tables["summary"].iloc[0]
     assert (row["n_targets"], row["n_constant"]) == (2, 1)
-    single = make_scores(p[:, :, :1], y[:, :1], fold, block, group="other")
-    alone = build_map(study="s", analyses=[analysis([save(single)], ["net"])], inference=settings())["row"]
-    # only the first target is reliable enough to be normalised, and its ceiling is the row's
-    assert tables["row"]["score_normalised"].tolist() == pytest.approx((alone["score"] / np.sqrt(0.5)).tolist())
-    assert row["ceiling"] == pytest.approx(np.sqrt(0.5))
+    # both targets that vary count, the one below the floor too: a ratio of means
+    assert row["ceiling"] == pytest.approx(np.sqrt(0.255)) and row["n_below_floor"] == 1
+    rows = tables["row"]
+    assert rows["score_normalised"].tolist() == pytest.approx((rows["score"] / np.sqrt(0.255)).tolist())
+    assert rows["r2_normalised"].tolist() == pytest.approx((rows["r2"] / 0.255).tolist())
+    assert row["score_normalised"] == pytest.approx(row["best_layer_score"] / np.sqrt(0.255), rel=1e-5)
+    # the errors of score and ceiling, added as squares
+    own = (row["best_layer_score"] - row["ci_low"]) / row["ceiling"]
+    of_ceiling = (np.sqrt(row["reliability_ci_high"]) - np.sqrt(row["reliability_ci_low"])) / 2 / row["ceiling"]
+    low = row["score_normalised"] - np.hypot(own, row["score_normalised"] * of_ceiling)
+    assert row["score_normalised_ci_low"] == pytest.approx(low, rel=1e-4)
+    assert row["reliability_ci_low"] < 0.255 < row["reliability_ci_high"]
+
+
+@pytest.mark.parametrize(("mean", "reliable"), [(0.12, False), (0.2, True)])
+def test_a_region_has_a_ceiling_only_where_the_interval_lies_above_the_floor(
+    make_scores, make_blocks, save, settings, mean, reliable
+):
+    """The error of the mean is .045 of 19 degrees of freedom; .12 exceeds the floor of .05, its interval does not."""
+    rng = np.random.default_rng(4)
+    fold, block = make_blocks()
+    y = rng.standard_normal((fold.size, 2))
+    p = 0.6 * y[:, None] + rng.standard_normal((fold.size, 4, 2))
+    scores = make_scores(p, y, fold, block, reliability=[mean - 0.3, mean + 0.3])
+    row = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())["summary"].iloc[0]
+    assert row["reliability"] == pytest.approx(mean) and (row["reliability_ci_low"] > 0.05) == reliable
+    for name in ("ceiling", "score_normalised", "score_normalised_ci_low", "score_normalised_ci_high", "r2_normalised"):
+        assert np.isfinite(row[name]) == reliable
+    unsure = scores.drop_vars("reliability_deviation")
+    again = build_map(study="s", analyses=[analysis([save(unsure)], ["net"])], inference=settings())["summary"].iloc[0]
+    assert (
+        again["reliability"] == row["reliability"] and np.isnan(again[["reliability_ci_low", "ceiling"]].tolist()).all()
+    )
 
 
 def test_region_of_constant_targets_only_is_undefined_but_there(make_scores, make_blocks, save, settings, tmp_path):

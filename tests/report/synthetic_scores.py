@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from pipeline.artifacts.storage.store import standard_attrs
-from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement
+from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement, parts_of_entries
 from pipeline.comparison.options import RsaOptions
 from tests.report.synthetic_models import strength, targets_of
 
@@ -30,6 +30,7 @@ def attrs_of(spec, model, kind, split):
         "split": json.dumps(split),
         "seed": 0,
         "weights_sha256": model.weights_sha256,
+        "reliability_df": 19,
     }
 
 
@@ -50,6 +51,11 @@ def coordinates(spec, model, targets):
         "ceiling": ("target", np.full(len(targets), spec.ceiling)),
         "ceiling_kind": ("target", text(["split_half_spearman_brown" if spec.ceiling > 0 else "none"] * len(targets))),
     }
+
+
+def deviations(n_targets):
+    """Of reliabilities with a standard error of .045."""
+    return {"reliability_deviation": (("part", "target"), np.full((20, n_targets), 0.01))}
 
 
 def encoding_scores(spec, model, rng):
@@ -96,6 +102,7 @@ def encoding_scores(spec, model, rng):
             "sum_y2": (("block", "target"), sums(measured**2)),
             "penalty": (("fold_id", "layer", "target"), GRID[picks]),
             "penalty_edge": (("fold_id", "layer", "target"), np.where(picks == 20, 1, 0)),
+            **deviations(len(targets)),
             "inner_score": (("fold_id", "layer", "target"), np.broadcast_to(r, shape)),
             "constant": ("target", np.zeros(len(targets), int)),
             "predicted": (("example", "sample"), predicted[:, chosen, best].T.astype("f4")),
@@ -194,6 +201,7 @@ def geometry_scores(spec, model, rng):
             "model_similarity": (("layer", "item", "item2"), modelled),
             "similarity": (("item", "item2", "target"), measured),
             "reference_similarity": (("target", "target2"), np.corrcoef(pairs)),
+            **deviations(len(targets)),
         },
         {**coordinates(spec, model, targets), "item": ("item", items)},
         {
@@ -222,8 +230,9 @@ def recordings_scores(spec, model, rng):
     pairs = measured[:, *np.triu_indices(n_blocks, 1)]
     subjects, regions = (np.array(names) for names in list(zip(*targets, strict=True))[:2])
     agreement = pairwise_agreement(pairs, "kendall")
-    ceilings = ceilings_across_animals(pairs, agreement, subjects, regions, "kendall")
     stretch = np.arange(n_blocks) // 3
+    parts = parts_of_entries(stretch, in_time=True)
+    ceilings = ceilings_across_animals(pairs, agreement, subjects, regions, parts, "kendall")
     split = {"kind": "random_halves", "n_splits": options.n_splits, "seed": 0, "centred": options.centred}
     split |= {"min_cells": options.min_cells, "nuisance": list(options.nuisance), "block_s": options.block_s}
     split |= {"stretch_s": options.stretch_s, "n_stretches": int(stretch.max()) + 1}
@@ -235,6 +244,7 @@ def recordings_scores(spec, model, rng):
             "similarity": (("item", "item2", "target"), np.moveaxis(measured, 0, 2)),
             "reference_similarity": (("target", "target2"), agreement),
             "leave_one_out": ("target", ceilings.leave_one_out),
+            "reliability_deviation": (("part", "target"), ceilings.deviation),
         },
         {
             **coordinates(spec, model, targets),
@@ -245,6 +255,7 @@ def recordings_scores(spec, model, rng):
         {
             **attrs_of(spec, model, "geometry_scores", split),
             "metric": "rsa",
+            "reliability_df": int(parts.max()),
             "comparison": "kendall",
             "similarity": "pearson",
             "ci_unit": "block",

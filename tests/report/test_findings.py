@@ -37,6 +37,11 @@ def row():
         "ceiling": 0.5,
         "ceiling_kind": "split_half_spearman_brown",
         "score_normalised": 0.82,
+        "score_normalised_ci_low": 0.68,
+        "score_normalised_ci_high": 0.96,
+        "reliability": 0.25,
+        "reliability_ci_low": 0.2,
+        "reliability_ci_high": 0.29,
         "n_constant": 0,
     }
 
@@ -49,12 +54,19 @@ def test_a_region_with_a_best_layer(simulated, row):
     text = sentence(simulated, row)
     assert text.startswith("best layer block2 (depth 0.25, chosen in 4 of 5 folds; block2–block3 (2 of 9)")
     assert "r = 0.41 [0.35, 0.47]" in text
-    assert "0.82 of what its reliability allows (ceiling 0.50)" in text
+    assert "0.82 [0.68, 0.96] of what its reliability allows (ceiling 0.50)" in text
 
 
 def test_a_ceiling_across_animals_is_called_what_they_agree_on(simulated, row):
     text = sentence(simulated, {**row, "ceiling_kind": "across_animals | none"})
-    assert "That is 0.82 of what animals agree on (ceiling 0.50)." in text
+    assert "That is 0.82 [0.68, 0.96] of what animals agree on (ceiling 0.50)." in text
+
+
+def test_a_region_that_is_not_surely_reliable_is_said_to_be_so(simulated, row):
+    unsure = {"ceiling": float("nan"), "reliability": 0.06, "reliability_ci_low": -0.02, "reliability_ci_high": 0.13}
+    text = sentence(simulated, {**row, **unsure})
+    assert text.endswith("No ceiling: a reliability of 0.06 [−0.02, 0.13] is not surely above the floor.")
+    assert "ceiling" not in sentence(simulated, {**row, **unsure, "reliability_ci_low": float("nan")}).lower()
 
 
 def test_layers_that_cannot_be_told_apart_are_not_named_best(simulated, row):

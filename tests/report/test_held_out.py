@@ -17,13 +17,16 @@ def section(study, **changes):
 def test_numbers_are_those_of_the_map(listeners):
     found, view = section(listeners)
     assert [model for model, _ in found.groups] == ["net", "word-rate", "sound-power"]
-    assert found.header[1:5] == ["r", "r / ceiling", "R²", "R² / reliability"]
+    assert found.header[1:6] == ["r", "r / ceiling", "R²", "R² / reliability", "Reliability"]
     assert found.header[-1] == "Smallest / largest penalty"
     row = view.summary_of("net").loc["LIFG"]
     cells = dict(found.groups[0][1])["LIFG"]
     assert cells[1] == with_interval(row["best_layer_score"], row["ci_low"], row["ci_high"])
     assert cells[3] == with_interval(row["r2"], row["r2_ci_low"], row["r2_ci_high"])
     assert cells[4] == number(row["r2_normalised"])
+    for cell, name in ((2, "score_normalised"), (5, "reliability")):
+        assert cells[cell] == with_interval(row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"])
+    assert row["score_normalised_ci_low"] < row["score_normalised"] < row["score_normalised_ci_high"]
     assert cells[-1].endswith(f"/\u00a0{number(100 * row['penalty_edge_high'], 0)}\u00a0%")
     assert row["r2_normalised"] > row["r2"] > 0
     assert "net 0.0\u00a0% and" in found.penalties.text and found.warning == ""

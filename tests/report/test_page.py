@@ -128,7 +128,7 @@ def test_methods_follow_the_configuration(simulated, sounds, scenes):
     assert "divided at random (seed 0) into 5 outer folds" in items
     assert "delays" not in items.partition("Methods, ready to paste")[2].partition("References")[0]
     assert "Within-category scores use" in items
-    assert "reliability and ceiling are not known" in items
+    assert "so that no ceiling is known" in items
     assert "Spearman's ρ over the pairs" in rsa
     assert "chosen by the scores of the inner folds" in time
     assert "one half of the items or stretches" not in time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.artifacts.scores import open_scores
+from pipeline.comparison.ceilings import from_correlation
 from pipeline.comparison.kendall import MOST_ENTRIES
 from pipeline.core.errors import SampleMismatch
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import draw_counts, generator
 from pipeline.inference.scores.fold_scores import FoldScores
 from pipeline.inference.scores.pair_scores import HALVINGS_PER_DRAW, PairVectors, pair_scores
-from pipeline.inference.scores.shared_draws import Batch, ModelScores, layer_axis, target_table
+from pipeline.inference.scores.shared_draws import Batch, ModelScores, layer_axis, reliability_errors, target_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,6 +60,7 @@ def _batch(by_model: dict[str, Path], metric: str, settings: InferenceSettings) 
                 "make both again with: snakemake map --forcerun compare_group"
             )
     n_units = int(stretch.max()) + 1
+    deviation, degrees = reliability_errors([first])
     return Batch(
         metric=metric,
         targets=target_table([first]),
@@ -67,7 +70,17 @@ def _batch(by_model: dict[str, Path], metric: str, settings: InferenceSettings) 
         load=_loader(
             opened, stretch, draw_counts(n_units, settings.n_bootstrap, generator(settings.seed, "unit")), settings
         ),
+        reliability_deviation=deviation,
+        reliability_df=degrees,
+        ceiling=functools.partial(_ceiling, first),
     )
+
+
+def _ceiling(scores: xr.Dataset, reliability: float) -> float:
+    """What a matrix behind all noise reaches on average; published reliabilities are in the unit of the comparison."""
+    r = math.sqrt(min(reliability, 1.0))
+    published = any(str(kind).startswith("√(") for kind in scores["ceiling_kind"].values)
+    return r if published else from_correlation(r, str(scores.attrs["comparison"]))
 
 
 def _loader(

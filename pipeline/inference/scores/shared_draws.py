@@ -81,6 +81,10 @@ class Batch:
     n_units : how many of them
     models : in the order shown
     load : scores of one model
+    reliability_deviation : (part, target) of the targets' reliabilities, see `pipeline.artifacts.scores`; no part where
+        they have no interval
+    reliability_df : degrees of freedom of their errors
+    ceiling : the square root of a reliability in the unit of the scores
     on_surface : the groups whose targets are painted on a cortical mesh
     """
 
@@ -90,6 +94,9 @@ class Batch:
     n_units: int
     models: list[str]
     load: Callable[[str], ModelScores]
+    reliability_deviation: NDArray[np.float64]
+    reliability_df: int
+    ceiling: Callable[[float], float]
     on_surface: frozenset[str] = frozenset()
 
 
@@ -109,16 +116,34 @@ def target_table(parts: Sequence[xr.Dataset]) -> pd.DataFrame:
     """The targets of several groups' scores, one after the other."""
     frames = []
     for scores in parts:
+        n_targets = scores.sizes["target"]
         frame = pd.DataFrame({name: scores[name].values for name in _TARGET_COLUMNS})
         frame["group"] = str(scores.attrs["group"])
         frame["n_in_group"] = int(scores.attrs["n_subjects"])
         frame["constant"] = scores["constant"].values.astype(bool) if "constant" in scores.variables else False
+        power = scores["signal_power"].values if "signal_power" in scores.variables else np.full(n_targets, np.nan)
+        frame["signal_power"] = power.astype(np.float64)
         for name, unknown in (("unit", ""), ("hemisphere", ""), ("vertex", -1)):
             frame[name] = scores[name].values if name in scores.variables else unknown
         for name in ("region", "compartment", "subject", "ceiling_kind", "unit", "hemisphere"):
             frame[name] = frame[name].astype(str)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def reliability_errors(parts: Sequence[xr.Dataset]) -> tuple[NDArray[np.float64], int]:
+    """Deviations of several groups' reliabilities, one group after the other, and the df of their errors.
+
+    Groups that share their blocks have the same parts of them. Scores without deviations leave all intervals unknown.
+
+    Returns
+    -------
+    (part, target) and df; no part and 0 where unknown
+    """
+    if any("reliability_deviation" not in scores.variables for scores in parts):
+        return np.empty((0, sum(scores.sizes["target"] for scores in parts))), 0
+    deviation = np.concatenate([scores["reliability_deviation"].values for scores in parts], axis=1)
+    return deviation.astype(np.float64), min(int(scores.attrs["reliability_df"]) for scores in parts)
 
 
 def check_layers_agree(parts: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:

@@ -187,11 +187,15 @@ def _set(members: list[str], parts: Parts) -> str:
 
 def _ceiling(row: Row, *, relative: bool) -> str:
     if not math.isfinite(row["ceiling"]):
-        return ""
+        if not math.isfinite(row["reliability_ci_low"]):
+            return ""
+        reliability = with_interval(row["reliability"], row["reliability_ci_low"], row["reliability_ci_high"])
+        return f" No ceiling: a reliability of {reliability} is not surely above the floor."
     ceiling = f"ceiling {number(row['ceiling'])}"
     if relative and math.isfinite(row["score_normalised"]):
         limit = ceiling_limit(row["ceiling_kind"])
-        return f" That is {number(row['score_normalised'])} of {limit} ({ceiling})."
+        share = with_interval(row["score_normalised"], row["score_normalised_ci_low"], row["score_normalised_ci_high"])
+        return f" That is {share} of {limit} ({ceiling})."
     return f" {ceiling[0].upper()}{ceiling[1:]}."
 
 
@@ -200,7 +204,7 @@ def unit_sentence(facts: StudyFacts, view: View) -> str:
     units = view.analysis.ci_units(view.summary["ci_unit"])
     text = f"Brackets: {facts.percent} bootstrap intervals over {units}"
     kinds = ceilings(view.summary.loc[view.summary["ceiling"].notna(), "ceiling_kind"])
-    known = f"Ceilings: {kinds}." if kinds else "No ceiling is known."
+    known = f"Ceilings: {kinds}; estimates, which a score may exceed." if kinds else "No ceiling is known."
     return f"{text}, not corrected for the number of regions. {known}"
 
 

@@ -78,7 +78,7 @@ class _Known:
 def _header(symbol: str, known: _Known) -> list[str]:
     r, r2 = [symbol], ["R²"]
     if known.ceiling:
-        r, r2 = [symbol, f"{symbol} / ceiling"], ["R²", "R² / reliability"]
+        r, r2 = [symbol, f"{symbol} / ceiling"], ["R²", "R² / reliability", "Reliability"]
     ends = ["Smallest / largest penalty"] if known.grid else []
     return ["Layer", *r, *r2, "Targets", *ends]
 
@@ -89,12 +89,16 @@ def _cells(row: Row, n_layers: int, known: _Known) -> list[str]:
     return [
         str(row["best_layer"]) if n_layers > 1 else "–",
         with_interval(row["best_layer_score"], row["ci_low"], row["ci_high"]),
-        *([number(row["score_normalised"])] if known.ceiling else []),
+        *([_interval(row, "score_normalised")] if known.ceiling else []),
         with_interval(row["r2"], row["r2_ci_low"], row["r2_ci_high"]),
-        *([number(row["r2_normalised"])] if known.ceiling else []),
+        *([number(row["r2_normalised"]), _interval(row, "reliability")] if known.ceiling else []),
         f"{int(row['n_targets']):,}{constant}",
         *([f"{ends[0]}{NBSP}/{NBSP}{ends[1]}{NBSP}%"] if known.grid else []),
     ]
+
+
+def _interval(row: Row, name: str) -> str:
+    return with_interval(row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"])
 
 
 def _note(facts: StudyFacts, view: View, known: _Known) -> str:
@@ -108,8 +112,10 @@ def _note(facts: StudyFacts, view: View, known: _Known) -> str:
     )
     if known.ceiling:
         text += (
-            f" Where reliability is at least {facts.reliability_floor:g}, R² is divided by it, and {symbol} by the "
-            "ceiling, its square root, target by target."
+            " Reliability is the mean over all targets, small and negative ones as they are, with a jackknife interval "
+            "over blocks or items. Where that (at 97.5 %, one-sided) lies above "
+            f"{facts.reliability_floor:g}, R² is divided by the reliability, and {symbol} by the ceiling, its square "
+            f"root: an estimate, which a score may exceed. The interval of {symbol} / ceiling holds the errors of both."
         )
     if known.grid:
         text += (
