@@ -25,6 +25,7 @@ SEED = 20261130
 """Set before the first study was run."""
 IN_MEMORY = Path("/dev/shm")
 
+STAGES = ("pipeline.encoding.stage", "pipeline.comparison.stage", "pipeline.inference.stage")
 OTHERS: dict[str, str] = {}
 """Studies of other kinds: name → module with ``run_study(number, seed, permutations, folder)``, which returns figures
 that JSON holds, and ``tables_of(records)``, which returns (title, header, rows) of each of its tables."""
@@ -37,6 +38,7 @@ def run_one(task: Task) -> dict[str, Any]:
     from benchmarks.calibration_counts import figures_of
     from benchmarks.calibration_files import kept_in_memory
     from benchmarks.calibration_studies import run_study
+    from pipeline.core.code_version import code_version
 
     name, number, seed, permutations, allow_missing = task
     began = time.perf_counter()
@@ -47,7 +49,7 @@ def run_one(task: Task) -> dict[str, Any]:
         else:
             found = run_study(name, number, seed, permutations, Path(temporary))
             found["tables"] = figures_of(found["tables"], allow_missing=allow_missing)
-    where = {"study": name, "number": number, "seed": seed, "permutations": permutations}
+    where = {"study": name, "number": number, "seed": seed, "permutations": permutations, "code": code_version(*STAGES)}
     return {**where, "seconds": round(time.perf_counter() - began, 2), **found}
 
 
@@ -57,8 +59,10 @@ def read_records(path: Path, seed: int, permutations: int) -> list[dict[str, Any
     Raises
     ------
     SystemExit
-        The file holds studies of another seed or number of permutations.
+        The file holds studies of another seed or number of permutations, or of other code.
     """
+    from pipeline.core.code_version import code_version
+
     if not path.exists():
         return []
     whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
@@ -70,6 +74,8 @@ def read_records(path: Path, seed: int, permutations: int) -> list[dict[str, Any
                 f"{path} holds studies of seed {record['seed']} and {record['permutations']} permutations, not of seed "
                 f"{seed} and {permutations}; name another file"
             )
+        if record["code"] != code_version(*STAGES):
+            sys.exit(f"{path} holds studies that other code made; name another file")
     return records
 
 
