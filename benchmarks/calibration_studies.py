@@ -15,7 +15,6 @@ builds the map. Nothing of the statistics is done here.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -320,24 +319,15 @@ def _scores(
         options = RsaOptions(seed=number)
         return compare_group(runs=runs, options=options, layers=layers, attrs=ATTRS, shuffle_seed=None)
     from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
+    from pipeline.encoding.options import NullOptions
     from pipeline.encoding.stage import encode_group
 
     splits: dict[str, Any] = {"n_folds": 5, "n_inner_folds": 3}
     splits |= {"gap_s": 10.0} if design.in_time else {"kind": "random_items"}
     chosen = {"splits": splits, "delays_s": sizes.delays_s, "penalties": {"n": 15}, "n_examples": 0, "seed": number}
     options = RidgeOptions.model_validate(chosen)
-    asked = _orders(permutations, number)
-    return encode_group(RIDGE, runs=runs, options=options, layers=layers, attrs=ATTRS, shuffle_seed=None, **asked)
-
-
-def _orders(permutations: int, seed: int) -> dict[str, Any]:
-    """The argument of `encode_group` that asks for scores of other orders of the responses, where it takes one."""
-    from pipeline.encoding import options
-    from pipeline.encoding.stage import encode_group
-
-    if "null" not in inspect.signature(encode_group).parameters:
-        return {}
-    return {"null": options.NullOptions(permutations, seed)}
+    null = NullOptions(permutations, number)
+    return encode_group(RIDGE, runs=runs, options=options, layers=layers, attrs=ATTRS, shuffle_seed=None, null=null)
 
 
 def _stimuli(design: Design) -> tuple[str, ...]:

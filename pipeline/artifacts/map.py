@@ -59,6 +59,10 @@ ROW_COLUMNS = {
     "ci_low": "f",
     "ci_high": "f",
     "ci_unit": "s",
+    "p": "f",  # one-sided: a score this high where nothing predicts; NaN where that was not tried
+    "p_family": "f",  # of the largest of all layers and regions of one model and subject
+    "q": "f",  # Benjamini–Hochberg over the same
+    "n_permutations": "i",  # orders of the responses behind them: the smallest p is 1/(1 + n); 0 where not tested
     "ceiling": "f",
     "ceiling_kind": "s",
     "score_normalised": "f",
@@ -86,6 +90,10 @@ SUMMARY_COLUMNS = {
     "ci_low": "f",
     "ci_high": "f",
     "ci_unit": "s",
+    "p": "f",  # one-sided: a score this high where nothing predicts; NaN where that was not tried
+    "p_family": "f",  # of the largest of all regions of one model and subject
+    "q": "f",  # Benjamini–Hochberg over the same
+    "n_permutations": "i",  # orders of the responses behind them: the smallest p is 1/(1 + n); 0 where not tested
     "best_layer_set": "s",
     "distinguishable": "i",  # 0: the set spans more than a third of the depth
     "depth_index": "f",
@@ -144,8 +152,10 @@ UNIT_COLUMNS = {
     "ci_low": "f",
     "ci_high": "f",
     "ci_unit": "s",
-    "p": "f",  # one-sided, of a score above 0
-    "q": "f",  # Benjamini–Hochberg over the units of one group, subject and model
+    "p": "f",  # one-sided: a score this high where nothing predicts; over listeners, Student's t
+    "p_family": "f",  # of the largest of all units of one group, subject and model; NaN over listeners
+    "q": "f",  # Benjamini–Hochberg over the same
+    "n_permutations": "i",  # orders of the responses behind them; 0 over listeners
     "significant": "i",  # q < .05
     "best_layer": "s",  # the most frequent nested choice
     "best_layer_depth": "f",

@@ -39,6 +39,18 @@ is the sum of all parts and the mean of the training responses:
 ``without_sum_p, _p2, _py``              (block, target)                  Σp, Σp², Σpy of the fit without the layer
 =======================================  ===============================  =============================================
 
+Where each target is fitted by itself, scores also hold what they would be if nothing predicted, from the same fits to
+the responses in other orders; the first of ``order`` is the data as they are. A leaf is what one subject has in one
+region and compartment; ``leaf_of (target)`` is −1 for constant targets, ``fold_weight (fold_id)`` each fold's degrees
+of freedom:
+
+=========================  ===================================  ======================================================
+``null_z``                 (order, fold_id, layer, leaf)        Fisher z of r in the outer fold, mean over its targets
+``null_inner``             (order, fold_id, layer, leaf)        r in inner folds, mean over its targets
+``null_unit``              (order, null_unit_name)              nested score of each parcel or vertex
+``null_unit_subject``      (null_unit_name)                     ``mean`` of responses, or ``all``: mean over listeners
+=========================  ===================================  ======================================================
+
 ``nuisance_share`` is there where nuisance regressors were taken out of the responses, which ``nuisance`` in attr
 ``split`` lists. Coordinate ``regressor`` is ``all`` (jointly), then each (its unique share). Not bounded by 0; NaN
 where a regressor was not measured or does not vary from repeat to repeat.
@@ -141,6 +153,7 @@ GEOMETRY_SCORES = Contract(
 _LARGE = (
     *("sum_p", "sum_p2", "sum_py", "penalty", "penalty_edge", "inner_score", "predicted", "measured"),
     *("sum_sp", "sum_spp", "sum_spy", "weight", "without_sum_p", "without_sum_p2", "without_sum_py"),
+    *("null_z", "null_inner", "null_unit"),
     *("model_similarity", "similarity", "reference_similarity"),
 )
 CONTRACTS = {contract.kind: contract for contract in (ENCODING_SCORES, GEOMETRY_SCORES)}

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.layer_choice import at_layers, best_layer_set, distinguishable
 from pipeline.inference.networks import WHOLE, in_one_pathway, in_order
+from pipeline.inference.null_tests import NullTest
 from pipeline.inference.profile import hierarchy_index, is_flat, mean_over_targets
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import interval
@@ -69,7 +70,12 @@ def ceiling_of(batch: Batch, estimate: Estimate, reliability_floor: float) -> Ce
 
 
 def rows_of(
-    where: dict[str, Any], batch: Batch, scores: ModelScores, estimate: Estimate, settings: InferenceSettings
+    where: dict[str, Any],
+    batch: Batch,
+    scores: ModelScores,
+    estimate: Estimate,
+    test: NullTest,
+    settings: InferenceSettings,
 ) -> list[dict[str, Any]]:
     """The rows of one place and model, one per layer.
 
@@ -77,24 +83,39 @@ def rows_of(
     ----------
     where : study and analysis
     estimate : over the whole network
+    test : of its layers
     """
     ceiling = ceiling_of(batch, estimate, settings.reliability_floor)
     common = _common(where, batch, estimate, ceiling, best_layers(estimate, settings))
-    return _rows(common, scores, estimate, ceiling, settings)
+    rows = _rows(common, scores, estimate, ceiling, settings)
+    return [{**row, **tested(test, number)} for number, row in enumerate(rows)]
 
 
 def summary_of(
-    where: dict[str, Any], batch: Batch, scores: ModelScores, estimate: Estimate, settings: InferenceSettings
+    where: dict[str, Any],
+    batch: Batch,
+    scores: ModelScores,
+    estimate: Estimate,
+    test: NullTest,
+    settings: InferenceSettings,
 ) -> dict[str, Any]:
     """The summary of one place and model, over the whole network or within a pathway.
 
     Parameters
     ----------
     where : study and analysis
+    test : of the nested best layer
     """
     ceiling = ceiling_of(batch, estimate, settings.reliability_floor)
     members = best_layers(estimate, settings)
-    return _summary(_common(where, batch, estimate, ceiling, members), scores, estimate, ceiling, members, settings)
+    common = _common(where, batch, estimate, ceiling, members)
+    return {**_summary(common, scores, estimate, ceiling, members, settings), **tested(test, 0)}
+
+
+def tested(test: NullTest, number: int) -> dict[str, Any]:
+    """The columns of one score's test."""
+    p, p_family, q = (float(values[number]) for values in (test.p, test.p_family, test.q))
+    return {"p": p, "p_family": p_family, "q": q, "n_permutations": test.n_orders if np.isfinite(p) else 0}
 
 
 def best_layers(estimate: Estimate, settings: InferenceSettings) -> NDArray[np.bool_]:

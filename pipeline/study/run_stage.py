@@ -260,7 +260,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
             progress = functools.partial(progress_of_folds, what)
             compute = Compute(arguments.device, arguments.memory_budget_mb, output.parent, progress)
             spaces = analysis.space_inputs(group, model)
-            run = functools.partial(run, analysis.metric, spaces=spaces, compute=compute)
+            run = functools.partial(run, analysis.metric, spaces=spaces, compute=compute, null=analysis.null)
         attrs: dict[str, Any] = {
             "study": analysis.study,
             "analysis": analysis.name,

@@ -116,9 +116,35 @@ def encoding_scores(spec, model, rng):
             "ci_unit": "item" if spec.items else "block",
         },
     )
+    if not spec.spaces:
+        scores = scores.assign(null_scores(predicted, measured, r, fold, targets, rng))
     if spec.spaces and model.name not in spec.spaces:
         scores = with_spaces(spec, scores)
     return with_shares(spec, scores) if spec.nuisance else scores
+
+
+def null_scores(predicted, measured, r, fold, targets, rng):
+    """Held-out scores of each leaf in 99 orders of the responses behind the given one, layers chosen by chance."""
+    leaves = list(dict.fromkeys(targets))
+    leaf_of = np.array([leaves.index(target) for target in targets])
+    orders = [np.arange(len(fold)), *(rng.permutation(len(fold)) for _ in range(99))]
+    z = np.empty((len(orders), fold.max() + 1, r.shape[0], len(leaves)), "f4")
+    for number, order in enumerate(orders):
+        for one in range(fold.max() + 1):
+            here = fold == one
+            p, y = (values - values.mean(axis=0) for values in (predicted[here], measured[order][here]))
+            norm = np.sqrt((p**2).sum(axis=0) * (y**2).sum(axis=0))
+            found = np.arctanh((p * y[:, None]).sum(axis=0) / norm)
+            z[number, one] = np.stack([found[:, leaf_of == leaf].mean(axis=1) for leaf in range(len(leaves))], axis=1)
+    inner = 0.1 * rng.standard_normal(z.shape).astype("f4")
+    inner[0] = np.stack([r[:, leaf_of == leaf].mean(axis=1) for leaf in range(len(leaves))], axis=1)
+    by_leaf = ("order", "fold_id", "layer", "leaf")
+    return {
+        "null_z": (by_leaf, z),
+        "null_inner": (by_leaf, inner),
+        "leaf_of": ("target", leaf_of),
+        "fold_weight": ("fold_id", np.bincount(fold) - 3.0),
+    }
 
 
 def with_spaces(spec, scores):

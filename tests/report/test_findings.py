@@ -30,6 +30,8 @@ def row():
         "best_layer_score": 0.41,
         "ci_low": 0.35,
         "ci_high": 0.47,
+        "p_family": 0.001,
+        "n_permutations": 1000,
         "best_layer_set": "block2 | block3",
         "distinguishable": 1,
         "ceiling": 0.5,
@@ -61,17 +63,17 @@ def test_layers_that_cannot_be_told_apart_are_not_named_best(simulated, row):
     assert "best layer block2" not in text
 
 
-def test_an_interval_with_zero_names_no_layer_and_no_share_of_the_ceiling(simulated, row):
-    text = sentence(simulated, {**row, "ci_low": -0.01})
+@pytest.mark.parametrize("changed", [{"p_family": 0.06}, {"p_family": float("nan"), "ci_low": -0.01}])
+def test_a_score_that_others_reach_by_chance_names_no_layer_and_no_share_of_the_ceiling(simulated, row, changed):
+    text = sentence(simulated, {**row, **changed})
     assert text.startswith("not reliably above zero")
     assert "block2" not in text
     assert "reliability allows" not in text
 
 
 def test_a_score_below_zero_is_called_so(simulated, row):
-    assert sentence(simulated, {**row, "best_layer_score": -0.2, "ci_low": -0.3, "ci_high": -0.1}).startswith(
-        "reliably below zero"
-    )
+    below = {"best_layer_score": -0.2, "ci_low": -0.3, "ci_high": -0.1, "p_family": 1.0}
+    assert sentence(simulated, {**row, **below}).startswith("below zero")
 
 
 def test_a_score_that_is_undefined_and_its_constant_targets(simulated, row):
@@ -81,7 +83,8 @@ def test_a_score_that_is_undefined_and_its_constant_targets(simulated, row):
 
 def test_planted_regions_are_found_and_noise_is_not(simulated):
     found = model_findings(simulated.views[0], "net")
-    assert found.in_short.startswith("The score is reliably above zero in 3 of 4 regions")
+    tested = f"p{NBSP}<{NBSP}.05 against the largest of the 4 in 99 other orders of the responses"
+    assert found.in_short.startswith(f"The score is reliably above zero in 3 of 4 regions ({tested}), highest in ")
     by_region = {one.lead: one.text for one in found.regions}
     assert by_region["VISp:"].startswith("best layer block1")
     assert by_region["noise:"].startswith("not reliably above zero")
@@ -239,5 +242,5 @@ def test_compartments_do_not_count_as_regions(scenes):
 
 def test_shuffled_study_finds_nothing_and_says_how_near(shuffled):
     text = shuffled_sentence(shuffled.facts, shuffled.views)
-    assert "0 with an interval above zero" in text
+    assert "0 reliably above zero" in text
     assert model_findings(shuffled.views[0], "net").in_short.startswith("In none of 4 regions")

@@ -43,5 +43,10 @@ def make(options: FixedRidgeOptions, inputs: MappingInputs) -> Mapping:
 
 
 FIXED_RIDGE = MappingEntry(
-    "fixed_ridge", FixedRidgeOptions, make, "pipeline.encoding.mappings.words:FIXED_RIDGE", lambda options: 1
+    "fixed_ridge",
+    FixedRidgeOptions,
+    make,
+    "pipeline.encoding.mappings.words:FIXED_RIDGE",
+    lambda options: 1,
+    side_by_side=True,
 )

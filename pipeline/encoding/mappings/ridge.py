@@ -37,5 +37,10 @@ def make(options: RidgeOptions, inputs: MappingInputs) -> Mapping:
 
 
 RIDGE = MappingEntry(
-    "ridge", RidgeOptions, make, "pipeline.encoding.mappings.words:RIDGE", lambda options: options.penalties.n
+    "ridge",
+    RidgeOptions,
+    make,
+    "pipeline.encoding.mappings.words:RIDGE",
+    lambda options: options.penalties.n,
+    side_by_side=True,
 )

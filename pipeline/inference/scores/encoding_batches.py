@@ -14,6 +14,7 @@ from pipeline.core.errors import SampleMismatch
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import draw_counts, generator
 from pipeline.inference.scores.fold_scores import BlockSums, FoldScores, block_sums, fold_scores, join_targets
+from pipeline.inference.scores.null_scores import null_of
 from pipeline.inference.scores.shared_draws import Batch, ModelScores, check_layers_agree, layer_axis, target_table
 from pipeline.inference.scores.variance_scores import division_of
 
@@ -137,6 +138,7 @@ def _loader(
             draws=_Draws([one.as_floats(counts.dtype) for one in sums], counts),
             edge=np.concatenate([part["penalty_edge"].values for part in parts], axis=2) if chosen else None,
             division=None if within_category else division_of(parts, counts),
+            null=None if within_category else null_of(parts),
         )
 
     return load

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from pipeline.inference.scores.null_scores import NullScores
     from pipeline.inference.scores.variance_scores import Division
 
 _TARGET_COLUMNS = ("region", "compartment", "subject", "reliability", "ceiling", "ceiling_kind")
@@ -55,6 +56,7 @@ class ModelScores:
     edge : (fold, layer, target), −1/+1 where the penalty is the smallest/largest of the grid; None for metrics that
         choose no penalty
     division : how the explained variance divides among the spaces of a joint fit; None for other fits
+    null : scores of other orders of the responses, None where there are none
     """
 
     layers: LayerAxis
@@ -62,6 +64,7 @@ class ModelScores:
     draws: Iterable[FoldScores]
     edge: NDArray[np.int8] | None = None
     division: Division | None = None
+    null: NullScores | None = None
 
 
 @dataclasses.dataclass(frozen=True)
