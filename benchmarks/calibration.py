@@ -8,6 +8,7 @@ Markdown; ``--write`` also puts it into RESULTS.md. A run that is killed goes on
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import os
@@ -24,6 +25,11 @@ SEED = 20261130
 """Set before the first study was run."""
 IN_MEMORY = Path("/dev/shm")
 
+STAGES = ("pipeline.encoding.stage", "pipeline.comparison.stage", "pipeline.inference.stage")
+OTHERS: dict[str, str] = {}
+"""Studies of other kinds: name → module with ``run_study(number, seed, permutations, folder)``, which returns figures
+that JSON holds, and ``tables_of(records)``, which returns (title, header, rows) of each of its tables."""
+
 Task = tuple[str, int, int, int, bool]
 
 
@@ -32,15 +38,19 @@ def run_one(task: Task) -> dict[str, Any]:
     from benchmarks.calibration_counts import figures_of
     from benchmarks.calibration_files import kept_in_memory
     from benchmarks.calibration_studies import run_study
+    from pipeline.core.code_version import code_version
 
     name, number, seed, permutations, allow_missing = task
     began = time.perf_counter()
     folder = IN_MEMORY if IN_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=folder) as temporary, kept_in_memory():
-        found = run_study(name, number, seed, permutations, Path(temporary))
-    tables = figures_of(found.pop("tables"), allow_missing=allow_missing)
-    where = {"study": name, "number": number, "seed": seed, "permutations": permutations}
-    return {**where, "seconds": round(time.perf_counter() - began, 2), **found, "tables": tables}
+        if name in OTHERS:
+            found = importlib.import_module(OTHERS[name]).run_study(number, seed, permutations, Path(temporary))
+        else:
+            found = run_study(name, number, seed, permutations, Path(temporary))
+            found["tables"] = figures_of(found["tables"], allow_missing=allow_missing)
+    where = {"study": name, "number": number, "seed": seed, "permutations": permutations, "code": code_version(*STAGES)}
+    return {**where, "seconds": round(time.perf_counter() - began, 2), **found}
 
 
 def read_records(path: Path, seed: int, permutations: int) -> list[dict[str, Any]]:
@@ -49,8 +59,10 @@ def read_records(path: Path, seed: int, permutations: int) -> list[dict[str, Any
     Raises
     ------
     SystemExit
-        The file holds studies of another seed or number of permutations.
+        The file holds studies of another seed or number of permutations, or of other code.
     """
+    from pipeline.core.code_version import code_version
+
     if not path.exists():
         return []
     whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
@@ -62,6 +74,8 @@ def read_records(path: Path, seed: int, permutations: int) -> list[dict[str, Any
                 f"{path} holds studies of seed {record['seed']} and {record['permutations']} permutations, not of seed "
                 f"{seed} and {permutations}; name another file"
             )
+        if record["code"] != code_version(*STAGES):
+            sys.exit(f"{path} holds studies that other code made; name another file")
     return records
 
 
@@ -74,15 +88,20 @@ def run_all(tasks: Sequence[Task], n_workers: int) -> Iterator[dict[str, Any]]:
         yield from pool.imap_unordered(run_one, tasks)
 
 
-def chosen_studies(asked: Iterable[str]) -> list[str]:
-    """Studies that are asked for by name, or by the beginning of their names."""
+def all_studies() -> list[str]:
+    """Names of all studies."""
     from benchmarks.calibration_studies import DESIGNS
 
-    found = []
+    return [*DESIGNS, *OTHERS]
+
+
+def chosen_studies(asked: Iterable[str]) -> list[str]:
+    """Studies that are asked for by name, or by the beginning of their names."""
+    known, found = all_studies(), []
     for one in asked:
-        names = [one] if one in DESIGNS else [name for name in DESIGNS if name.startswith(f"{one}-")]
+        names = [one] if one in known else [name for name in known if name.startswith(f"{one}-")]
         if not names:
-            sys.exit(f"no study is called '{one}'; there are: {', '.join(DESIGNS)}")
+            sys.exit(f"no study is called '{one}'; there are: {', '.join(known)}")
         found += names
     return list(dict.fromkeys(found))
 
@@ -100,10 +119,16 @@ def lines_of(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[st
     from benchmarks.calibration_studies import nothing_in
     from benchmarks.machine import markdown_table
 
-    rejected, covered, layers = [], [], []
+    rejected: list[list[str]] = []
+    covered: list[list[str]] = []
+    layers: list[list[str]] = []
+    others: list[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = []
     for name in names:
         own = sorted((one for one in records if one["study"] == name), key=lambda one: int(one["number"]))
         if not own:
+            continue
+        if name in OTHERS:
+            others += importlib.import_module(OTHERS[name]).tables_of(own)
             continue
         rejected += rejection_rows(name, own, nothing_in(name))
         covered += coverage_rows(name, own, nothing_in(name))
@@ -113,6 +138,7 @@ def lines_of(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[st
         ("Where there is nothing to find", REJECTION_HEADER, rejected),
         ("Intervals", COVERAGE_HEADER, covered),
         ("Planted layers", LAYER_HEADER, layers),
+        *others,
     )
     lines: list[str] = []
     for title, header, rows in parts:
@@ -124,11 +150,10 @@ def lines_of(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[st
 def main() -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # processes share the cores, not threads
-    from benchmarks.calibration_studies import DESIGNS
     from benchmarks.machine import machine_lines, publish
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", nargs="+", default=list(DESIGNS), metavar="NAME", help="or beginnings of names")
+    parser.add_argument("--studies", nargs="+", default=all_studies(), metavar="NAME", help="or beginnings of names")
     parser.add_argument("--n", type=int, default=500, help="studies of each name")
     parser.add_argument("--permutations", type=int, default=199)
     parser.add_argument("--workers", type=int, default=2, help="processes")

@@ -27,7 +27,6 @@ COLUMNS = {
     "contrast": ("difference", "ci_low", "ci_high", "p"),
 }
 """Of the map's tables; a table that has rows lacks none of them."""
-TEXTS = {"summary": ("model", "subject", "region", "best_layer", "best_layer_set"), "contrast": ("subject", "region")}
 LABELS = {
     "row": ("model", "subject"),
     "summary": ("model", "subject", "region", "best_layer", "best_layer_set"),
@@ -136,32 +135,44 @@ def any_of_family(records: Sequence[Record], table: str, column: str, holds: Cal
     return share(families)
 
 
+@dataclasses.dataclass(frozen=True)
+class Coverage:
+    """Share of intervals that hold the truth, and means of what was looked at."""
+
+    share: Share
+    width: float = math.nan
+    truth: float = math.nan
+    estimate: float = math.nan
+
+
 def coverage(
     records: Sequence[Record], table: str, estimate: str, low: str, high: str, truth: float | None
-) -> tuple[Share, float, float]:
-    """Share of intervals that hold the truth, their mean width, and the mean truth.
+) -> Coverage:
+    """How often intervals hold the truth.
 
     Parameters
     ----------
     truth : None for the mean of each place's estimates over all studies of one size: what the procedure gives on
         average
     """
-    inside, widths, expected = [], [], []
+    inside, looked_at = [], []
     for variant in sorted({int(record["variant"]) for record in records}):
         own = [record for record in records if record["variant"] == variant]
         columns = [[numbers(record, table, name) for record in own] for name in (estimate, low, high)]
         if any(values is None for column in columns for values in column):
             continue
         estimates, lows, highs = (np.stack([v for v in column if v is not None]) for column in columns)
-        truths = np.full(estimates.shape[1], truth) if truth is not None else _mean_over_studies(estimates)
+        means = _mean_over_studies(estimates) if truth is None else np.full(estimates.shape[1], truth)
+        truths = np.broadcast_to(means, estimates.shape)
         defined = np.isfinite(estimates) & np.isfinite(lows) & np.isfinite(highs)
         held = (lows <= truths) & (truths <= highs)
         inside += [one[here] for one, here in zip(held, defined, strict=True)]
-        widths.append((highs - lows)[defined])
-        expected.append(np.broadcast_to(truths, estimates.shape)[defined])
-    if not sum(one.size for one in widths):
-        return Share(math.nan, math.nan, 0), math.nan, math.nan
-    return share(inside), float(np.concatenate(widths).mean()), float(np.concatenate(expected).mean())
+        looked_at.append(np.stack([(highs - lows)[defined], truths[defined], estimates[defined]]))
+    found = share(inside)
+    if not found.of:
+        return Coverage(found)
+    width, mean_truth, mean_estimate = np.concatenate(looked_at, axis=1).mean(axis=1)
+    return Coverage(found, float(width), float(mean_truth), float(mean_estimate))
 
 
 def _mean_over_studies(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -200,7 +211,17 @@ def verdict(found: Share, wanted: float, *, at_least: bool = False) -> str:
 
 
 REJECTION_HEADER = ("study", "n", "what", "values", "share ± SE", "wanted", "uniform (KS p)")
-COVERAGE_HEADER = ("study", "n", "interval", "truth", "values", "coverage ± SE", "wanted", "mean width")
+COVERAGE_HEADER = (
+    "study",
+    "n",
+    "interval",
+    "truth",
+    "mean estimate",
+    "values",
+    "coverage ± SE",
+    "wanted",
+    "mean width",
+)
 LAYER_HEADER = ("study", "n", "what", "values", "share ± SE", "wanted")
 
 
@@ -261,11 +282,11 @@ def _add_coverage(
     bounds: str,
     truth: float | None,
 ) -> None:
-    found, width, expected = coverage(records, table, estimate, f"{bounds}_low", f"{bounds}_high", truth)
-    if found.of:
-        what = f"{expected:.3f}" if truth is not None else f"{expected:.3f} on average"
-        wanted = verdict(found, CONFIDENCE, at_least=True)
-        texts = [what, str(found.of), str(found), wanted, f"{width:.3f}"]
+    found = coverage(records, table, estimate, f"{bounds}_low", f"{bounds}_high", truth)
+    if found.share.of:
+        wanted = verdict(found.share, CONFIDENCE, at_least=True)
+        what = f"{found.truth:.3f}" if truth is not None else "mean over studies"
+        texts = [what, f"{found.estimate:.3f}", str(found.share.of), str(found.share), wanted, f"{found.width:.3f}"]
         rows.append([name, str(len(records)), f"{table}: {estimate}", *texts])
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +164,7 @@ def run_study(name: str, number: int, seed: int, permutations: int, folder: Path
     generator = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
     sizes = sizes_of(design, number)
     simulated = simulate(design, sizes, generator)
-    tables = _map_of(design, sizes, simulated, folder, number, Settings(permutations=permutations, seed=number))
+    tables = _map_of(design, sizes, simulated, folder, number, _settings(design, permutations, number))
     deepest = max(1, sizes.n_layers - 1)
     depths = {region: layer / deepest for region, layer in simulated.planted.items()}
     variant = number % len(SIZES[design.truth, design.in_time])
@@ -176,6 +175,11 @@ def nothing_in(name: str) -> list[str]:
     """Tables of a study in which there is nothing to find."""
     every = ["summary", "row", "unit", "contrast"]
     return {"planted": [], "contrast": ["contrast"], "twins": ["contrast"]}.get(DESIGNS[name].truth, every)
+
+
+def _settings(design: Design, permutations: int, seed: int) -> Settings:
+    """Draws of similarity matrices take long, so there are fewer."""
+    return Settings(permutations=permutations, seed=seed, n_bootstrap=400 if design.truth == "shared" else 1000)
 
 
 def sizes_of(design: Design, number: int) -> Sizes:
@@ -278,12 +282,11 @@ def _read_outs(
 def _map_of(
     design: Design, sizes: Sizes, simulated: Simulated, folder: Path, number: int, settings: Settings
 ) -> dict[str, pd.DataFrame]:
-    recordings = _write_recordings(design, sizes, simulated, folder)
+    recording = _write_recording(design, sizes, simulated, folder / "responses.nc")
     paths = []
     for model, layers in simulated.features.items():
         stores = _write_activations(design, sizes, model, layers, folder)
-        # in time two stimuli of one recording; of items each animal's recording with the same items
-        runs = [(path, store) for path in recordings for store in stores]
+        runs = [(recording, store) for store in stores]
         scores = _scores(design, sizes, runs, tuple(layers), number, settings.permutations)
         paths.append(folder / "scores" / f"{model}.nc")
         paths[-1].parent.mkdir(exist_ok=True)
@@ -361,34 +364,21 @@ def _write_activations(
     return paths
 
 
-def _write_recordings(design: Design, sizes: Sizes, simulated: Simulated, folder: Path) -> list[Path]:
-    """One recording of all subjects; of cells, one of each animal."""
-    n_targets = len(simulated.regions)
-    if design.truth != "shared":
-        return [_write_recording(design, sizes, simulated, folder / "responses.nc", range(n_targets))]
-    per_animal = np.split(np.arange(n_targets), design.n_subjects)
-    return [
-        _write_recording(design, sizes, simulated, folder / f"animal-{animal}.nc", rows.tolist())
-        for animal, rows in enumerate(per_animal)
-    ]
-
-
-def _write_recording(design: Design, sizes: Sizes, simulated: Simulated, path: Path, targets: Sequence[int]) -> Path:
+def _write_recording(design: Design, sizes: Sizes, simulated: Simulated, path: Path) -> Path:
+    """All subjects in one recording."""
     import xarray as xr
 
     clock, stimuli = _clock(design, sizes), _stimuli(design)
     run = np.repeat(stimuli, clock.size).astype(object)
-    responses = simulated.responses[:, list(targets)].astype(np.float32)
+    responses = simulated.responses.astype(np.float32)
     of_targets = {
-        "target": [f"t{number:04d}" for number in targets],
-        "region": [simulated.regions[number] for number in targets],
-        "subject": [simulated.subjects[number] for number in targets],
+        "target": [f"t{number:04d}" for number in range(responses.shape[1])],
+        "region": simulated.regions,
+        "subject": simulated.subjects,
     }
     attrs = {"units": "a.u.", "sample_kind": "time" if design.in_time else "item", "high_pass_s": 0.0, "z_scored": 0}
     if design.in_time:
         attrs["sample_interval_s"] = 1.0
-    if design.truth == "shared":
-        attrs["member"] = of_targets["subject"][0]
     coords: dict[str, Any] = {
         "run": ("sample", run),
         "stimulus": ("sample", run),
@@ -400,14 +390,13 @@ def _write_recording(design: Design, sizes: Sizes, simulated: Simulated, path: P
         ),
     }
     if design.truth == "noise":
-        units, attrs["surface_mesh"] = [f"unit-{number:04d}" for number in targets], "calibration"
+        units, attrs["surface_mesh"] = [f"unit-{name}" for name in of_targets["target"]], "calibration"
         coords |= {
             "unit": ("target", np.array(units, object)),
             "hemisphere": ("target", np.array(["left"] * len(units), object)),
             "vertex": ("target", np.full(len(units), -1)),
             "surface_unit": ("surface_vertex", np.array([*units, *[""] * len(units)], object)),
         }
-    n_subjects = len(set(of_targets["subject"]))
-    whole = {**standard_attrs("recording", "calibration", "", ""), **attrs, "n_subjects": n_subjects}
+    whole = {**standard_attrs("recording", "calibration", "", ""), **attrs, "n_subjects": design.n_subjects}
     write_recording(xr.Dataset({"responses": (("repeat", "sample", "target"), responses[None])}, coords, whole), path)
     return path
