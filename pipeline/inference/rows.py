@@ -99,7 +99,8 @@ def ceiling_of(batch: Batch, place: Place, settings: InferenceSettings) -> Ceili
         for values in (each, targets["signal_power"].to_numpy(dtype=np.float64))
     )
     kinds = [kind for kind in targets["ceiling_kind"].unique() if kind]
-    deviation = batch.reliability_deviation[:, place.targets][:, known] @ weights[0, known]
+    share = weights[0, known] / weights.sum()
+    deviation = batch.reliability_deviation[:, place.targets][:, known] @ share
     degrees = batch.reliability_df if deviation.size else 0
     se = float(np.sqrt((deviation**2).sum()))
     low, high = reliability_interval(mean, se, degrees, settings.confidence)

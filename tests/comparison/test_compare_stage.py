@@ -99,6 +99,10 @@ def test_items_are_matched_by_name(tmp_path, layers):
     straight = scores_of(tmp_path, layers, matrices)
     shuffled = scores_of(tmp_path, {n: f[order] for n, f in layers.items()}, matrices, items=[ITEMS[i] for i in order])
     assert np.allclose(straight["model_similarity"], shuffled["model_similarity"])
+    # published as a number: the largest error that it can have over these items
+    largest = (1 - 0.81**2) * np.sqrt(2 / straight.sizes["item"])
+    assert straight["reliability_deviation"].values == pytest.approx(largest)
+    assert straight.attrs["reliability_df"] == straight.sizes["item"] - 1
     assert straight["ceiling"].values == pytest.approx([0.9]) and straight.attrs["weights_sha256"] == "abc"
     assert json.loads(straight.attrs["split"])["n_splits"] == 20
     write_scores(straight, tmp_path / "scores.nc")

@@ -83,6 +83,8 @@ def test_all_is_the_mean_of_the_subjects_scores(make_planted, make_blocks, save,
     single = late[late["subject"].str.startswith("s")]
     together = pick(late, subject="all").iloc[0]
     assert together["score"] == pytest.approx(single["score"].mean(), abs=1e-12)
+    assert together["reliability"] == 0.5  # of subjects that all deviate alike: an error of .01 √20 with 19 df
+    assert together["reliability_ci_low"] == pytest.approx(1 - 0.5 * np.exp(2.093 * 0.01 * np.sqrt(20) / 0.5), abs=1e-4)
     assert together["score_normalised"] == pytest.approx(single["score"].mean() / np.sqrt(0.5), abs=1e-9)
     spread = single["score"].std(ddof=0) / np.sqrt(10)
     assert together["ci_high"] - together["ci_low"] == pytest.approx(2 * 1.96 * spread, rel=0.25)

@@ -217,7 +217,7 @@ def test_blocks_of_similarity_structures_are_drawn_in_stretches(movies):
     text = unit_sentence(movies.facts, movies.views[0])
     assert "over subjects and stretches of neighbouring blocks" in text  # VISam has seven mice
     assert "held-out blocks" not in text
-    assert "Ceilings: √ mean agreement of two animals' matrices of a region." in text
+    assert "Ceilings: √ mean agreement of two animals' matrices of a region; estimates, which" in text
     assert movies.views[0].subject_in_words == "scores of 7 to 9 subjects averaged, region by region"
     assert "over held-out blocks" in unit_sentence(movies.facts, movies.views[1])
 
