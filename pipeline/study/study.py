@@ -239,7 +239,10 @@ class Inference(Section):
         0.05, ge=0, lt=1, description="below this reliability no normalised score is given"
     )
     min_subjects: int = Field(8, ge=2, description="from this many subjects on, intervals are over subjects")
-    seed: int = Field(0, ge=0, description="seed of the bootstrap")
+    permutations: int = Field(
+        1000, ge=0, description="other orders of the responses that scores are tested against; 0 tests none"
+    )
+    seed: int = Field(0, ge=0, description="seed of the bootstrap and of the permutations")
 
 
 class Study(Section):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.inference.scores.fold_scores import FoldScores
+from pipeline.inference.scores.null_scores import NullScores
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,6 +56,7 @@ class ModelScores:
     edge : (fold, layer, target), −1/+1 where the penalty is the smallest/largest of the grid; None for metrics that
         choose no penalty
     division : how the explained variance divides among the spaces of a joint fit; None for other fits
+    null : scores of other orders of the responses; None where none were taken
     """
 
     layers: LayerAxis
@@ -62,6 +64,7 @@ class ModelScores:
     draws: Iterable[FoldScores]
     edge: NDArray[np.int8] | None = None
     division: Division | None = None
+    null: NullScores | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Batch:
     models : in the order shown
     load : scores of one model
     on_surface : the groups whose targets are painted on a cortical mesh
+    untested : why there are no other orders of the responses to test scores against, in words; empty if there are
     """
 
     metric: str
@@ -88,6 +92,7 @@ class Batch:
     models: list[str]
     load: Callable[[str], ModelScores]
     on_surface: frozenset[str] = frozenset()
+    untested: str = ""
 
 
 def layer_axis(scores: xr.Dataset) -> LayerAxis:
