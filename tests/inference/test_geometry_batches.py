@@ -100,8 +100,9 @@ def test_models_that_do_not_fit_together_have_the_same_draws(batch_of, monkeypat
             assert np.allclose(one, other, atol=1e-6, equal_nan=True)
 
 
-def test_places_with_enough_subjects_do_without_draws_of_items(batch_of, settings, monkeypatch):
-    batch = batch_of(scores(subjects=[f"m{i}" for i in range(9)]))
+def test_places_with_enough_subjects_do_without_draws_of_blocks(batch_of, settings, monkeypatch):
+    stretch = np.arange(N_ITEMS) // 2
+    batch = batch_of(scores(subjects=[f"m{i}" for i in range(9)], stretch=stretch, ci_unit="block", block_s=1.0))
     n_draws = []
     original = pair_scores.pair_scores
     monkeypatch.setattr(module, "pair_scores", lambda *args: n_draws.append(len(args[2])) or original(*args))
@@ -111,7 +112,12 @@ def test_places_with_enough_subjects_do_without_draws_of_items(batch_of, setting
     assert (estimate.ci_unit, estimate.n_units, n_draws) == ("subject", 9, [1])
     assert estimate.draws.score.shape == (60, 3) and estimate.draws.score.std(axis=0).min() > 0
     single = estimate_places(batch, batch.load("net"), places, settings(n_bootstrap=60))[""][1]
-    assert (single.ci_unit, n_draws) == ("item", [1, 60])
+    assert (single.ci_unit, n_draws) == ("block", [1, 60])
+
+    pictures = batch_of(scores(subjects=[f"m{i}" for i in range(9)]), folder="pictures")
+    [estimate] = estimate_places(pictures, pictures.load("net"), whole, settings(n_bootstrap=60))[""]
+    assert (estimate.ci_unit, estimate.n_units, n_draws[2:]) == ("subject and item", 9, [1, 60])
+    assert estimate.draws.score.shape == (60, 3)
 
 
 @pytest.mark.parametrize(("most_entries", "n_draws"), [(4000, 60), (50, 20)])

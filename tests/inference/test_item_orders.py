@@ -5,6 +5,8 @@ import pytest
 
 from pipeline.comparison.similarity import item_similarity
 from pipeline.inference.scores.item_orders import blocks_alike, permuted_items, rolled_blocks
+from pipeline.inference.scores.null_scores import p_value
+from pipeline.inference.scores.pair_scores import PairVectors, scores_in_orders
 
 
 def autoregressive(rng, n, n_columns, step):
@@ -62,3 +64,26 @@ def test_each_stimulus_is_rolled_within_itself_and_one_too_short_stays():
 def test_blocks_are_alike_as_long_as_their_autocorrelation_says(step, expected):
     lengths = [blocks_alike(measured(300, step, seed), [np.arange(300)]) for seed in range(8)]
     assert expected[0] <= np.median(lengths) <= expected[1]  # 1/e of AR .8 is 4.5 blocks, of AR .9 it is 9.5
+
+
+def p_of_rolls(measured, features):
+    found = rolls(measured)
+    assert len(found.rows) >= 19
+    orders = np.concatenate([np.arange(len(measured))[None], found.rows])
+    models, targets = PairVectors.of(item_similarity(features)[None]), PairVectors.of(np.moveaxis(measured, 2, 0))
+    score = scores_in_orders(models, targets, orders, np.empty((0, len(measured)), bool), "spearman").score[:, 0, 0]
+    return p_value(score[0], score[1:])
+
+
+@pytest.mark.parametrize("step", [0.0, 0.7])
+def test_unrelated_blocks_that_are_slow_are_rarely_found_and_related_ones_are(step):
+    n_films, p, p_related = 60, [], []
+    for seed in range(n_films):
+        features = autoregressive(np.random.default_rng([5, seed]), 240, 20, step)
+        p.append(p_of_rolls(measured(240, step, [6, seed]), features))
+        if seed < 10:
+            rng = np.random.default_rng([7, seed])
+            cells = features @ rng.standard_normal((20, 40)) / 9 + autoregressive(rng, 240, 40, step)
+            p_related.append(p_of_rolls(item_similarity(cells)[:, :, None], features))
+    assert np.mean(np.array(p) <= 0.05) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / n_films)
+    assert np.mean(np.array(p_related) <= 0.05) >= 0.9

@@ -76,6 +76,7 @@ def _batch(by_model: dict[str, Path], metric: str, settings: InferenceSettings) 
         n_units=n_units,
         models=list(opened),
         load=_loader(opened, stretch, counts, orders.rows, settings),
+        stimuli_drawn=str(first.attrs["ci_unit"]) == "item",
         untested=orders.untested,
     )
 

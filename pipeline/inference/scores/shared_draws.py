@@ -82,6 +82,7 @@ class Batch:
     models : in the order shown
     load : scores of one model
     on_surface : the groups whose targets are painted on a cortical mesh
+    stimuli_drawn : intervals over subjects are over items as well, as both are samples
     untested : why there are no other orders of the responses to test scores against, in words; empty if there are
     """
 
@@ -92,6 +93,7 @@ class Batch:
     models: list[str]
     load: Callable[[str], ModelScores]
     on_surface: frozenset[str] = frozenset()
+    stimuli_drawn: bool = False
     untested: str = ""
 
 
