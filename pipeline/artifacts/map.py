@@ -9,8 +9,8 @@ of two runs are never taken for one map.
 
 ``subject`` is a subject's name; ``mean`` where the **responses** were averaged over subjects before they
 were scored; ``all`` where the **scores** of several subjects were averaged.
-``ci_unit`` is what an interval was drawn over: ``subject``, ``block`` or ``item``; a contrast over several regions,
-some of which have few animals, joins them: ``subject and block``.
+``ci_unit`` is what an interval was drawn over: ``subject``, ``block``, ``item``, or ``subject and item`` where both
+were; a contrast over several regions, some of which have few animals, joins them: ``subject and block``.
 
 * rows — one per (analysis, metric, group, subject, model, layer, region, compartment): `ROW_COLUMNS`
 * summaries — one per (analysis, metric, group, subject, model, region, compartment): `SUMMARY_COLUMNS`

@@ -70,9 +70,9 @@ made before it was kept.
 the measured ``similarity (item, item2, target)``, ``reliability, ceiling (target)``, and beside them
 ``reference_similarity (target, target2)``, how alike two targets' matrices are, and ``reliability_deviation`` as above.
 Those of recordings, whose targets are one animal's region each, also hold ``stretch (item)``: items, or blocks of time,
-with one number are drawn together (without it, each by itself), and ``leave_one_out (target)``: agreement of an
-animal's matrix with the mean of the others', NaN for an animal alone; a target alone in its region has
-``repeat_reliability (target)``, that of its matrix over repeats.
+with one number are drawn together (without it, each by itself), ``stimulus (item)`` that a block of time is of (without
+it, all are of one), and ``leave_one_out (target)``: agreement of an animal's matrix with the mean of the others', NaN
+for an animal alone; a target alone in its region has ``repeat_reliability (target)``, that of its matrix over repeats.
 
 Items of equal content under several names are one block, or one item of a matrix, named by the first of them.
 

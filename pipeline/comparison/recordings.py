@@ -101,6 +101,7 @@ def compare_recordings(
         split=_split(options, entries),
         leave_one_out=ceilings.leave_one_out,
         stretch=entries.stretch,
+        stimulus=entries.stimulus,
         equal=group.samples.equal,
         n_samples=group.samples.n,
         n_without_features=group.n_without_features,

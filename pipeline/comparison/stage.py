@@ -108,6 +108,8 @@ def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any], alig
         variables["leave_one_out"] = ("target", compared.leave_one_out)
     if compared.stretch is not None:
         coords["stretch"] = ("item", compared.stretch)
+    if compared.stimulus is not None:
+        coords["stimulus"] = ("item", compared.stimulus.astype(object))
     return xr.Dataset(
         variables,
         coords,

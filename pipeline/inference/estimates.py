@@ -17,6 +17,7 @@ from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import draw_counts, generator
 from pipeline.inference.scores.fold_scores import FoldScores
 from pipeline.inference.scores.shared_draws import Batch, LayerAxis, ModelScores
+from pipeline.inference.two_factor import UNIT, over_both
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Estimate:
     layers : those of the profile
     point : the data as they are (one draw)
     held_r, held_r2 : (target,) held-out score and R² of the nested choice; R² is NaN where nothing was predicted
-    ci_unit, n_units : what was drawn with replacement, and how many there are
+    ci_unit, n_units : what was drawn with replacement, and how many there are; of two kinds, of the fewer
     """
 
     place: Place
@@ -110,7 +111,11 @@ def estimate_places(
     counts = draw_counts(n_subjects, settings.n_bootstrap, generator(settings.seed, "subject")) if n_subjects else None
     for part in parts:
         for number in set(range(len(places))) - set(by_unit):
-            part.drawn[number].extend(_over_subjects(part, places[number], counts))
+            drawn = _over_subjects(part, places[number], counts)
+            if batch.stimuli_drawn and counts is not None:
+                chunks = map(part.of, scores.draws)
+                drawn = [over_both(drawn, chunks, places[number], counts, part.layers.relative_depth)]
+            part.drawn[number].extend(drawn)
     return {
         part.pathway: [_estimate(batch, part, number, place, settings) for number, place in enumerate(places)]
         for part in parts
@@ -136,7 +141,11 @@ def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: In
     held_r2 = np.full_like(held_r, np.nan)
     if part.point.held_r2 is not None:
         held_r2 = held_out_r2(part.point.held_r2, *choice)[0]
-    subjects = over_subjects(place, settings)
+    ci_unit, n_units = batch.ci_unit, batch.n_units
+    if over_subjects(place, settings):
+        ci_unit, n_units = "subject", place.n_subjects
+        if batch.stimuli_drawn:
+            ci_unit, n_units = UNIT, min(place.n_subjects, batch.n_units)
     return Estimate(
         place=place,
         pathway=part.pathway,
@@ -145,6 +154,6 @@ def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: In
         draws=join_draws(part.drawn[number]),
         held_r=held_r,
         held_r2=held_r2,
-        ci_unit="subject" if subjects else batch.ci_unit,
-        n_units=place.n_subjects if subjects else batch.n_units,
+        ci_unit=ci_unit,
+        n_units=n_units,
     )

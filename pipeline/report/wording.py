@@ -11,7 +11,12 @@ from pipeline.core.prose import listed
 MINUS = "−"
 NBSP = "\u00a0"
 FEW_ORDERS = 0.05  # of all orders of the regions: with fewer that do as well, best layers follow the study's
-CI_UNITS = {"block": "held-out blocks", "item": "items", "subject": "subjects"}
+CI_UNITS = {
+    "block": "held-out blocks",
+    "item": "items",
+    "subject": "subjects",
+    "subject and item": "subjects and items",
+}
 SIMILARITY_CI_UNITS = {**CI_UNITS, "block": "stretches of neighbouring blocks"}
 REGRESSORS = {"running_speed": "running speed", "pupil_area": "pupil area", "all": "all jointly"}
 

@@ -189,9 +189,9 @@ def units_of(outcomes: Sequence[Outcome]) -> tuple[dict[str, Any], str]:
     few = min(outcomes, key=lambda outcome: outcome.n_units)  # the fewer the units, the wider the interval is made
     if len(units) == 1:
         return {"ci_unit": few.ci_unit, "n_units": few.n_units}, ""
-    others = sorted({outcome.place.region for outcome in outcomes if outcome.ci_unit != "subject"})
+    others = sorted({outcome.place.region for outcome in outcomes if not outcome.ci_unit.startswith("subject")})
     caution = f"; the interval leaves out how animals of {', '.join(others)} differ, of whom there are too few"
-    return {"ci_unit": " and ".join(units), "n_units": few.n_units}, caution
+    return {"ci_unit": " and ".join(dict.fromkeys(" and ".join(units).split(" and "))), "n_units": few.n_units}, caution
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:

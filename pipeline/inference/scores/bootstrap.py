@@ -19,11 +19,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_STREAMS = {"unit": 0, "subject": 1, "halves": 2, "group": 3}
+_STREAMS = {"unit": 0, "subject": 1, "halves": 2, "group": 3, "order": 4}
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:
-    """A generator for one purpose: ``unit`` (blocks or items), ``subject``, ``halves`` or ``group``."""
+    """A generator for one purpose: ``unit`` (blocks or items), ``subject``, ``halves``, ``group`` or ``order``."""
     return np.random.default_rng([seed, _STREAMS[stream]])
 
 

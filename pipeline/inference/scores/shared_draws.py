@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.inference.scores.fold_scores import FoldScores
+from pipeline.inference.scores.null_scores import NullScores
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -86,6 +87,8 @@ class Batch:
     reliability_df : degrees of freedom of their errors
     ceiling : the square root of a reliability in the unit of the scores
     on_surface : the groups whose targets are painted on a cortical mesh
+    stimuli_drawn : intervals over subjects are over items as well, as both are samples
+    untested : why there are no other orders of the responses to test scores against, in words; empty if there are
     """
 
     metric: str
@@ -98,6 +101,8 @@ class Batch:
     reliability_df: int
     ceiling: Callable[[float], float]
     on_surface: frozenset[str] = frozenset()
+    stimuli_drawn: bool = False
+    untested: str = ""
 
 
 def layer_axis(scores: xr.Dataset) -> LayerAxis:
