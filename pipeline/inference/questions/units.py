@@ -32,7 +32,7 @@ from pipeline.inference.layer_choice import by_depth, choose_layers, most_freque
 from pipeline.inference.places import ALL, MEAN
 from pipeline.inference.profile import mean_over_targets
 from pipeline.inference.requests import InferenceSettings
-from pipeline.inference.scores.bootstrap import draw_counts, generator, interval
+from pipeline.inference.scores.bootstrap import CORRELATION, SUBJECT, Sampled, draw_counts, generator
 from pipeline.inference.scores.fold_scores import LARGEST_R, FoldScores
 from pipeline.inference.scores.shared_draws import Batch, LayerAxis, ModelScores
 
@@ -193,7 +193,9 @@ class UnitMaps:
             ]
             score = np.concatenate([part.score[0] for part in parts])
             if number in self._drawn:
-                tested = _over_blocks(score, self._drawn[number], batch.n_units, self._settings.confidence)
+                tested = _over_blocks(
+                    score, self._drawn[number], batch.n_units, self._settings.confidence, batch.widening
+                )
             else:
                 tested = _over_listeners(self._scores.point, units.columns, self._order, self._settings)
             best = np.concatenate([most_frequent(part.named[0].T, part.is_named[0].T, self._order) for part in parts])
@@ -227,20 +229,24 @@ class _Tested:
 def _over_listeners(
     point: FoldScores, columns: NDArray[np.intp], order: NDArray[np.intp], settings: InferenceSettings
 ) -> _Tested:
-    """Interval from draws of listeners, and Student's t over them; NaN where fewer than two have the unit."""
+    """Interval over listeners, and Student's t over them; NaN where fewer than two have the unit."""
     n_listeners = columns.shape[1]
     counts = draw_counts(n_listeners, settings.n_bootstrap, generator(settings.seed, "subject"))
     per_unit = counts.shape[0] * point.held_z.shape[1] * max(n_listeners, point.held_z.shape[2]) * counts.itemsize
+    own = np.hstack(
+        [
+            np.concatenate([score_units(point, columns[part, one : one + 1], order).r[0] for part in _chunks(columns)])
+            for one in range(n_listeners)
+        ]
+    )
     bounds = []
     for part in _chunks(columns, max(1, BYTES_AT_ONCE // per_unit)):
+        score = score_units(point, columns[part], order).score[0]
         draws = score_units(point, columns[part], order, counts).score
-        bounds.append(interval(draws, settings.confidence, n_listeners))
-    own = [
-        np.concatenate([score_units(point, columns[part, one : one + 1], order).r[0] for part in _chunks(columns)])
-        for one in range(n_listeners)
-    ]
+        sampled = Sampled(score, draws, SUBJECT, n_listeners, own=own[part].T)
+        bounds.append(sampled.interval(settings.confidence, CORRELATION))
     low, high = (np.concatenate(values) for values in zip(*bounds, strict=True))
-    return _Tested(low, high, t_test(np.hstack(own)))
+    return _Tested(low, high, t_test(own))
 
 
 def t_test(r: NDArray[Any]) -> NDArray[np.float64]:
@@ -257,7 +263,9 @@ def t_test(r: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(n > 1, p, np.nan)
 
 
-def _over_blocks(score: NDArray[Any], drawn: Sequence[NDArray[Any]], n_blocks: int, confidence: float) -> _Tested:
+def _over_blocks(
+    score: NDArray[Any], drawn: Sequence[NDArray[Any]], n_blocks: int, confidence: float, widening: float
+) -> _Tested:
     """From the draws of ``(draw, unit)``, some units at a time."""
     from scipy.stats import t
 
@@ -269,7 +277,8 @@ def _over_blocks(score: NDArray[Any], drawn: Sequence[NDArray[Any]], n_blocks: i
         sd = np.sqrt(FITTED_TWICE * variance)
         with np.errstate(invalid="ignore", divide="ignore"):
             p = t.sf(score[start : start + UNITS_AT_ONCE] / sd, max(n_blocks - 1, 1))
-        parts.append((*interval(draws, confidence, n_blocks), np.where(defined > 1, p, np.nan)))
+        sampled = Sampled(score[start : start + UNITS_AT_ONCE], draws, "block", n_blocks, widening)
+        parts.append((*sampled.interval(confidence, CORRELATION), np.where(defined > 1, p, np.nan)))
     return _Tested(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 

@@ -76,6 +76,7 @@ class Batch:
         and −1 where they are not known
     ci_unit : ``block`` or ``item``
     n_units : how many of them
+    widening : of the variance of draws over them, as folds share training data; 1 where nothing was trained
     models : in the order shown
     load : scores of one model
     on_surface : the groups whose targets are painted on a cortical mesh
@@ -88,6 +89,7 @@ class Batch:
     models: list[str]
     load: Callable[[str], ModelScores]
     on_surface: frozenset[str] = frozenset()
+    widening: float = 1.0
 
 
 def layer_axis(scores: xr.Dataset) -> LayerAxis:
