@@ -4,11 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from pipeline.inference.estimates import estimate_places
+from pipeline.inference.places import list_places
 from pipeline.inference.questions.contrasts import compared, seeds_in_words, without_values
 from pipeline.inference.scores.bootstrap import (
     CORRELATION,
@@ -19,6 +22,7 @@ from pipeline.inference.scores.bootstrap import (
     sign_flip_p,
     widening_of,
 )
+from pipeline.inference.scores.encoding_batches import encoding_batches
 from pipeline.inference.scores.fold_scores import block_sums, fold_scores
 from tests.inference.fitted_noise import N_FOLDS, coloured, items, scores_of, time
 from tests.inference_settings import Settings
@@ -31,6 +35,26 @@ def test_widening_is_nadeau_and_bengios():
     assert widening_of(1) == 2
 
 
+def test_batches_know_their_folds_and_estimates_what_their_draws_leave_out(make_planted, make_blocks, save, settings):
+    """Five outer folds widen draws over blocks; those over subjects are as they are, and hold each subject's own."""
+    subjects = [f"s{i}" for i in range(9)]
+    scores = make_planted(
+        np.random.default_rng(0), np.full((3, 9), 0.3), make_blocks(), subjects=subjects, n_subjects=9
+    )
+    [batch] = encoding_batches({"g": {"net": save(scores)}}, "ridge", False, settings())
+    assert batch.widening == WIDENING
+    together, alone, *_ = estimate_places(
+        batch, batch.load("net"), list_places(batch.targets, ["R"]), settings(n_bootstrap=50)
+    )[""]
+    assert (together.ci_unit, together.widening) == ("subject", 1) and (alone.ci_unit, alone.widening) == (
+        "block",
+        2.25,
+    )
+    own, everyone = together.sampled(lambda profile: profile.score).own, batch.load("net").point.score[0]
+    np.testing.assert_allclose(own, everyone.T)
+    assert alone.own is None and together.sampled(lambda profile: profile.depth, is_mean=False).own is None
+
+
 @given(
     value=st.floats(-1, 1),
     draws=arrays(np.float64, 30, elements=st.floats(-1, 1) | st.just(float("nan"))),
@@ -38,7 +62,7 @@ def test_widening_is_nadeau_and_bengios():
     n_units=st.integers(2, 40),
     widening=st.sampled_from([1.0, 2.25, 3.0]),
 )
-@settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150, deadline=None)
 def test_no_interval_excludes_its_own_estimate(value, draws, unit, n_units, widening):
     low, high = Sampled(np.asarray(value), draws, unit, n_units, widening).interval(0.95, CORRELATION)
     if np.isfinite(draws).mean() < 0.5:
@@ -130,6 +154,7 @@ def test_r2_of_small_folds_lies_within_its_interval(make_scores):
     anew = []
     for drawn in counts:
         folds = [np.repeat(np.arange(50), drawn.astype(int) * (fold == k)) for k in range(5)]
+        folds = [rows for rows in folds if np.unique(rows).size > 3]
         of_fold = [
             1 - ((y[rows] - p[rows, 0]) ** 2).sum(axis=0) / ((y[rows] - y[rows].mean(axis=0)) ** 2).sum(axis=0)
             for rows in folds

@@ -198,8 +198,8 @@ class Sampled:
         """Two-sided p of a single difference from 0; NaN where there is none.
 
         Of subjects: by flipping the signs of their own differences, of six or more; else, and of blocks and items, by
-        Student's t of the difference over its standard error, on as many degrees of freedom as units less one. Where
-        all draws agree on a difference, p is one in as many as they are.
+        Student's t of the difference over its standard error, on as many degrees of freedom as units less one; that is
+        never below one in as many as there are draws, as of depths, which come in steps, these may all agree.
 
         Parameters
         ----------
@@ -214,9 +214,10 @@ class Sampled:
                 return sign_flip_p(own, seed)
         if not np.isfinite([value, error]).all() or self.n_units < 2:
             return float("nan")
-        if error < _NO_SPREAD:
-            return 1.0 if abs(value) < _NO_SPREAD else 1 / (1 + len(self.draws))
-        return float(2 * t.sf(abs(value) / error, self.n_units - 1))
+        if abs(value) < _NO_SPREAD:
+            return 1.0
+        p = float(2 * t.sf(abs(value) / error, self.n_units - 1)) if error > 0 else 0.0
+        return max(p, 1 / (1 + len(self.draws)))
 
 
 def mean_of(several: Sequence[Sampled]) -> Sampled:

@@ -11,7 +11,7 @@ from pipeline.core.prose import counted, listed
 from pipeline.inference.questions.region_order import STATEMENT
 from pipeline.report.study_facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, ceilings, layer_set, number, with_interval
+from pipeline.report.wording import NBSP, ceilings, layer_set, number, verdict, with_interval
 
 NO_BEST_LAYER = " In none of them can a best layer be told from layers far from it{or_elsewhere}."
 Row = Mapping[Hashable, Any]
@@ -49,6 +49,11 @@ def records(table: Any) -> list[Row]:
 def is_predicted(row: Row) -> bool:
     """Whether the interval of the nested score lies above zero."""
     return bool(row["ci_low"] > 0)
+
+
+def verdict_of(row: Row) -> str:
+    """``above``, ``below``, ``open`` or ``none``: what a row of the contrast table says of its difference."""
+    return verdict(float(row["ci_low"]), float(row["ci_high"]), float(row["p"]))
 
 
 def is_distinguished(row: Row, n_layers: int) -> bool:
@@ -183,7 +188,7 @@ def _ceiling(row: Row, *, relative: bool) -> str:
 def unit_sentence(facts: StudyFacts, view: View) -> str:
     """What the brackets of a view are."""
     units = view.analysis.ci_units(view.summary["ci_unit"])
-    text = f"Brackets: {facts.percent} bootstrap intervals over {units}"
+    text = f"Brackets: {facts.percent} intervals over {units}"
     kinds = ceilings(view.summary.loc[view.summary["ceiling"].notna(), "ceiling_kind"])
     known = f"Ceilings: {kinds}." if kinds else "No ceiling is known."
     return f"{text}, not corrected for the number of regions. {known}"
