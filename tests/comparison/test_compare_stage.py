@@ -167,13 +167,16 @@ def test_map_finds_the_planted_layer_and_the_shuffled_one_finds_nothing(tmp_path
         ("V2", "4"): measured(layers["layer4"], 0.6, 3),
     }
     rng = np.random.default_rng(9)
-    twins = {name: rng.standard_normal(values.shape) for name, values in layers.items()}
+    models = {"net": layers} | {
+        f"net@random-{seed}": {name: rng.standard_normal(values.shape) for name, values in layers.items()}
+        for seed in range(5)
+    }
     contrast = Contrast("trained", "net", "net@random")
     tables = {}
     for label, seed in (("real", None), ("shuffled", 3)):
         folder = tmp_path / label
         folder.mkdir()
-        for number, (model, features) in enumerate({"net": layers, "net@random-0": twins}.items()):
+        for number, (model, features) in enumerate(models.items()):
             objective = "random" if number else "supervised"
             scores = scores_of(folder, features, matrices, shuffle_seed=seed, model=model, objective=objective)
             write_scores(scores, folder / f"{number}.nc")
@@ -184,8 +187,8 @@ def test_map_finds_the_planted_layer_and_the_shuffled_one_finds_nothing(tmp_path
             False,
             [contrast],
             ["V1", "V2"],
-            ["net", "net@random-0"],
-            [folder / "0.nc", folder / "1.nc"],
+            list(models),
+            [folder / f"{number}.nc" for number in range(len(models))],
         )
         tables[label] = build_map(study="s", analyses=[analysis], inference=Settings())
     rows, summary = tables["real"]["row"], tables["real"]["summary"]
