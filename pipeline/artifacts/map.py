@@ -135,13 +135,15 @@ CONTRAST_COLUMNS = {
     "model": "s",
     "reference": "s",
     "model_score": "f",
-    "reference_score": "f",
+    "reference_score": "f",  # of several seeds their mean
+    "best_reference_score": "f",  # of the highest seed; the reference's own where there is one
+    "n_references": "i",
     "difference": "f",
     "ci_low": "f",
     "ci_high": "f",
     "ci_unit": "s",
     "n_units": "i",
-    "probability_above_zero": "f",  # share of bootstrap draws with difference > 0
+    "p": "f",  # two-sided, of no difference; against seeds, of one more of them; NaN where there is none
     "statement": "s",  # what the contrast is and is not a test of
 }
 UNIT_COLUMNS = {

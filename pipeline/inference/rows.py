@@ -15,7 +15,7 @@ from pipeline.inference.null_tests import NullTest
 from pipeline.inference.places import Place
 from pipeline.inference.profile import hierarchy_index, is_flat, mean_over_targets
 from pipeline.inference.requests import InferenceSettings
-from pipeline.inference.scores.bootstrap import interval
+from pipeline.inference.scores.bootstrap import CORRELATION
 from pipeline.inference.scores.shared_draws import Batch, ModelScores
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = " | "
 NAN = float("nan")
+R2 = (-np.inf, 1.0)
 
 
 SURE = 0.95
@@ -170,13 +171,8 @@ def tested(test: NullTest, number: int) -> dict[str, Any]:
 
 def best_layers(estimate: Estimate, settings: InferenceSettings) -> NDArray[np.bool_]:
     """Which layers are not reliably below the best."""
-    return best_layer_set(
-        estimate.point.score[0],
-        estimate.draws.score,
-        int(estimate.point.best[0]),
-        settings.confidence,
-        estimate.n_units,
-    )
+    score = estimate.sampled(lambda profile: profile.score)
+    return best_layer_set(score, int(estimate.point.best[0]), settings.confidence)
 
 
 def _common(
@@ -219,8 +215,8 @@ def _rows(
     common: dict[str, Any], scores: ModelScores, estimate: Estimate, ceiling: Ceiling, settings: InferenceSettings
 ) -> list[dict[str, Any]]:
     layers, targets = estimate.layers, estimate.place.targets
-    low, high = interval(estimate.draws.score, settings.confidence, estimate.n_units)
-    r2_low, r2_high = interval(estimate.draws.r2, settings.confidence, estimate.n_units)
+    low, high = estimate.sampled(lambda profile: profile.score).interval(settings.confidence, CORRELATION)
+    r2_low, r2_high = estimate.sampled(lambda profile: profile.r2).interval(settings.confidence, R2)
     normalised = ceiling.normalise(scores.point.score[0][:, targets])
     r2_normalised = np.full(len(layers.name), np.nan)
     if scores.point.r2 is not None:
@@ -269,28 +265,20 @@ def _edge_shares(scores: ModelScores, estimate: Estimate) -> tuple[float, float]
     return low, high
 
 
-def depth_bounds(
-    depth: float, estimate: Estimate, relative_depth: NDArray[Any], confidence: float
-) -> tuple[float, float]:
-    """Interval of a depth index, its draws reflected about the estimate (basic bootstrap) within the layers' depths.
-
-    Draws of the index are pulled to the middle: the lowest layer of a draw is lower by chance, which lends weight to
-    every other layer. The estimate is pulled the same way, so the draws' bias is taken off it, not added once more.
-    """
-    low, high = interval(estimate.draws.depth, confidence, estimate.n_units)
-    shallowest, deepest = float(relative_depth.min()), float(relative_depth.max())
-    return (
-        min(depth, float(np.clip(2 * depth - high, shallowest, deepest))),
-        max(depth, float(np.clip(2 * depth - low, shallowest, deepest))),
-    )
+def _depth_interval(estimate: Estimate, confidence: float) -> tuple[float, float]:
+    """Interval of the depth index, within the layers' depths."""
+    depths = estimate.layers.relative_depth
+    ends = (float(depths.min()), float(depths.max()))
+    low, high = estimate.sampled(lambda profile: profile.depth, is_mean=False).interval(confidence, ends)
+    return float(low), float(high)
 
 
 def _hierarchy(estimate: Estimate, confidence: float) -> tuple[float, tuple[float, float]]:
-    """Hierarchy index of the nested best layer with its percentile interval, which holds it."""
+    """Hierarchy index of the nested best layer with its interval, from the first layer's to the last one's."""
     depth = estimate.layers.relative_depth
-    index = float(hierarchy_index(estimate.point.best, depth)[0])
-    low, high = interval(hierarchy_index(estimate.draws.best, depth), confidence, estimate.n_units)
-    return index, (float(np.minimum(index, low)), float(np.maximum(index, high)))
+    index = estimate.sampled(lambda profile: hierarchy_index(profile.best, depth), is_mean=False)
+    low, high = index.interval(confidence, (1 / depth.size, 1.0))
+    return float(index.value), (float(low), float(high))
 
 
 def _summary(
@@ -302,14 +290,15 @@ def _summary(
     settings: InferenceSettings,
 ) -> dict[str, Any]:
     layers, best = estimate.layers, int(estimate.point.best[0])
-    low, high = interval(estimate.draws.nested, settings.confidence, estimate.n_units)
+    nested = estimate.sampled(lambda profile: profile.nested)
+    low, high = nested.interval(settings.confidence, CORRELATION)
     depth, depth_interval = NAN, (NAN, NAN)
     has_depth = estimate.pathway != WHOLE  # depths of different pathways cannot be averaged
-    if has_depth and not is_flat(estimate.draws.nested, estimate.draws.spread, settings.confidence, estimate.n_units):
+    if has_depth and not is_flat(nested, estimate.sampled(lambda profile: profile.spread), settings.confidence):
         depth = float(estimate.point.depth[0])
-        depth_interval = depth_bounds(depth, estimate, layers.relative_depth, settings.confidence)
+        depth_interval = _depth_interval(estimate, settings.confidence)
     hierarchy, hierarchy_interval = _hierarchy(estimate, settings.confidence) if has_depth else (NAN, (NAN, NAN))
-    r2_low, r2_high = interval(estimate.draws.nested_r2, settings.confidence, estimate.n_units)
+    r2_low, r2_high = estimate.sampled(lambda profile: profile.nested_r2).interval(settings.confidence, R2)
     edge_low, edge_high = _edge_shares(scores, estimate)
     normalised = float(ceiling.normalise(estimate.held_r))
     bounds = ceiling.bounds(normalised, common["best_layer_score"], float(low), float(high))

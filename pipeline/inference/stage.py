@@ -131,10 +131,10 @@ def _add_batch(
             rows["variance"].extend(variance_rows(where, batch, scores.division, whole_network, inference))
         outcomes[model] = outcomes_of(estimates, scores.layers, fixed_layers, inference.confidence)
     where = {**where, "metric": batch.metric}
-    rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference.confidence, analysis.spaces))
-    rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference.confidence))
-    rows["contrast"].extend(rank_rows(where, analysis.region_order, outcomes, inference.confidence))
-    rows["contrast"].extend(stream_rows(where, analysis.streams, outcomes, inference.confidence))
+    rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference, analysis.spaces))
+    rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference))
+    rows["contrast"].extend(rank_rows(where, analysis.region_order, outcomes, inference))
+    rows["contrast"].extend(stream_rows(where, analysis.streams, outcomes, inference))
     return outcomes
 
 

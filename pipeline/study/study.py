@@ -60,7 +60,12 @@ class ModelChoice(Section):
         description="of the network's forward passes; half precision is refused where it changes a layer by more than "
         "0.02 of its SD",
     )
-    random_twins: int = Field(0, ge=0, le=MOST_TWINS, description="also run this many random twins, seeds 0, 1, …")
+    random_twins: int = Field(
+        0,
+        ge=0,
+        le=MOST_TWINS,
+        description="also run this many random twins, seeds 0, 1, …; contrasts with fewer than five have no interval",
+    )
     shuffled_twins: int = Field(
         0, ge=0, le=MOST_TWINS, description="also run this many twins with shuffled weights, seeds 0, 1, …"
     )
@@ -76,7 +81,7 @@ class Contrast(Section):
 
     name: CellText = Field(description="what the report calls it")
     model: str = Field(description="a model of the analysis")
-    reference: str = Field(description="another model, or NAME@random (NAME@shuffled) for the best of its twins")
+    reference: str = Field(description="another model, or NAME@random (NAME@shuffled) for one more seed of its twins")
     layer: str | None = Field(
         None, description="a fixed layer of the model (and of a twin); None for the nested best layer"
     )

@@ -111,6 +111,7 @@ def test_places_with_enough_subjects_do_without_draws_of_blocks(batch_of, settin
     whole = [place for place in places if place.subject == "all"]
     [estimate] = estimate_places(batch, batch.load("net"), whole, settings(n_bootstrap=60))[""]
     assert (estimate.ci_unit, estimate.n_units, n_draws) == ("subject", 9, [1])
+    assert estimate.own.score.shape == (9, 3) and batch.widening == 1  # nothing was trained
     assert estimate.draws.score.shape == (60, 3) and estimate.draws.score.std(axis=0).min() > 0
     single = estimate_places(batch, batch.load("net"), places, settings(n_bootstrap=60))[""][1]
     assert (single.ci_unit, n_draws) == ("block", [1, 60])

@@ -65,6 +65,6 @@ def test_tests_over_blocks_are_not_liberal_on_noise(noise: xr.Dataset) -> None:
     score = score_units(fold_scores(sums), own, order).score[0]
     n_blocks = sums.n_blocks
     drawn = [score_units(fold_scores(sums, draw_counts(n_blocks, 300, generator(0, "unit"))), own, order).score]
-    p = _over_blocks(score, drawn, n_blocks, 0.95).p
+    p = _over_blocks(score, drawn, n_blocks, 0.95, 1.0).p
     assert (p < 0.05).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / N_TARGETS)
     assert (p < 0.01).mean() < 0.01 + 3 * np.sqrt(0.01 * 0.99 / N_TARGETS)

@@ -81,7 +81,8 @@ def test_interval_over_items_covers_zero_for_unrelated_matrices():
         scores = pair_scores(
             models, targets, draw_counts(30, 200, generator(0, "unit")), np.arange(30), "spearman", 0, rng
         )
-        low, high = interval(scores.score[:, 0, 0], 0.95, 30)
+        point = agreement(models, targets, np.ones(30), np.arange(30), "spearman")[0, 0]
+        low, high = interval(point, scores.score[:, 0, 0], 0.95, 30)
         covered.append(low <= 0 <= high)
     assert np.mean(covered) >= 0.85
 
@@ -159,7 +160,7 @@ def test_intervals_over_stretches_are_wider_and_cover_where_blocks_do_not():
         for name, unit in (("block", np.arange(60)), ("stretch", stretch)):
             n = int(unit.max()) + 1
             scores = pair_scores(models, targets, draw_counts(n, 150, rng), unit, "spearman", 0, rng)
-            low, high = interval(scores.score[:, 0, 0], 0.95, n)
+            low, high = interval(point, scores.score[:, 0, 0], 0.95, n)
             covered[name].append(low <= truth <= high)
             width[name].append(high - low)
             bias[name].append(scores.score.mean() - point)

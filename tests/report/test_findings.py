@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from pipeline.report.sections.comparisons import contrast_findings, order_findings
@@ -132,8 +133,12 @@ def test_order_within_pathways_is_named_after_them(pathways):
 def test_contrasts_say_what_they_are_read_as(pathways):
     found = {one.lead: one.text for one in contrast_findings(pathways.views[0])}
     read = {lead: text.partition("Read as: ")[2] for lead, text in found.items()}
-    assert read["trained over best shuffled twin:"].startswith("trained against the best of 2 shuffled twins")
-    assert read["path2 over best random twin:"].endswith("layers of both chosen within path2.")
+    assert read["trained over shuffled twins:"].startswith(
+        "trained against the mean of 2 shuffled twins of the same architecture; 2 seeds: too few for an interval"
+    )
+    assert read["path2 over random twins:"].endswith(
+        "; layers of both chosen within path2; 2 seeds: too few for an interval."
+    )
     assert read["net over own-net:"] == "not a test of the learning objective."
 
 
@@ -171,20 +176,32 @@ def test_planted_table_is_only_for_simulations(listeners):
     assert planted_table(listeners.views[0]) is None
 
 
-def test_contrasts_sort_regions_by_their_intervals(simulated):
+def test_contrasts_sort_regions_by_their_intervals_and_p(simulated):
     view = simulated.views[0]
-    table = view.contrasts[view.contrasts["contrast"] == "trained over best random twin"]
+    table = view.contrasts[view.contrasts["contrast"] == "trained over random twins"].assign(
+        model_score=0.31, reference_score=0.22, best_reference_score=0.25, n_references=5, difference=0.09
+    )
+    table["ci_low"], table["ci_high"] = [0.02, 0.01, -0.1, np.nan], [0.16, 0.17, 0.2, np.nan]
+    table["p"] = [0.01, 0.06, 0.4, np.nan]
+    text = contrast_findings(dataclasses.replace(view, contrasts=table))[0].text
+    sides = "(0.31 against a mean of 0.22 of 5 twins, best 0.25)"
+    assert text.startswith(f"above zero in 1 of 3 regions: VISp +0.09 [0.02,{NBSP}0.16], p{NBSP}={NBSP}0.01 {sides}; ")
+    _, _, rest = text.partition("not distinguishable from zero in ")
+    assert rest.startswith("VISl") and "VISam" in rest.partition("; ")[0]  # an interval without a p does not suffice
+    assert f"; no verdict in noise +0.09 {sides}. Read as: " in rest
+    assert " values " not in text  # they are those of one region
+
+
+def test_few_seeds_have_no_verdict(simulated):
+    view = simulated.views[0]
     text = contrast_findings(view)[0].text
-    above, _, rest = text.partition("not distinguishable from zero in ")
-    for row in table.to_dict("records"):
-        part = above if row["ci_low"] > 0 else rest
-        assert row["place"] in part
-    assert "noise" in rest
+    assert text.startswith("no verdict in VISp +") and "1 seed: too few for an interval" in text
+    assert "above zero" not in text and "not distinguishable" not in text
 
 
 def test_contrast_below_zero_is_not_hidden(simulated):
     view = simulated.views[0]
-    turned = view.contrasts.assign(difference=-0.3, ci_low=-0.4, ci_high=-0.2)
+    turned = view.contrasts.assign(difference=-0.3, ci_low=-0.4, ci_high=-0.2, p=0.001)
     text = contrast_findings(dataclasses.replace(view, contrasts=turned))[0].text
     assert text.startswith("above zero in no region (of 4); below zero in VISp −0.30")
 
@@ -195,7 +212,7 @@ def test_order_counts_its_pairs(simulated):
         "of 3 pairs of regions in the study's order, the later region's best layer lies reliably deeper"
     )
     assert "deeper in 3 (VISp before VISl, VISp before VISam, VISl before VISam)" in text
-    assert "First to last, VISp before VISam: probability 1.00" in text
+    assert "First to last, VISp before VISam: difference in depth" in text and text.endswith(f", p{NBSP}={NBSP}0.005.")
 
 
 def test_order_leaves_out_regions_that_are_not_predicted(simulated, shuffled):

@@ -68,11 +68,12 @@ def test_every_statement_stands_under_its_effect(design):
     section = language_section(design)
     assert section.header == [EFFECTS[0], EFFECTS[2], EFFECTS[1]]
     assert [place for place, _ in section.rows] == ["LATL", "LIFG", "all regions"]
-    assert section.rows[0][1][0] == f"+0.08 [0.05,{NBSP}0.11]"
+    told = f"+0.08 [0.05,{NBSP}0.11], p{NBSP}={NBSP}0.001"
+    assert section.rows[0][1][0] == told
     assert [one.lead for one in section.statements] == [f"{name}:" for name in section.header]
     for one in section.statements:
         assert CAUTION in one.text
-    together = f"+0.08 [0.05,{NBSP}0.11] averaged over regions; "
+    together = f"{told} averaged over regions; "
     assert section.findings[0].text.startswith(f"{together}above zero in 2 of 2 regions")
     assert "; above zero in no region (of 2)" in section.findings[1].text
     assert section.design.startswith("Listeners: EN heard en, FR heard fr and CN heard zh. Models: net-en learned en")

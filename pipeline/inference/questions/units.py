@@ -29,7 +29,7 @@ from pipeline.inference.layer_choice import by_depth, choose_layers, most_freque
 from pipeline.inference.places import ALL, MEAN
 from pipeline.inference.profile import mean_over_targets
 from pipeline.inference.requests import InferenceSettings
-from pipeline.inference.scores.bootstrap import draw_counts, generator, interval
+from pipeline.inference.scores.bootstrap import CORRELATION, SUBJECT, Sampled, draw_counts, generator
 from pipeline.inference.scores.fold_scores import LARGEST_R, FoldScores
 from pipeline.inference.scores.null_scores import false_discovery_rate, p_of_largest, p_value
 from pipeline.inference.scores.shared_draws import Batch, LayerAxis, ModelScores
@@ -189,7 +189,7 @@ class UnitMaps:
             ]
             score = np.concatenate([part.score[0] for part in parts])
             if number in self._drawn:
-                low, high = _over_blocks(self._drawn[number], batch.n_units, self._settings.confidence)
+                low, high = self._over_blocks(score, self._drawn[number], batch)
                 tested = _Tested(low, high, *self._against_orders(units))
             else:
                 tested = _over_listeners(self._scores.point, units.columns, self._order, self._settings)
@@ -205,6 +205,19 @@ class UnitMaps:
             }
             rows.extend(_rows(common, units, score, tested, best, self._scores.layers))
         return rows
+
+    def _over_blocks(
+        self, score: NDArray[Any], drawn: Sequence[NDArray[Any]], batch: Batch
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Interval of each unit from its draws (draw, unit), some units at a time."""
+        bounds = []
+        for start in range(0, score.size, UNITS_AT_ONCE):
+            here = slice(start, start + UNITS_AT_ONCE)
+            draws = np.concatenate([chunk[:, here] for chunk in drawn])
+            sampled = Sampled(score[here], draws, batch.ci_unit, batch.n_units, batch.widening)
+            bounds.append(sampled.interval(self._settings.confidence, CORRELATION))
+        low, high = (np.concatenate(values) for values in zip(*bounds, strict=True))
+        return low, high
 
     def _against_orders(self, units: UnitSet) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
         """p of each unit, p against the largest of all, and the number of orders."""
@@ -237,20 +250,24 @@ class _Tested:
 def _over_listeners(
     point: FoldScores, columns: NDArray[np.intp], order: NDArray[np.intp], settings: InferenceSettings
 ) -> _Tested:
-    """Interval from draws of listeners, and Student's t over them; NaN where fewer than two have the unit."""
+    """Interval over listeners, and Student's t over them; NaN where fewer than two have the unit."""
     n_listeners = columns.shape[1]
     counts = draw_counts(n_listeners, settings.n_bootstrap, generator(settings.seed, "subject"))
     per_unit = counts.shape[0] * point.held_z.shape[1] * max(n_listeners, point.held_z.shape[2]) * counts.itemsize
+    own = np.hstack(
+        [
+            np.concatenate([score_units(point, columns[part, one : one + 1], order).r[0] for part in _chunks(columns)])
+            for one in range(n_listeners)
+        ]
+    )
     bounds = []
     for part in _chunks(columns, max(1, BYTES_AT_ONCE // per_unit)):
+        score = score_units(point, columns[part], order).score[0]
         draws = score_units(point, columns[part], order, counts).score
-        bounds.append(interval(draws, settings.confidence, n_listeners))
-    own = [
-        np.concatenate([score_units(point, columns[part, one : one + 1], order).r[0] for part in _chunks(columns)])
-        for one in range(n_listeners)
-    ]
+        sampled = Sampled(score, draws, SUBJECT, n_listeners, own=own[part].T)
+        bounds.append(sampled.interval(settings.confidence, CORRELATION))
     low, high = (np.concatenate(values) for values in zip(*bounds, strict=True))
-    p = t_test(np.hstack(own))
+    p = t_test(own)
     return _Tested(low, high, p, np.full_like(p, np.nan), 0)
 
 
@@ -266,19 +283,6 @@ def t_test(r: NDArray[Any]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         p = t.sf(mean / np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1)), np.maximum(n - 1, 1))
     return np.where(n > 1, p, np.nan)
-
-
-def _over_blocks(
-    drawn: Sequence[NDArray[Any]], n_blocks: int, confidence: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Interval from the draws of ``(draw, unit)``, some units at a time."""
-    n_units = drawn[0].shape[1]
-    bounds = [
-        interval(np.concatenate([chunk[:, start : start + UNITS_AT_ONCE] for chunk in drawn]), confidence, n_blocks)
-        for start in range(0, n_units, UNITS_AT_ONCE)
-    ]
-    low, high = (np.concatenate(values) for values in zip(*bounds, strict=True))
-    return low, high
 
 
 def _rows(

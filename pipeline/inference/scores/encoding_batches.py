@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.artifacts.scores import CHOSEN, open_header, open_scores
 from pipeline.core.errors import SampleMismatch
 from pipeline.inference.requests import InferenceSettings
-from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.bootstrap import draw_counts, generator, widening_of
 from pipeline.inference.scores.fold_scores import BlockSums, FoldScores, block_sums, fold_scores, join_targets
 from pipeline.inference.scores.null_scores import null_of
 from pipeline.inference.scores.shared_draws import (
@@ -125,6 +125,7 @@ def _batch(
         reliability_df=degrees,
         ceiling=math.sqrt,
         on_surface=frozenset(str(part.attrs["group"]) for part in parts if "surface_unit" in part.variables),
+        widening=widening_of(np.unique(blocks.fold).size),
     )
 
 

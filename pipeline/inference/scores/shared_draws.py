@@ -80,6 +80,7 @@ class Batch:
         and −1 where they are not known
     ci_unit : ``block`` or ``item``
     n_units : how many of them
+    widening : of the variance of draws over them, as folds share training data; 1 where nothing was trained
     models : in the order shown
     load : scores of one model
     reliability_deviation : (part, target) of the targets' reliabilities, see `pipeline.artifacts.scores`; no part where
@@ -103,6 +104,7 @@ class Batch:
     on_surface: frozenset[str] = frozenset()
     stimuli_drawn: bool = False
     untested: str = ""
+    widening: float = 1.0
 
 
 def layer_axis(scores: xr.Dataset) -> LayerAxis:

@@ -11,7 +11,7 @@ from pipeline.core.prose import counted, listed
 from pipeline.inference.questions.region_order import STATEMENT
 from pipeline.report.study_facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, ceiling_limit, ceilings, layer_set, number, with_interval
+from pipeline.report.wording import NBSP, ceiling_limit, ceilings, layer_set, number, verdict, with_interval
 
 SIGNIFICANT_BELOW = 0.05
 UNTESTED = "no p: not held against other orders of the responses"
@@ -56,6 +56,11 @@ def is_tested(row: Row) -> bool:
 def is_predicted(row: Row) -> bool:
     """Whether the score exceeds the largest that its family has by chance; untested, whether its interval exceeds 0."""
     return bool(row["p_family"] < SIGNIFICANT_BELOW if is_tested(row) else row["ci_low"] > 0)
+
+
+def verdict_of(row: Row) -> str:
+    """``above``, ``below``, ``open`` or ``none``: what a row of the contrast table says of its difference."""
+    return verdict(float(row["ci_low"]), float(row["ci_high"]), float(row["p"]))
 
 
 def is_distinguished(row: Row, n_layers: int) -> bool:
@@ -202,7 +207,7 @@ def _ceiling(row: Row, *, relative: bool) -> str:
 def unit_sentence(facts: StudyFacts, view: View) -> str:
     """What the brackets of a view are."""
     units = view.analysis.ci_units(view.summary["ci_unit"])
-    text = f"Brackets: {facts.percent} bootstrap intervals over {units}"
+    text = f"Brackets: {facts.percent} intervals over {units}"
     kinds = ceilings(view.summary.loc[view.summary["ceiling"].notna(), "ceiling_kind"])
     known = f"Ceilings: {kinds}; estimates, which a score may exceed." if kinds else "No ceiling is known."
     return f"{text}, not corrected for the number of regions. {known}"
