@@ -104,6 +104,7 @@ SUMMARY_COLUMNS = {
     "p_family": "f",  # of the largest of all regions of one model and subject
     "q": "f",  # Benjamini–Hochberg over the same
     "n_permutations": "i",  # orders of the responses behind them: the smallest p is 1/(1 + n); 0 where not tested
+    "untested": "s",  # why there is no p, in words
     "best_layer_set": "s",
     "distinguishable": "i",  # 0: the set spans more than a third of the depth
     "depth_index": "f",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+SIGNIFICANT_BELOW = 0.05
+
+
 @dataclasses.dataclass(frozen=True)
 class NullTest:
     """p of some scores, NaN where nothing was tested.
@@ -49,6 +52,11 @@ class PlaceTest:
 
     layers: NullTest
     nested: NullTest
+
+    def is_predicted(self, lower_bound: float) -> bool:
+        """Whether the nested score exceeds the largest of its family; untested, whether its interval exceeds 0."""
+        p = float(self.nested.p_family[0])
+        return p < SIGNIFICANT_BELOW if np.isfinite(p) else lower_bound > 0
 
 
 def null_tests(
@@ -103,4 +111,5 @@ def _tests(scores: NDArray[Any], n_orders: int) -> list[NullTest]:
     by_place = [
         one.reshape(n_places, n_scores) for one in (p, p_of_largest(flat[0], flat[1:]), false_discovery_rate(p))
     ]
-    return [NullTest(*(one[place] for one in by_place), n_orders) for place in range(n_places)]
+    p, p_family, q = by_place
+    return [NullTest(p[place], p_family[place], q[place], n_orders) for place in range(n_places)]

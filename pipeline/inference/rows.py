@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.encoding.group.reliability import reliability_interval
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.layer_choice import at_layers, best_layer_set, distinguishable
-from pipeline.inference.networks import WHOLE, in_one_pathway, in_order
+from pipeline.inference.networks import WHOLE, in_one_pathway, in_order, twin_of
 from pipeline.inference.null_tests import NullTest
 from pipeline.inference.places import Place
 from pipeline.inference.profile import hierarchy_index, is_flat, mean_over_targets
@@ -160,7 +160,17 @@ def summary_of(
     ceiling = ceiling_of(batch, estimate.place, settings)
     members = best_layers(estimate, settings)
     common = _common(where, batch, estimate, ceiling, members)
-    return {**_summary(common, scores, estimate, ceiling, members, settings), **tested(test, 0)}
+    row = {**_summary(common, scores, estimate, ceiling, members, settings), **tested(test, 0)}
+    return {**row, "untested": "" if row["n_permutations"] else _untested(batch, estimate.layers.model)}
+
+
+def _untested(batch: Batch, model: str) -> str:
+    """Why a score was not held against other orders of the responses."""
+    if batch.untested:
+        return batch.untested
+    if twin_of(model):
+        return "twins are compared, not tested"
+    return "the scores hold none of other orders of the responses"
 
 
 def tested(test: NullTest, number: int) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _add_batch(
         if scores.division is not None:
             whole_network = next(iter(estimates.values()))
             rows["variance"].extend(variance_rows(where, batch, scores.division, whole_network, inference))
-        outcomes[model] = outcomes_of(estimates, scores.layers, fixed_layers, inference.confidence)
+        outcomes[model] = outcomes_of(estimates, tests, scores.layers, fixed_layers, inference.confidence)
     where = {**where, "metric": batch.metric}
     rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference, analysis.spaces))
     rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference))

@@ -20,6 +20,7 @@ import numpy as np
 from pipeline.core.errors import UnknownName
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.networks import twin_of, twins_of
+from pipeline.inference.null_tests import PlaceTest
 from pipeline.inference.places import ALL, MEAN, Place
 from pipeline.inference.requests import ContrastSpec, InferenceSettings
 from pipeline.inference.scores.bootstrap import DIFFERENCE, Sampled, mean_of
@@ -46,7 +47,7 @@ class Outcome:
     nested : score of the nested best layer
     fixed : layer → its score, for the layers that a contrast names
     depth : relative depth of the best layer, NaN where there is none
-    predicted : whether the interval of the nested best layer's score lies above 0
+    predicted : whether the nested best layer's score is reliably above 0, see `PlaceTest.is_predicted`
     """
 
     place: Place
@@ -100,18 +101,28 @@ class ModelOutcomes:
 
 
 def outcomes_of(
-    estimates: dict[str, list[Estimate]], layers: LayerAxis, fixed_layers: Sequence[str], confidence: float
+    estimates: dict[str, list[Estimate]],
+    tests: dict[str, list[PlaceTest]],
+    layers: LayerAxis,
+    fixed_layers: Sequence[str],
+    confidence: float,
 ) -> ModelOutcomes:
-    """Keep of a model's estimates, pathway by pathway, what comparisons need; the whole network's come first."""
+    """Keep of a model's estimates, pathway by pathway, what comparisons need; the whole network's come first.
+
+    Parameters
+    ----------
+    tests : of the same places
+    """
     whole, *pathways = estimates
-    return ModelOutcomes(
-        layers,
-        [outcome_of(one, fixed_layers, confidence) for one in estimates[whole]],
-        {name: [outcome_of(one, (), confidence) for one in estimates[name]] for name in pathways},
-    )
+
+    def kept(name: str, fixed: Sequence[str]) -> list[Outcome]:
+        both = zip(estimates[name], tests[name], strict=True)
+        return [outcome_of(one, test, fixed, confidence) for one, test in both]
+
+    return ModelOutcomes(layers, kept(whole, fixed_layers), {name: kept(name, ()) for name in pathways})
 
 
-def outcome_of(estimate: Estimate, fixed_layers: Sequence[str], confidence: float) -> Outcome:
+def outcome_of(estimate: Estimate, test: PlaceTest, fixed_layers: Sequence[str], confidence: float) -> Outcome:
     """Keep of an estimate what comparisons need."""
     layers = estimate.layers
     depths = np.append(layers.relative_depth, np.nan)  # index −1: no choice
@@ -122,7 +133,7 @@ def outcome_of(estimate: Estimate, fixed_layers: Sequence[str], confidence: floa
         nested=nested,
         fixed={name: score.of(functools.partial(_layer, number=number)) for name, number in index.items()},
         depth=estimate.sampled(lambda profile: depths[profile.best], is_mean=False),
-        predicted=bool(nested.interval(confidence)[0] > 0),
+        predicted=test.is_predicted(float(nested.interval(confidence)[0])),
     )
 
 

@@ -124,6 +124,7 @@ def _batch(
         reliability_deviation=deviation,
         reliability_df=degrees,
         ceiling=math.sqrt,
+        untested="scores within categories are not held against other orders" if within_category else "",
         on_surface=frozenset(str(part.attrs["group"]) for part in parts if "surface_unit" in part.variables),
         widening=widening_of(np.unique(blocks.fold).size),
     )

@@ -8,13 +8,12 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from pipeline.core.prose import counted, listed
+from pipeline.inference.null_tests import SIGNIFICANT_BELOW
 from pipeline.inference.questions.region_order import STATEMENT
 from pipeline.report.study_facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
 from pipeline.report.wording import NBSP, ceiling_limit, ceilings, layer_set, number, verdict, with_interval
 
-SIGNIFICANT_BELOW = 0.05
-UNTESTED = "no p: not held against other orders of the responses"
 NO_BEST_LAYER = " In none of them can a best layer be told from layers far from it{or_elsewhere}."
 Row = Mapping[Hashable, Any]
 
@@ -127,11 +126,11 @@ def in_short(view: View, rows: list[Row], parts: Parts) -> str:
     if not predicted:
         highest = max(rows, key=lambda row: row["best_layer_score"] if math.isfinite(row["best_layer_score"]) else -2)
         none = "is the score reliably above zero" if tested else "does the interval of the score lie above zero"
-        how = f"p{NBSP}≥{NBSP}.05 {_against(rows)}" if tested else UNTESTED
+        how = f"p{NBSP}≥{NBSP}.05 {_against(rows)}" if tested else f"no p: {rows[0]['untested']}"
         return f"In none of {regions} {none} ({how}); highest in {highest['place']}, {scored(view, highest)}."
     best = max(predicted, key=lambda row: row["best_layer_score"])
     some = "The score is reliably above zero" if tested else "The interval of the score lies above zero"
-    how = f"p{NBSP}<{NBSP}.05 {_against(rows)}" if tested else UNTESTED
+    how = f"p{NBSP}<{NBSP}.05 {_against(rows)}" if tested else f"no p: {rows[0]['untested']}"
     text = f"{some} in {len(predicted)} of {regions} ({how}), highest in {best['place']} ({scored(view, best)})."
     n_layers = n_layers_of(parts)
     if n_layers > 1:
