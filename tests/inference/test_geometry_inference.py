@@ -17,7 +17,7 @@ from pipeline.inference.estimates import estimate_places
 from pipeline.inference.places import Place, list_places
 from pipeline.inference.profile import estimate
 from pipeline.inference.scores import geometry_batches as module
-from pipeline.inference.scores.bootstrap import draw_counts, interval
+from pipeline.inference.scores.bootstrap import draw_counts
 from pipeline.inference.scores.fold_scores import FoldScores
 from pipeline.inference.scores.null_scores import p_value
 from pipeline.inference.two_factor import over_both
@@ -87,7 +87,7 @@ def analysed(settings, monkeypatch):
 
 
 def bounds(estimate):
-    low, high = interval(estimate.draws.score, 0.95, estimate.n_units)
+    low, high = estimate.sampled(lambda profile: profile.score).interval(0.95)
     return low[0], high[0]
 
 

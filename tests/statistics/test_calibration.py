@@ -16,7 +16,6 @@ from benchmarks.calibration_studies import DESIGNS, SIZES
 
 SEED, PERMUTATIONS = 15, 99
 AS_RARE_AS = 0.005
-LACKS_COLUMNS = pytest.mark.xfail(raises=ValueError, strict=True, reason="the map has no p of rows and contrasts yet")
 
 
 def studies(name: str, n: int) -> list[dict]:
@@ -41,7 +40,6 @@ def most(n: int, p: float) -> float:
     return float(binom.ppf(1 - AS_RARE_AS, n, p)) / n
 
 
-@LACKS_COLUMNS
 def test_no_region_of_noise_is_reliably_above_zero(of_noise: list[dict]) -> None:
     """Each of the two models is a family, with features of its own."""
     n = 2 * len(of_noise)
@@ -51,7 +49,6 @@ def test_no_region_of_noise_is_reliably_above_zero(of_noise: list[dict]) -> None
             assert found.of == n and found.mean <= most(n, 0.05), (table, column)
 
 
-@LACKS_COLUMNS
 def test_ps_of_noise_are_no_smaller_than_they_say(of_noise: list[dict]) -> None:
     """Regions are noise of their own; layers and units of one are alike, so there are no more cases than regions."""
     n = 12 * len(of_noise)
@@ -61,7 +58,6 @@ def test_ps_of_noise_are_no_smaller_than_they_say(of_noise: list[dict]) -> None:
             assert found.of >= n_cases and found.mean <= most(n_cases, level), (table, level)
 
 
-@LACKS_COLUMNS
 def test_intervals_of_noise_hold_zero(of_noise: list[dict]) -> None:
     n = 12 * len(of_noise)
     for table, estimate, n_cases in (("summary", "best_layer_score", n), ("contrast", "difference", n // 2)):
@@ -70,7 +66,6 @@ def test_intervals_of_noise_hold_zero(of_noise: list[dict]) -> None:
     assert above_zero(of_noise, "summary", "ci_low").mean <= most(n, 0.025)
 
 
-@LACKS_COLUMNS
 def test_planted_layers_are_found_and_held(planted: list[dict]) -> None:
     told = {row[2]: float(row[4].partition(" ")[0]) for row in layer_rows("planted-items", planted)}
     n = 6 * len(planted)
@@ -86,7 +81,6 @@ def test_planted_layers_are_found_and_held(planted: list[dict]) -> None:
     assert chance.of == n and chance.mean <= most(n, 0.05)
 
 
-@LACKS_COLUMNS
 def test_intervals_hold_what_is_found_on_average(planted: list[dict]) -> None:
     n = 6 * len(planted)
     for table, estimate in (("summary", "best_layer_score"), ("contrast", "difference")):
