@@ -46,7 +46,7 @@ _NO_SPREAD = 1e-12
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:
-    """A generator for one purpose: ``unit`` (blocks, items), ``subject``, ``halves``, ``group``, ``signs`` or ``order``."""
+    """A generator for one purpose: `unit` (blocks, items), `subject`, `halves`, `group`, `signs` or `order`."""
     return np.random.default_rng([seed, _STREAMS[stream]])
 
 
