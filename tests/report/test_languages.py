@@ -104,7 +104,7 @@ def test_methods_say_how_units_and_languages_were_tested(cortex, listeners):
         "Fischl B, Sereno MI",
         "match of the acoustic domain",
         "q is not corrected over models, groups or maps",
-        "over √2 times the standard deviation of its bootstrap draws",
+        "or responses were averaged, from the other orders of the responses",
         "over subjects with these stories; what another story would change is not in them",
     ):
         assert said in methods
