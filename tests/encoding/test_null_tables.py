@@ -150,6 +150,15 @@ def test_the_largest_of_a_family_is_judged_in_units_of_each_score():
     assert np.isnan(p[-1])
 
 
+def test_a_large_effect_makes_no_other_score_of_its_family_reliable():
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(300):
+        null = rng.standard_normal((99, 6))
+        found.append(p_of_largest(np.r_[np.full(5, 100.0), rng.standard_normal()], null)[5] < 0.05)
+    assert np.mean(found) < 0.04  # of a sixth of a family in which nothing else is by chance
+
+
 def test_the_largest_of_many_scores_of_noise_is_rarely_called_reliable():
     rng = np.random.default_rng(1)
     rejected = [(p_of_largest(rng.standard_normal(30), rng.standard_normal((99, 30))) < 0.05).any() for _ in range(400)]

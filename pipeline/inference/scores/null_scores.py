@@ -121,20 +121,24 @@ def p_value(observed: NDArray[Any], null: NDArray[Any]) -> NDArray[np.float64]:
 def p_of_largest(observed: NDArray[Any], null: NDArray[Any]) -> NDArray[np.float64]:
     """p of each statistic against the largest of its family in each order, each less its mean and over its SD.
 
+    Mean and SD are those over the other orders: with the data among them, one large effect would shrink its own
+    column, and the largest of the rest would be too small for all others.
+
     Parameters
     ----------
     observed : (statistic,), a family
     null : (order, statistic)
     """
-    both = np.concatenate([observed[None], null])
-    varies = np.isfinite(both).sum(axis=0) > 1
-    both = np.where(varies, both, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        standard = (both - np.nanmean(both, axis=0)) / np.nanstd(both, axis=0)
-    standard = np.where(np.isfinite(standard), standard, -np.inf)
-    largest = standard[1:].max(axis=1, initial=-np.inf)
-    found = (1 + (largest[:, None] >= standard[0] - 1e-12).sum(axis=0)) / (1 + null.shape[0])
-    return np.where(varies & np.isfinite(observed), found, np.nan)
+    varies = np.isfinite(null).sum(axis=0) > 1
+    known = np.where(varies, null, 0.0)
+    mean, sd = np.nanmean(known, axis=0), np.nanstd(known, axis=0, ddof=1)
+    varies &= sd > 0
+    scale = np.where(varies, sd, 1.0)
+    standard = np.where(varies & np.isfinite(known), (known - mean) / scale, -np.inf)
+    own = np.where(varies & np.isfinite(observed), (observed - mean) / scale, np.nan)
+    largest = standard.max(axis=1, initial=-np.inf)
+    found = (1 + (largest[:, None] >= own - 1e-12).sum(axis=0)) / (1 + null.shape[0])
+    return np.where(np.isfinite(own), found, np.nan)
 
 
 def false_discovery_rate(p: NDArray[np.float64]) -> NDArray[np.float64]:
