@@ -54,6 +54,7 @@ def solve_ours(problem: Problem, fold: Fold, device: str) -> Answer:
             problem.responses,
             case.penalties,
             Design([fold], case.delays, problem.runs, problem.rows),
+            choose_by="r",
             scale=False,
             penalty_unit="absolute",
             device=device,
@@ -130,13 +131,14 @@ def study_penalties() -> np.ndarray:
 
 
 def solve_study(problem: Problem, penalties: np.ndarray, device: str) -> Answer:
-    """What a study does unless told otherwise: nested folds, features scaled in each, relative penalties."""
+    """What a study does unless told otherwise, but by r: nested folds, features scaled in each, relative penalties."""
     case = problem.case
     fit = fit_ridge(
         problem.layers[0],
         problem.responses[: case.n_train],
         penalties,
         Design(nested_splits(case), case.delays, problem.runs, problem.rows[: case.n_train]),
+        choose_by="r",
         device=device,
     )
     return join([_answer(fit, number, penalties) for number in range(len(fit.score))])

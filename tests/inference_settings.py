@@ -9,6 +9,7 @@ class Settings:
     confidence: float = 0.95
     reliability_floor: float = 0.05
     min_subjects: int = 8
+    permutations: int = 199
     seed: int = 0
 
 

@@ -33,7 +33,12 @@ def write(folder: Path, seed: int, **metric: object) -> None:
         "models": ["pixels"],
         "metric": {"kind": "ridge", "splits": splits, **metric},
     }
-    study = {"study": "mine", "title": "Mine", "analyses": {"a": analysis}, "inference": {"n_bootstrap": 100}}
+    study = {
+        "study": "mine",
+        "title": "Mine",
+        "analyses": {"a": analysis},
+        "inference": {"n_bootstrap": 100, "permutations": 19},
+    }
     (folder / "mine.yaml").write_text(yaml.safe_dump(study))
 
 

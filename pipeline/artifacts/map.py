@@ -9,8 +9,8 @@ of two runs are never taken for one map.
 
 ``subject`` is a subject's name; ``mean`` where the **responses** were averaged over subjects before they
 were scored; ``all`` where the **scores** of several subjects were averaged.
-``ci_unit`` is what an interval was drawn over: ``subject``, ``block`` or ``item``; a contrast over several regions,
-some of which have few animals, joins them: ``subject and block``.
+``ci_unit`` is what an interval was drawn over: ``subject``, ``block``, ``item``, or ``subject and item`` where both
+were; a contrast over several regions, some of which have few animals, joins them: ``subject and block``.
 
 * rows — one per (analysis, metric, group, subject, model, layer, region, compartment): `ROW_COLUMNS`
 * summaries — one per (analysis, metric, group, subject, model, region, compartment): `SUMMARY_COLUMNS`
@@ -48,6 +48,18 @@ _WHERE = {
     "objective": "s",
     "pathway": "s",
 }
+_RELIABILITY = {
+    "reliability": "f",  # mean over the targets, small and negative ones as they are; NaN where unknown
+    "reliability_ci_low": "f",  # jackknife over held-out blocks, stretches or items, also where ci_unit is subject
+    "reliability_ci_high": "f",
+    "n_below_floor": "i",  # targets whose own reliability is below the floor; they count like the others
+    "signal_power": "f",  # share of the variance of single repeats that repeats; NaN without repeats
+    "ceiling": "f",  # what the score is divided by; NaN unless the reliability is surely above the floor
+    "ceiling_kind": "s",
+    "score_normalised": "f",
+    "score_normalised_ci_low": "f",  # of the score's error and the ceiling's, as if they were independent
+    "score_normalised_ci_high": "f",
+}
 ROW_COLUMNS = {
     **_WHERE,
     "layer": "s",
@@ -59,9 +71,11 @@ ROW_COLUMNS = {
     "ci_low": "f",
     "ci_high": "f",
     "ci_unit": "s",
-    "ceiling": "f",
-    "ceiling_kind": "s",
-    "score_normalised": "f",
+    "p": "f",  # one-sided: a score this high where nothing predicts; NaN where that was not tried
+    "p_family": "f",  # of the largest of all layers and regions of one model and subject
+    "q": "f",  # Benjamini–Hochberg over the same
+    "n_permutations": "i",  # orders of the responses behind them: the smallest p is 1/(1 + n); 0 where not tested
+    **_RELIABILITY,
     "r2": "f",  # 1 − Σ(y − p)² / Σ(y − ȳ)² within each outer fold, averaged as the score is; NaN for similarities
     "r2_ci_low": "f",
     "r2_ci_high": "f",
@@ -86,6 +100,11 @@ SUMMARY_COLUMNS = {
     "ci_low": "f",
     "ci_high": "f",
     "ci_unit": "s",
+    "p": "f",  # one-sided: a score this high where nothing predicts; NaN where that was not tried
+    "p_family": "f",  # of the largest of all regions of one model and subject
+    "q": "f",  # Benjamini–Hochberg over the same
+    "n_permutations": "i",  # orders of the responses behind them: the smallest p is 1/(1 + n); 0 where not tested
+    "untested": "s",  # why there is no p, in words
     "best_layer_set": "s",
     "distinguishable": "i",  # 0: the set spans more than a third of the depth
     "depth_index": "f",
@@ -94,9 +113,7 @@ SUMMARY_COLUMNS = {
     "hierarchy_index": "f",  # (place of the best layer from shallow, 1 for the first) / number of layers
     "hierarchy_ci_low": "f",
     "hierarchy_ci_high": "f",
-    "ceiling": "f",
-    "ceiling_kind": "s",
-    "score_normalised": "f",
+    **_RELIABILITY,
     "r2": "f",  # of the nested choice, as its score
     "r2_ci_low": "f",
     "r2_ci_high": "f",
@@ -119,13 +136,15 @@ CONTRAST_COLUMNS = {
     "model": "s",
     "reference": "s",
     "model_score": "f",
-    "reference_score": "f",
+    "reference_score": "f",  # of several seeds their mean
+    "best_reference_score": "f",  # of the highest seed; the reference's own where there is one
+    "n_references": "i",
     "difference": "f",
     "ci_low": "f",
     "ci_high": "f",
     "ci_unit": "s",
     "n_units": "i",
-    "probability_above_zero": "f",  # share of bootstrap draws with difference > 0
+    "p": "f",  # two-sided, of no difference; against seeds, of one more of them; NaN where there is none
     "statement": "s",  # what the contrast is and is not a test of
 }
 UNIT_COLUMNS = {
@@ -144,8 +163,10 @@ UNIT_COLUMNS = {
     "ci_low": "f",
     "ci_high": "f",
     "ci_unit": "s",
-    "p": "f",  # one-sided, of a score above 0
-    "q": "f",  # Benjamini–Hochberg over the units of one group, subject and model
+    "p": "f",  # one-sided: a score this high where nothing predicts; over listeners, Student's t
+    "p_family": "f",  # of the largest of all units of one group, subject and model; NaN over listeners
+    "q": "f",  # Benjamini–Hochberg over the same
+    "n_permutations": "i",  # orders of the responses behind them; 0 over listeners
     "significant": "i",  # q < .05
     "best_layer": "s",  # the most frequent nested choice
     "best_layer_depth": "f",

@@ -12,7 +12,7 @@ variable                   dims                         meaning
 ``fold``                   (block,)                     the outer fold that held the block out
 ``penalty``                (fold_id, layer, target)     chosen in inner folds, relative to the mean Gram eigenvalue
 ``penalty_edge``           (fold_id, layer, target)     −1/+1 where it is the smallest/largest of the grid
-``reliability, ceiling``   (target,)                    of the scored responses; NaN where unknown
+``reliability, ceiling``   (target,)                    of the scored responses; NaN where unknown, see below
 ``ceiling_kind``           (target,)                    how the ceiling was estimated
 ``constant``               (target,)                    1 where the responses do not vary: score 0, flagged
 ``predicted, measured``    (example, sample)            held-out predictions of the best targets
@@ -23,6 +23,12 @@ Coordinates: ``layer, layer_index, relative_depth, pathway (layer)``; ``target, 
 subject (target)``; ``block_start (block)`` in s or item number; ``block_item (block)`` and ``block_category
 (block)`` (empty strings where they do not apply); ``sample_time (sample)`` (s, or item number);
 ``example_target, example_layer (example)``; ``member (target)`` where recordings name theirs.
+
+``reliability`` is not clipped; ``ceiling`` is its square root where it is positive. ``reliability_deviation (part,
+target)``, if it is there, says how sure it is: the squares of a weighted mean of it over targets, summed over parts,
+are the sampling variance of the mean reliability, with the degrees of freedom in attr ``reliability_df`` (a jackknife
+that leaves out each part of the samples). Without it no interval is known, and scores are not divided by ceilings.
+``signal_power (target)``: share of the variance of single repeats that repeats, NaN without repeats.
 
 Where recordings have them, there are also ``unit, hemisphere, vertex (target)``, what each target is called in every
 listener and where it lies, and ``surface_unit (surface_vertex)``, the unit painted on each vertex of the mesh in attr
@@ -39,6 +45,18 @@ is the sum of all parts and the mean of the training responses:
 ``without_sum_p, _p2, _py``              (block, target)                  Σp, Σp², Σpy of the fit without the layer
 =======================================  ===============================  =============================================
 
+Where each target is fitted by itself, scores also hold what they would be if nothing predicted, from the same fits to
+the responses in other orders; the first of ``order`` is the data as they are. A leaf is what one subject has in one
+region and compartment; ``leaf_of (target)`` is −1 for constant targets, ``fold_weight (fold_id)`` each fold's degrees
+of freedom:
+
+=========================  ===================================  ======================================================
+``null_z``                 (order, fold_id, layer, leaf)        Fisher z of r in the outer fold, mean over its targets
+``null_inner``             (order, fold_id, layer, leaf)        r in inner folds, mean over its targets
+``null_unit``              (order, null_unit_name)              nested score of each parcel or vertex
+``null_unit_subject``      (null_unit_name)                     ``mean`` of responses, or ``all``: mean over listeners
+=========================  ===================================  ======================================================
+
 ``nuisance_share`` is there where nuisance regressors were taken out of the responses, which ``nuisance`` in attr
 ``split`` lists. Coordinate ``regressor`` is ``all`` (jointly), then each (its unique share). Not bounded by 0; NaN
 where a regressor was not measured or does not vary from repeat to repeat.
@@ -50,11 +68,11 @@ made before it was kept.
 
 **Geometry scores** hold what a bootstrap over items needs: ``model_similarity (layer, item, item2)``,
 the measured ``similarity (item, item2, target)``, ``reliability, ceiling (target)``, and beside them
-``reference_similarity (target, target2)``, how alike two targets' matrices are. Those of recordings, whose targets
-are one animal's region each, also hold ``stretch (item)``: items, or blocks of time, with one number are drawn
-together (without it, each by itself), and ``leave_one_out (target)``: agreement of an animal's matrix with the mean
-of the others', NaN for an animal alone; a target alone in its region has ``repeat_reliability (target)``, that of its
-matrix over repeats.
+``reference_similarity (target, target2)``, how alike two targets' matrices are, and ``reliability_deviation`` as above.
+Those of recordings, whose targets are one animal's region each, also hold ``stretch (item)``: items, or blocks of time,
+with one number are drawn together (without it, each by itself), ``stimulus (item)`` that a block of time is of (without
+it, all are of one), and ``leave_one_out (target)``: agreement of an animal's matrix with the mean of the others', NaN
+for an animal alone; a target alone in its region has ``repeat_reliability (target)``, that of its matrix over repeats.
 
 Items of equal content under several names are one block, or one item of a matrix, named by the first of them.
 
@@ -141,6 +159,7 @@ GEOMETRY_SCORES = Contract(
 _LARGE = (
     *("sum_p", "sum_p2", "sum_py", "penalty", "penalty_edge", "inner_score", "predicted", "measured"),
     *("sum_sp", "sum_spp", "sum_spy", "weight", "without_sum_p", "without_sum_p2", "without_sum_py"),
+    *("null_z", "null_inner", "null_unit"),
     *("model_similarity", "similarity", "reference_similarity"),
 )
 CONTRACTS = {contract.kind: contract for contract in (ENCODING_SCORES, GEOMETRY_SCORES)}

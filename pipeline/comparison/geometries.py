@@ -60,12 +60,23 @@ def compare_geometry(
         reliability=reliability,
         ceiling=np.sqrt(np.where(reliability > 0, reliability, np.nan)),
         ceiling_kind=np.array([f"√({geometry.attrs['ceiling_kind']})"] * reliability.size, dtype=object),
+        reliability_deviation=_deviation(reliability, rows.size),
+        reliability_df=rows.size - 1,
         n_subjects=int(geometry.attrs["n_subjects"]),
         ci_unit="item",
         model_attrs=activations.attrs,
         split={"kind": "random_halves", "n_splits": options.n_splits, "seed": options.seed},
         equal=equal_in_words(names, same, "items"),
     )
+
+
+def _deviation(reliability: NDArray[np.float64], n_items: int) -> NDArray[np.float64]:
+    """The largest error that a published correlation of two matrices can have: (1, target), all targets erring alike.
+
+    Over n items, the variance of a mean over pairs of them is at most 2 / n times that of one pair (Hoeffding 1948,
+    Annals of Mathematical Statistics 19:293–325), which is (1 − r²)² for a correlation.
+    """
+    return np.asarray((1 - reliability[None] ** 2) * np.sqrt(2 / n_items))
 
 
 def _of_contents(

@@ -15,6 +15,7 @@ from pipeline.comparison.ceilings import (
     ceilings_across_animals,
     or_over_repeats,
     pairwise_agreement,
+    parts_of_entries,
     reliability_over_repeats,
 )
 from pipeline.comparison.options import RsaOptions
@@ -70,9 +71,10 @@ def compare_recordings(
     subjects, regions = (np.array(names) for names in zip(*places, strict=True))
     pairs = upper_triangle(matrices)
     agreement = pairwise_agreement(pairs, options.comparison)
-    across = ceilings_across_animals(pairs, agreement, subjects, regions, options.comparison)
-    over_repeats = _repeat_reliability(group, entries, places, across.kind == NO_KIND, options)
-    ceilings = or_over_repeats(across, over_repeats, options.comparison)
+    parts = parts_of_entries(entries.stretch, in_time=entries.block_s is not None)
+    across = ceilings_across_animals(pairs, agreement, subjects, regions, parts, options.comparison)
+    over_repeats, deviation = _repeat_reliability(group, entries, places, across.kind == NO_KIND, parts, options)
+    ceilings = or_over_repeats(across, over_repeats, deviation, options.comparison)
     layers = layers or group.model_attrs["layer_order"]
     n_subjects = np.unique(subjects).size
     return Compared(
@@ -91,12 +93,15 @@ def compare_recordings(
         reliability=ceilings.reliability,
         ceiling=ceilings.ceiling,
         ceiling_kind=ceilings.kind,
+        reliability_deviation=ceilings.deviation,
+        reliability_df=ceilings.deviation.shape[0] - 1,
         n_subjects=n_subjects if n_subjects > 1 else group.n_subjects,
         ci_unit="item" if entries.block_s is None else "block",
         model_attrs=group.model_attrs,
         split=_split(options, entries),
         leave_one_out=ceilings.leave_one_out,
         stretch=entries.stretch,
+        stimulus=entries.stimulus,
         equal=group.samples.equal,
         n_samples=group.samples.n,
         n_without_features=group.n_without_features,
@@ -133,9 +138,15 @@ def _repeat_reliability(
     entries: Entries,
     places: dict[tuple[str, str], NDArray[np.intp]],
     wanted: NDArray[np.bool_],
+    parts: NDArray[np.intp],
     options: RsaOptions,
-) -> NDArray[np.float64]:
-    """Of each wanted place's matrix, see `reliability_over_repeats`; NaN where nothing was repeated: (place,)."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each wanted place's matrix, see `reliability_over_repeats`; NaN where nothing was repeated.
+
+    Returns
+    -------
+    (place,) and (part, place)
+    """
 
     def pairs_of(mean: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """As the compared matrix is made of the mean over all repeats."""
@@ -144,14 +155,13 @@ def _repeat_reliability(
         scored = mean if group.z_scored else z_score_runs(mean, group.samples.run)
         return upper_triangle(item_similarity(_centred(entries.average(scored, "half of the repeats"), options)))
 
-    return np.array(
-        [
-            reliability_over_repeats(group.responses[:, :, cells], pairs_of, options.comparison, seed=options.seed)
-            if here
-            else np.nan
-            for cells, here in zip(places.values(), wanted, strict=True)
-        ]
-    )
+    reliability, deviation = np.full(wanted.size, np.nan), np.full((np.unique(parts).size, wanted.size), np.nan)
+    for place, cells in enumerate(places.values()):
+        if wanted[place]:
+            reliability[place], deviation[:, place] = reliability_over_repeats(
+                group.responses[:, :, cells], pairs_of, parts, options.comparison, seed=options.seed
+            )
+    return reliability, deviation
 
 
 def _layer_similarity(group: GroupData, entries: Entries, layer: str, options: RsaOptions) -> NDArray[np.float64]:

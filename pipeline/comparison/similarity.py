@@ -78,10 +78,12 @@ class Compared:
     item : (item,) names
     targets : target, region, compartment and subject of each target
     reliability, ceiling, ceiling_kind : (target,)
+    reliability_deviation, reliability_df : (part, target) and the degrees of freedom of the reliabilities' errors
     model_attrs : attributes of the activations
     split : how items are halved, and what else decided the matrices
     leave_one_out : (target,) agreement with the mean of the other animals' matrices; None for geometries
     stretch : (item,) items of one stretch are drawn together; None where every item is drawn by itself
+    stimulus : (item,) that a block of time is of, blocks in the order of time; empty for items. None as for ``stretch``
     equal : which names of items stand for one content, in words; empty if none do
     n_samples, n_without_features : of the recordings, and of them samples with nothing of the stimulus in their bin
     """
@@ -95,12 +97,15 @@ class Compared:
     reliability: NDArray[np.float64]
     ceiling: NDArray[np.float64]
     ceiling_kind: NDArray[np.object_]
+    reliability_deviation: NDArray[np.float64]
+    reliability_df: int
     n_subjects: int
     ci_unit: str
     model_attrs: dict[str, Any]
     split: dict[str, Any]
     leave_one_out: NDArray[np.float64] | None = None
     stretch: NDArray[np.intp] | None = None
+    stimulus: NDArray[np.str_] | None = None
     equal: str = ""
     n_samples: int = 0
     n_without_features: int = 0

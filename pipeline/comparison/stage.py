@@ -94,6 +94,7 @@ def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any], alig
         "reliability": ("target", compared.reliability),
         "ceiling": ("target", compared.ceiling),
         "ceiling_kind": ("target", compared.ceiling_kind),
+        "reliability_deviation": (("part", "target"), compared.reliability_deviation),
     }
     coords: dict[str, Any] = {
         "layer": ("layer", np.array([layer.name for layer in layers], dtype=object)),
@@ -107,6 +108,8 @@ def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any], alig
         variables["leave_one_out"] = ("target", compared.leave_one_out)
     if compared.stretch is not None:
         coords["stretch"] = ("item", compared.stretch)
+    if compared.stimulus is not None:
+        coords["stimulus"] = ("item", compared.stimulus.astype(object))
     return xr.Dataset(
         variables,
         coords,
@@ -127,6 +130,7 @@ def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any], alig
             "equal_contents": compared.equal,
             "n_samples": compared.n_samples,
             "n_without_features": compared.n_without_features,
+            "reliability_df": compared.reliability_df,
             **alignment,
         },
     )

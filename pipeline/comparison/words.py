@@ -37,7 +37,7 @@ two copies of one ({{ cite("pairs_bootstrap") }}).
 {%- if "across_animals" in c.ceiling_kinds %} The ceiling is what animals agree on: with r̄ the mean agreement of two
 animals' matrices of a region
 {%- if o.comparison == "kendall" %}, Kendall's τ taken to a correlation by sin(πτ/2) ({{ cite("greiner") }}) and back
-{%- endif %}, √r̄ bounds the agreement with one of them.
+{%- endif %}, √r̄ is what a matrix without noise would agree with one of them on average, an estimate and not a bound.
 {%- if c.without_ceiling %} There is none for {{ c.without_ceiling }}, where no two animals agree well
 enough.{% endif %}
 {%- elif "split_half_repeats" not in c.ceiling_kinds %} No region was recorded in two animals that agree well enough for

@@ -117,6 +117,8 @@ class MappingEntry:
         that no key depends on a sentence
     n_penalties : (options) → penalties that each of its ridge fits tries, by which ``encode --estimate`` counts what
         they cost; None where they are not counted
+    side_by_side : whether each target is fitted by itself and cheaply, so that responses in other orders can be fitted
+        beside them (see `pipeline.encoding.null_tables`); scores of other mappings get no p
     """
 
     kind: str
@@ -124,6 +126,7 @@ class MappingEntry:
     make: Callable[[Any, MappingInputs], Mapping]
     words: str = ""
     n_penalties: Callable[[Any], int] | None = None
+    side_by_side: bool = False
 
     stage: ClassVar[str] = "encode"
     run: ClassVar[str] = "pipeline.encoding.stage:encode_group"

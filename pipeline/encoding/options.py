@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.core.section import MetricSection, Section
+
+
+@dataclasses.dataclass(frozen=True)
+class NullOptions:
+    """In how many other orders the responses are fitted as well, so that scores have a p.
+
+    Parameters
+    ----------
+    n : at most; 0 for none
+    seed : of the orders
+    """
+
+    n: int = 0
+    seed: int = 0
 
 
 class Splits(Section):
@@ -45,6 +60,8 @@ class PenaltyGrid(Section):
         return [float(v) for v in np.geomspace(self.lowest, self.highest, self.n)]
 
 
+Criterion = Literal["r2", "r"]
+"""What is chosen by in inner folds: squared error, or Pearson r."""
 Regressor = Literal["running_speed", "pupil_area"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +21,28 @@ from pipeline.encoding.design import Design
 from pipeline.encoding.group.feature_space import open_space
 from pipeline.encoding.group.group_data import GroupData, open_group
 from pipeline.encoding.group.nuisance import Nuisance, nuisance_shares, take_out
-from pipeline.encoding.group.reliability import Reliability, estimate_reliability, match_units, scored_responses
+from pipeline.encoding.group.reliability import (
+    Reliability,
+    estimate_reliability,
+    match_units,
+    parts_of,
+    scored_responses,
+    z_score_runs,
+)
+from pipeline.encoding.group.shuffle import Reordered, null_orders
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
 from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs, SpaceFiles
-from pipeline.encoding.options import EncodingOptions
+from pipeline.encoding.null_tables import NullTables, n_orders
+from pipeline.encoding.options import EncodingOptions, NullOptions
 from pipeline.encoding.splits import Fold, Samples, describe, held_out_stretches, make_splits
 
 if TYPE_CHECKING:
     import xarray as xr
+
+NO_NULL = NullOptions()
+FEWEST_ORDERS = 19
+"""Orders that allow p = .05 at the least; with fewer there is no p."""
 
 
 def encode_group(
@@ -42,6 +55,7 @@ def encode_group(
     shuffle_seed: int | None,
     spaces: Sequence[SpaceFiles] = (),
     compute: Compute | None = None,
+    null: NullOptions = NO_NULL,
 ) -> xr.Dataset:
     """Score every layer of a model on one group by a mapping.
 
@@ -57,6 +71,7 @@ def encode_group(
     spaces : of a joint fit, fitted with each layer; none for a model that is one of them, whose layers are scored by
         themselves
     compute : budget, device and scratch folder; None: with the defaults
+    null : in how many other orders the responses are fitted as well; see `pipeline.encoding.null_tables`
 
     Returns
     -------
@@ -79,7 +94,8 @@ def encode_group(
     clean = functools.partial(_clean, options=options)
     group = open_group(runs, options, scratch, clean=clean, shuffle_seed=shuffle_seed)
     at_work = mapping.make(options, MappingInputs(group.targets, opened, scratch))
-    scores = score_group(group, at_work.fit, options, layers, attrs, shuffle_seed, source=recordings[0])
+    null = null if mapping.side_by_side else NO_NULL
+    scores = score_group(group, at_work.fit, options, layers, attrs, shuffle_seed, source=recordings[0], null=null)
     del group  # what the mapping adds may take its place
     return at_work.finish(scores)
 
@@ -93,6 +109,7 @@ def score_group(
     shuffle_seed: int | None,
     *,
     source: Path,
+    null: NullOptions = NO_NULL,
 ) -> xr.Dataset:
     """Fit every layer of a group's model, and sum up how well it is predicted; see `encode_group`.
 
@@ -100,6 +117,7 @@ def score_group(
     ----------
     group : opened with ``shuffle_seed``
     source : the recording that a warning of the alignment check names
+    null : other orders, for a ``fit`` of each target by itself
     """
     scratch = group.scratch
     layers = layers or tuple(group.model_attrs["layer_order"])
@@ -128,10 +146,17 @@ def score_group(
         n_examples=options.n_examples,
         scratch=scratch,
     )
-    components = _fit_layers(group, responses, design, layers, tables, fit, options.seed)
+    nulls = None
+    orders = null_orders(group.samples, n_orders(null, responses.shape[1]), null.seed)
+    if len(orders) >= FEWEST_ORDERS:
+        base, after = _unfiltered(group, responses, high_pass)
+        reordered = functools.partial(Reordered, base, after=after)
+        nulls = NullTables(reordered, orders, design, group.targets, tables.constant, len(layers), scratch)
+    components = _fit_layers(group, responses, design, layers, tables, nulls, fit, options.seed)
     reliability = estimate_reliability(
         group.responses,
         group.samples.run,
+        parts_of(folds, group.samples.n, group.samples.kind),
         subjects=group.targets["subject"],
         units=match_units(
             group.targets["subject"], group.targets["region"], group.targets["compartment"], group.targets.get("unit")
@@ -142,6 +167,8 @@ def score_group(
         scratch=scratch,
     )
     scores = _dataset(group, folds, layers, tables, reliability, options, attrs, shuffle_seed)
+    if nulls is not None:
+        scores = scores.assign(nulls.variables())
     if shuffle_seed is None:  # shuffled responses are in no order
         found = check_group(group, components, responses, reliability.reliability, design, options.seed)
         remedy, model = REMEDIES[group.samples.kind], group.model_attrs["model"]
@@ -155,6 +182,26 @@ def score_group(
     return scores.assign(nuisance_share=(("regressor", "target"), group.nuisance_shares)).assign_coords(
         regressor=_text(group.nuisance.share_names)
     )
+
+
+def _unfiltered(
+    group: GroupData, responses: np.ndarray, high_pass: HighPass | None
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
+    """Responses that can be put in another order, and what makes scored ones of them.
+
+    The filter works within what a fold holds out, so responses are filtered once they are in order.
+    """
+    if high_pass is None:
+        return responses, None
+    scratch, run = group.scratch, group.samples.run
+    base = scored_responses(
+        group.responses,
+        run,
+        z_scored=group.z_scored,
+        memory_budget_mb=scratch.batch_mb(BATCH_MB),
+        out=scratch.array(responses.shape, np.float32),
+    )
+    return base, lambda columns: z_score_runs(high_pass.apply(columns), run)
 
 
 def _clean(
@@ -187,10 +234,11 @@ def _fit_layers(
     design: Design,
     layers: tuple[str, ...],
     tables: LayerTables,
+    nulls: NullTables | None,
     fit: FitLayer,
     seed: int,
 ) -> np.ndarray:
-    """Fills ``tables``; returns a few components of the layer that the alignment check looks at."""
+    """Fills ``tables`` and ``nulls``; returns a few components of the layer that the alignment check looks at."""
     components = np.empty((0, 0))
     # one for all layers; of the type that products over targets have, so scores do not depend on where it lies
     predictions = group.scratch.array(responses.shape, np.float32)
@@ -208,8 +256,10 @@ def _fit_layers(
                 predictions=predictions,
                 after_fold=progress.advance,
             )
-            del features  # the next layer's need not find room beside them
             tables.add(number, fitted)
+            if nulls is not None:
+                nulls.add(number, fitted, features, fit)
+            del features  # the next layer's need not find room beside them
     return components
 
 
@@ -225,7 +275,7 @@ def _dataset(
 ) -> xr.Dataset:
     import xarray as xr
 
-    variables = _variables(tables)
+    variables = _variables(tables, reliability)
     coordinates = _coordinates(group, layers, tables, reliability)
     split = {
         **describe(options.splits, folds),
@@ -247,11 +297,12 @@ def _dataset(
             "equal_contents": group.samples.equal,
             "n_samples": group.samples.n,
             "n_without_features": group.n_without_features,
+            "reliability_df": reliability.deviation.shape[0] - 1,
         }
     )
 
 
-def _variables(tables: LayerTables) -> dict[str, Any]:
+def _variables(tables: LayerTables, reliability: Reliability) -> dict[str, Any]:
     by_block, by_fold = ("block", "layer", "target"), ("fold_id", "layer", "target")
     return {
         "n": ("block", tables.sums.n),
@@ -265,6 +316,8 @@ def _variables(tables: LayerTables) -> dict[str, Any]:
         "penalty_edge": (by_fold, tables.penalty_edge),
         "inner_score": (by_fold, tables.inner_score),
         "constant": ("target", tables.constant.astype(np.int8)),
+        "reliability_deviation": (("part", "target"), reliability.deviation),
+        "signal_power": ("target", reliability.signal_power),
         "predicted": (("example", "sample"), tables.shown_predictions()),
         "measured": (("example", "sample"), tables.responses[:, tables.shown].T.astype(np.float32)),
     }

@@ -14,9 +14,10 @@ from pipeline.inference.networks import WHOLE, pathways_of
 from pipeline.inference.places import ALL, Place, subjects_of
 from pipeline.inference.profile import Profile, estimate, join_draws
 from pipeline.inference.requests import InferenceSettings
-from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.bootstrap import Sampled, draw_counts, generator
 from pipeline.inference.scores.fold_scores import FoldScores
 from pipeline.inference.scores.shared_draws import Batch, LayerAxis, ModelScores
+from pipeline.inference.two_factor import UNIT, over_both
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,10 @@ class Estimate:
     layers : those of the profile
     point : the data as they are (one draw)
     held_r, held_r2 : (target,) held-out score and R² of the nested choice; R² is NaN where nothing was predicted
-    ci_unit, n_units : what was drawn with replacement, and how many there are
+    ci_unit, n_units : what was drawn with replacement, and how many there are; of two kinds, of the fewer
+    widening : of the draws' variance; 1 for subjects
+    own : each of the batch's subjects by itself, with layers of its own choice, (subject,) in place of draws; None
+        where blocks or items were drawn
     """
 
     place: Place
@@ -46,6 +50,20 @@ class Estimate:
     held_r2: NDArray[Any]
     ci_unit: str
     n_units: int
+    widening: float
+    own: Profile | None = None
+
+    def sampled(self, values: Callable[[Profile], NDArray[Any]], *, is_mean: bool = True) -> Sampled:
+        """What an interval of anything that a profile has is made of.
+
+        Parameters
+        ----------
+        values : of a profile, (draw, …)
+        is_mean : whether it is a mean over subjects, as scores are; the depth of a layer chosen for all of them is
+            none, so that subjects' own say nothing of its error
+        """
+        own = values(self.own) if is_mean and self.own is not None else None
+        return Sampled(values(self.point)[0], values(self.draws), self.ci_unit, self.n_units, self.widening, own)
 
 
 def over_subjects(place: Place, settings: InferenceSettings) -> bool:
@@ -55,13 +73,14 @@ def over_subjects(place: Place, settings: InferenceSettings) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """The whole network or one of its pathways, with the profiles drawn for each place by its number."""
+    """The whole network or one of its pathways; by a place's number the profiles drawn for it, and its subjects'."""
 
     pathway: str
     members: NDArray[np.intp] | None
     layers: LayerAxis
     point: FoldScores
     drawn: dict[int, list[Profile]] = dataclasses.field(default_factory=lambda: defaultdict(list))
+    own: dict[int, Profile] = dataclasses.field(default_factory=dict)
 
     def of(self, chunk: FoldScores) -> FoldScores:
         return chunk if self.members is None else chunk.layers(self.members)
@@ -107,20 +126,24 @@ def estimate_places(
             for number in by_unit:
                 part.drawn[number].append(estimate(own, places[number].targets, places[number].weights(), depth))
     n_subjects = len(subjects_of(batch.targets))
-    counts = draw_counts(n_subjects, settings.n_bootstrap, generator(settings.seed, "subject")) if n_subjects else None
-    for part in parts:
-        for number in set(range(len(places))) - set(by_unit):
-            part.drawn[number].extend(_over_subjects(part, places[number], counts))
+    for number in sorted(set(range(len(places))) - set(by_unit)):
+        counts = draw_counts(n_subjects, settings.n_bootstrap, generator(settings.seed, "subject"))
+        for part in parts:
+            drawn = _over_subjects(part, places[number], counts)
+            if batch.stimuli_drawn:
+                chunks = map(part.of, scores.draws)
+                drawn = [over_both(drawn, chunks, places[number], counts, part.layers.relative_depth)]
+            else:
+                part.own[number] = join_draws(_over_subjects(part, places[number], np.eye(n_subjects)))
+            part.drawn[number].extend(drawn)
     return {
         part.pathway: [_estimate(batch, part, number, place, settings) for number, place in enumerate(places)]
         for part in parts
     }
 
 
-def _over_subjects(part: _Part, place: Place, counts: NDArray[np.float32] | None) -> list[Profile]:
-    """Draws over subjects, each subject's own scores as estimated from the data."""
-    if counts is None:
-        return []
+def _over_subjects(part: _Part, place: Place, counts: NDArray[np.floating]) -> list[Profile]:
+    """Profiles with each subject as often as ``counts`` (draw, subject) says, its scores as estimated from the data."""
     per_draw = 8 * part.point.held_z.shape[1] * max(place.targets.size, part.point.held_z.shape[2])
     at_once = max(1, BYTES_AT_ONCE // per_draw)
     return [
@@ -136,7 +159,11 @@ def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: In
     held_r2 = np.full_like(held_r, np.nan)
     if part.point.held_r2 is not None:
         held_r2 = held_out_r2(part.point.held_r2, *choice)[0]
-    subjects = over_subjects(place, settings)
+    ci_unit, n_units = batch.ci_unit, batch.n_units
+    if over_subjects(place, settings):
+        ci_unit, n_units = "subject", place.n_subjects
+        if batch.stimuli_drawn:
+            ci_unit, n_units = UNIT, min(place.n_subjects, batch.n_units)
     return Estimate(
         place=place,
         pathway=part.pathway,
@@ -145,6 +172,8 @@ def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: In
         draws=join_draws(part.drawn[number]),
         held_r=held_r,
         held_r2=held_r2,
-        ci_unit="subject" if subjects else batch.ci_unit,
-        n_units=place.n_subjects if subjects else batch.n_units,
+        ci_unit=ci_unit,
+        n_units=n_units,
+        widening=batch.widening if ci_unit == batch.ci_unit else 1.0,
+        own=part.own.get(number),
     )

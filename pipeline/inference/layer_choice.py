@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.inference.scores.bootstrap import interval
+from pipeline.inference.scores.bootstrap import DIFFERENCE, Sampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,9 +102,7 @@ def most_frequent(layer: NDArray[np.intp], defined: NDArray[np.bool_], order: ND
     return np.where(votes.max(axis=1) > 0, order[votes.argmax(axis=1)], -1)
 
 
-def best_layer_set(
-    score: NDArray[Any], draws: NDArray[Any], chosen: int, confidence: float, n_units: int
-) -> NDArray[np.bool_]:
+def best_layer_set(score: Sampled, chosen: int, confidence: float) -> NDArray[np.bool_]:
     """The layers not reliably below the best one.
 
     A layer is reliably below if the interval of the paired difference best − layer lies above 0; best is the
@@ -112,13 +110,13 @@ def best_layer_set(
 
     Parameters
     ----------
-    score : (layer,); draws : (draw, layer)
+    score : of each layer, (layer,)
     chosen : the most frequent nested choice
     """
-    if not np.isfinite(score).any():
-        return np.zeros(score.size, dtype=bool)
-    best = int(np.nanargmax(score))
-    low, _ = interval(draws[:, [best]] - draws, confidence, n_units)
+    if not np.isfinite(score.value).any():
+        return np.zeros(score.value.size, dtype=bool)
+    best = int(np.nanargmax(score.value))
+    low, _ = (score.of(lambda values: values[..., [best]]) - score).interval(confidence, DIFFERENCE)
     members = ~(low > 0)
     members[[best, chosen]] = True
     return np.asarray(members)

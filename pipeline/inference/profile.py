@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.inference.layer_choice import by_depth, choose_layers, held_out_r, held_out_r2, most_frequent
-from pipeline.inference.scores.bootstrap import interval
+from pipeline.inference.scores.bootstrap import Sampled
 from pipeline.inference.scores.fold_scores import FoldScores
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def hierarchy_index(best: NDArray[np.intp], relative_depth: NDArray[Any]) -> NDA
     return np.asarray(np.append(place / relative_depth.size, np.nan)[best])  # index −1 takes the NaN
 
 
-def is_flat(nested_draws: NDArray[Any], spread_draws: NDArray[Any], confidence: float, n_units: int) -> bool:
+def is_flat(nested: Sampled, spread: Sampled, confidence: float) -> bool:
     """Whether a profile is flat within its error.
 
     It is if the interval of the nested best layer's score includes 0, or that of best − lowest layer does.
@@ -154,7 +154,6 @@ def is_flat(nested_draws: NDArray[Any], spread_draws: NDArray[Any], confidence: 
 
     Parameters
     ----------
-    nested_draws, spread_draws : (draw,), bootstrap draws of the nested best layer's score and of best − lowest
+    nested, spread : score of the nested best layer, and that of best − lowest
     """
-    lower_bounds = [float(interval(draws, confidence, n_units)[0]) for draws in (nested_draws, spread_draws)]
-    return not all(low > 0 for low in lower_bounds)
+    return not all(float(one.interval(confidence)[0]) > 0 for one in (nested, spread))

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.encoding.group.reliability import reliability_interval
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.layer_choice import at_layers, best_layer_set, distinguishable
-from pipeline.inference.networks import WHOLE, in_one_pathway, in_order
+from pipeline.inference.networks import WHOLE, in_one_pathway, in_order, twin_of
+from pipeline.inference.null_tests import NullTest
+from pipeline.inference.places import Place
 from pipeline.inference.profile import hierarchy_index, is_flat, mean_over_targets
 from pipeline.inference.requests import InferenceSettings
-from pipeline.inference.scores.bootstrap import interval
+from pipeline.inference.scores.bootstrap import CORRELATION
 from pipeline.inference.scores.shared_draws import Batch, ModelScores
 
 if TYPE_CHECKING:
@@ -20,56 +23,110 @@ if TYPE_CHECKING:
 
 SEPARATOR = " | "
 NAN = float("nan")
+R2 = (-np.inf, 1.0)
+
+
+SURE = 0.95
+"""A region is reliable if this two-sided interval of its reliability lies above the floor: 97.5 % one-sided."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Ceiling:
-    """What a place's scores are divided by: its targets that are reliable enough.
+    """What a place's scores are divided by: one number from the mean reliability of all its targets.
+
+    Scores are divided after they are averaged, mean(r) / √(mean reliability), and mean(R²) / mean(reliability): no
+    target is chosen, or weighs more, for what noise did to its own reliability. Divided R² is the share of the
+    predictable variance, 1 for a perfect model. Divided r is that only where targets are equally reliable: else a
+    perfect model has mean(√reliability) / √(mean reliability), below 1 (.94 if reliabilities spread evenly from 0).
 
     Parameters
     ----------
-    per_target, reliability : (target,) of the place, NaN where unknown
-    weights : (1, target), 0 where the reliability is below the floor
+    weights : (1, target) of the place's targets; 0 where no reliability was estimated at all
+    reliability, low, high : mean and its interval; NaN where unknown
+    relative_error : half the interval of the ceiling, as a share of it
+    n_below_floor : targets whose own reliability is below the floor
+    signal_power : mean of the targets'
+    value : the ceiling, in the unit of the scores; NaN unless the reliability is surely above the floor
+    kind : how it was estimated; several are joined
     """
 
-    per_target: NDArray[np.float64]
-    reliability: NDArray[np.float64]
     weights: NDArray[Any]
+    reliability: float
+    low: float
+    high: float
+    relative_error: float
+    n_below_floor: int
+    signal_power: float
+    value: float
     kind: str
 
-    @property
-    def mean(self) -> float:
-        return float(mean_over_targets(self.per_target[None], self.weights)[0])
-
-    def normalise(self, r: NDArray[Any]) -> NDArray[Any]:
-        """Mean over the reliable targets of r / ceiling: (…, target) → (…); NaN if there is none."""
-        return mean_over_targets((r / self.per_target)[None], self.weights)[0]
+    def normalise(self, score: NDArray[Any]) -> NDArray[Any]:
+        """Mean over the targets, divided by the ceiling: (…, target) → (…)."""
+        return mean_over_targets(score[None], self.weights)[0] / self.value
 
     def normalise_r2(self, r2: NDArray[Any]) -> NDArray[Any]:
-        """Mean over the reliable targets of R² / reliability, the same share of what can be explained."""
-        return mean_over_targets((r2 / self.reliability)[None], self.weights)[0]
+        """Mean over the targets, divided by the mean reliability where the ceiling is known: (…, target) → (…)."""
+        divisor = self.reliability if np.isfinite(self.value) else NAN
+        return mean_over_targets(r2[None], self.weights)[0] / divisor
+
+    def bounds(self, normalised: float, score: float, low: float, high: float) -> tuple[float, float]:
+        """Interval of a normalised score.
+
+        The errors of score and ceiling are added as if they were independent. What makes responses agree by chance
+        tends to raise both, so the interval is rather too long.
+
+        Parameters
+        ----------
+        score, low, high : not divided, with its interval
+        """
+        own = abs(normalised) * self.relative_error
+        below, above = (score - low) / self.value, (high - score) / self.value
+        return normalised - float(np.hypot(below, own)), normalised + float(np.hypot(above, own))
 
 
-def ceiling_of(batch: Batch, estimate: Estimate, reliability_floor: float) -> Ceiling:
-    """The ceiling of a place; targets without one, or with too little reliability, are left out.
+def ceiling_of(batch: Batch, place: Place, settings: InferenceSettings) -> Ceiling:
+    """Reliability and ceiling of a place.
 
-    A place whose mean reliability is below the floor has none: the few of its targets that exceed the floor by
-    chance would make one up.
+    It has a ceiling only where the reliability is surely above the floor: of 40 targets of noise, some exceed any
+    floor by chance, and their mean alone exceeds a low one often.
     """
-    targets = batch.targets.iloc[estimate.place.targets]
-    ceiling = targets["ceiling"].to_numpy(dtype=np.float64)
-    ceiling = np.where(ceiling > 0, ceiling, np.nan)
-    reliability = targets["reliability"].to_numpy(dtype=np.float64)
-    known = reliability[np.isfinite(reliability)]
-    reliable_place = known.size > 0 and float(known.mean()) >= reliability_floor
-    keep = (reliability >= reliability_floor) & np.isfinite(ceiling) & reliable_place
+    floor = settings.reliability_floor
+    targets = batch.targets.iloc[place.targets]
+    each = targets["reliability"].to_numpy(dtype=np.float64)
+    known = np.isfinite(each)
+    weights = place.weights(keep=known)
+    mean, power = (
+        float(mean_over_targets(values[None], weights)[0])
+        for values in (each, targets["signal_power"].to_numpy(dtype=np.float64))
+    )
     kinds = [kind for kind in targets["ceiling_kind"].unique() if kind]
-    reliability = np.where(keep, reliability, np.nan)
-    return Ceiling(ceiling, reliability, estimate.place.weights(keep=keep), SEPARATOR.join(kinds))
+    share = weights[0, known] / weights.sum()
+    deviation = batch.reliability_deviation[:, place.targets][:, known] @ share
+    degrees = batch.reliability_df if deviation.size else 0
+    se = float(np.sqrt((deviation**2).sum()))
+    low, high = reliability_interval(mean, se, degrees, settings.confidence)
+    sure = reliability_interval(mean, se, degrees, SURE)[0] > floor
+    value = batch.ceiling(mean) if sure else NAN
+    return Ceiling(
+        weights=weights,
+        reliability=mean,
+        low=low,
+        high=high,
+        relative_error=(batch.ceiling(high) - batch.ceiling(max(low, 0.0))) / 2 / value if sure else NAN,
+        n_below_floor=int((each[known] < floor).sum()),
+        signal_power=power,
+        value=value,
+        kind=SEPARATOR.join(kinds),
+    )
 
 
 def rows_of(
-    where: dict[str, Any], batch: Batch, scores: ModelScores, estimate: Estimate, settings: InferenceSettings
+    where: dict[str, Any],
+    batch: Batch,
+    scores: ModelScores,
+    estimate: Estimate,
+    test: NullTest,
+    settings: InferenceSettings,
 ) -> list[dict[str, Any]]:
     """The rows of one place and model, one per layer.
 
@@ -77,35 +134,55 @@ def rows_of(
     ----------
     where : study and analysis
     estimate : over the whole network
+    test : of its layers
     """
-    ceiling = ceiling_of(batch, estimate, settings.reliability_floor)
+    ceiling = ceiling_of(batch, estimate.place, settings)
     common = _common(where, batch, estimate, ceiling, best_layers(estimate, settings))
-    return _rows(common, scores, estimate, ceiling, settings)
+    rows = _rows(common, scores, estimate, ceiling, settings)
+    return [{**row, **tested(test, number)} for number, row in enumerate(rows)]
 
 
 def summary_of(
-    where: dict[str, Any], batch: Batch, scores: ModelScores, estimate: Estimate, settings: InferenceSettings
+    where: dict[str, Any],
+    batch: Batch,
+    scores: ModelScores,
+    estimate: Estimate,
+    test: NullTest,
+    settings: InferenceSettings,
 ) -> dict[str, Any]:
     """The summary of one place and model, over the whole network or within a pathway.
 
     Parameters
     ----------
     where : study and analysis
+    test : of the nested best layer
     """
-    ceiling = ceiling_of(batch, estimate, settings.reliability_floor)
+    ceiling = ceiling_of(batch, estimate.place, settings)
     members = best_layers(estimate, settings)
-    return _summary(_common(where, batch, estimate, ceiling, members), scores, estimate, ceiling, members, settings)
+    common = _common(where, batch, estimate, ceiling, members)
+    row = {**_summary(common, scores, estimate, ceiling, members, settings), **tested(test, 0)}
+    return {**row, "untested": "" if row["n_permutations"] else _untested(batch, estimate.layers.model)}
+
+
+def _untested(batch: Batch, model: str) -> str:
+    """Why a score was not held against other orders of the responses."""
+    if batch.untested:
+        return batch.untested
+    if twin_of(model):
+        return "twins are compared, not tested"
+    return "the scores hold none of other orders of the responses"
+
+
+def tested(test: NullTest, number: int) -> dict[str, Any]:
+    """The columns of one score's test."""
+    p, p_family, q = (float(values[number]) for values in (test.p, test.p_family, test.q))
+    return {"p": p, "p_family": p_family, "q": q, "n_permutations": test.n_orders if np.isfinite(p) else 0}
 
 
 def best_layers(estimate: Estimate, settings: InferenceSettings) -> NDArray[np.bool_]:
     """Which layers are not reliably below the best."""
-    return best_layer_set(
-        estimate.point.score[0],
-        estimate.draws.score,
-        int(estimate.point.best[0]),
-        settings.confidence,
-        estimate.n_units,
-    )
+    score = estimate.sampled(lambda profile: profile.score)
+    return best_layer_set(score, int(estimate.point.best[0]), settings.confidence)
 
 
 def _common(
@@ -123,7 +200,12 @@ def _common(
         "region": place.region,
         "compartment": place.compartment,
         "ci_unit": estimate.ci_unit,
-        "ceiling": ceiling.mean,
+        "reliability": ceiling.reliability,
+        "reliability_ci_low": ceiling.low,
+        "reliability_ci_high": ceiling.high,
+        "n_below_floor": ceiling.n_below_floor,
+        "signal_power": ceiling.signal_power,
+        "ceiling": ceiling.value,
         "ceiling_kind": ceiling.kind,
         "n_targets": int(place.targets.size),
         "n_subjects": place.n_subjects,
@@ -143,12 +225,14 @@ def _rows(
     common: dict[str, Any], scores: ModelScores, estimate: Estimate, ceiling: Ceiling, settings: InferenceSettings
 ) -> list[dict[str, Any]]:
     layers, targets = estimate.layers, estimate.place.targets
-    low, high = interval(estimate.draws.score, settings.confidence, estimate.n_units)
-    r2_low, r2_high = interval(estimate.draws.r2, settings.confidence, estimate.n_units)
+    low, high = estimate.sampled(lambda profile: profile.score).interval(settings.confidence, CORRELATION)
+    r2_low, r2_high = estimate.sampled(lambda profile: profile.r2).interval(settings.confidence, R2)
     normalised = ceiling.normalise(scores.point.score[0][:, targets])
     r2_normalised = np.full(len(layers.name), np.nan)
     if scores.point.r2 is not None:
         r2_normalised = ceiling.normalise_r2(scores.point.r2[0][:, targets])
+    of_scores = (normalised, estimate.point.score[0], low, high)
+    bounds = [ceiling.bounds(*map(float, each)) for each in zip(*of_scores, strict=True)]
     edges = [np.full(len(layers.name), np.nan)] * 2
     if scores.edge is not None:
         shares = ((scores.edge[..., targets] == end).mean(axis=0) for end in (-1, 1))
@@ -164,6 +248,8 @@ def _rows(
             "ci_low": float(low[index]),
             "ci_high": float(high[index]),
             "score_normalised": float(normalised[index]),
+            "score_normalised_ci_low": bounds[index][0],
+            "score_normalised_ci_high": bounds[index][1],
             "r2": float(estimate.point.r2[0, index]),
             "r2_ci_low": float(r2_low[index]),
             "r2_ci_high": float(r2_high[index]),
@@ -189,28 +275,20 @@ def _edge_shares(scores: ModelScores, estimate: Estimate) -> tuple[float, float]
     return low, high
 
 
-def depth_bounds(
-    depth: float, estimate: Estimate, relative_depth: NDArray[Any], confidence: float
-) -> tuple[float, float]:
-    """Interval of a depth index, its draws reflected about the estimate (basic bootstrap) within the layers' depths.
-
-    Draws of the index are pulled to the middle: the lowest layer of a draw is lower by chance, which lends weight to
-    every other layer. The estimate is pulled the same way, so the draws' bias is taken off it, not added once more.
-    """
-    low, high = interval(estimate.draws.depth, confidence, estimate.n_units)
-    shallowest, deepest = float(relative_depth.min()), float(relative_depth.max())
-    return (
-        min(depth, float(np.clip(2 * depth - high, shallowest, deepest))),
-        max(depth, float(np.clip(2 * depth - low, shallowest, deepest))),
-    )
+def _depth_interval(estimate: Estimate, confidence: float) -> tuple[float, float]:
+    """Interval of the depth index, within the layers' depths."""
+    depths = estimate.layers.relative_depth
+    ends = (float(depths.min()), float(depths.max()))
+    low, high = estimate.sampled(lambda profile: profile.depth, is_mean=False).interval(confidence, ends)
+    return float(low), float(high)
 
 
 def _hierarchy(estimate: Estimate, confidence: float) -> tuple[float, tuple[float, float]]:
-    """Hierarchy index of the nested best layer with its percentile interval, which holds it."""
+    """Hierarchy index of the nested best layer with its interval, from the first layer's to the last one's."""
     depth = estimate.layers.relative_depth
-    index = float(hierarchy_index(estimate.point.best, depth)[0])
-    low, high = interval(hierarchy_index(estimate.draws.best, depth), confidence, estimate.n_units)
-    return index, (float(np.minimum(index, low)), float(np.maximum(index, high)))
+    index = estimate.sampled(lambda profile: hierarchy_index(profile.best, depth), is_mean=False)
+    low, high = index.interval(confidence, (1 / depth.size, 1.0))
+    return float(index.value), (float(low), float(high))
 
 
 def _summary(
@@ -222,15 +300,18 @@ def _summary(
     settings: InferenceSettings,
 ) -> dict[str, Any]:
     layers, best = estimate.layers, int(estimate.point.best[0])
-    low, high = interval(estimate.draws.nested, settings.confidence, estimate.n_units)
+    nested = estimate.sampled(lambda profile: profile.nested)
+    low, high = nested.interval(settings.confidence, CORRELATION)
     depth, depth_interval = NAN, (NAN, NAN)
     has_depth = estimate.pathway != WHOLE  # depths of different pathways cannot be averaged
-    if has_depth and not is_flat(estimate.draws.nested, estimate.draws.spread, settings.confidence, estimate.n_units):
+    if has_depth and not is_flat(nested, estimate.sampled(lambda profile: profile.spread), settings.confidence):
         depth = float(estimate.point.depth[0])
-        depth_interval = depth_bounds(depth, estimate, layers.relative_depth, settings.confidence)
+        depth_interval = _depth_interval(estimate, settings.confidence)
     hierarchy, hierarchy_interval = _hierarchy(estimate, settings.confidence) if has_depth else (NAN, (NAN, NAN))
-    r2_low, r2_high = interval(estimate.draws.nested_r2, settings.confidence, estimate.n_units)
+    r2_low, r2_high = estimate.sampled(lambda profile: profile.nested_r2).interval(settings.confidence, R2)
     edge_low, edge_high = _edge_shares(scores, estimate)
+    normalised = float(ceiling.normalise(estimate.held_r))
+    bounds = ceiling.bounds(normalised, common["best_layer_score"], float(low), float(high))
     return {
         **common,
         "pathway": estimate.pathway or _name(layers.pathway, best),
@@ -248,7 +329,9 @@ def _summary(
         "hierarchy_index": hierarchy,
         "hierarchy_ci_low": hierarchy_interval[0],
         "hierarchy_ci_high": hierarchy_interval[1],
-        "score_normalised": float(ceiling.normalise(estimate.held_r)),
+        "score_normalised": normalised,
+        "score_normalised_ci_low": bounds[0],
+        "score_normalised_ci_high": bounds[1],
         "r2": float(estimate.point.nested_r2[0]),
         "r2_ci_low": float(r2_low),
         "r2_ci_high": float(r2_high),

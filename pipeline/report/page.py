@@ -160,7 +160,7 @@ class Captions:
         values = {
             "analysis": f"{analysis_title(view.analysis.name)}: {view.metric_in_words}",
             "subject": view.subject_in_words,
-            "interval": f"{self._study.percent} bootstrap interval over {units}",
+            "interval": f"{self._study.percent} interval over {units}",
             "study": self._study.name,
             "map": f"{stem}.csv",
             "summary": f"{stem}-summary.csv",

@@ -10,8 +10,14 @@ from pipeline.core.prose import listed
 
 MINUS = "−"
 NBSP = "\u00a0"
+SIGNIFICANT_BELOW = 0.05
 FEW_ORDERS = 0.05  # of all orders of the regions: with fewer that do as well, best layers follow the study's
-CI_UNITS = {"block": "held-out blocks", "item": "items", "subject": "subjects"}
+CI_UNITS = {
+    "block": "held-out blocks",
+    "item": "items",
+    "subject": "subjects",
+    "subject and item": "subjects and items",
+}
 SIMILARITY_CI_UNITS = {**CI_UNITS, "block": "stretches of neighbouring blocks"}
 REGRESSORS = {"running_speed": "running speed", "pupil_area": "pupil area", "all": "all jointly"}
 
@@ -73,6 +79,30 @@ def interval(low: float, high: float) -> str:
 def with_interval(value: float, low: float, high: float) -> str:
     """``0.41 [0.35, 0.47]``."""
     return f"{number(value)}{NBSP}{interval(low, high)}"
+
+
+def p_value(p: float) -> str:
+    """``p = 0.03``, ``p = 0.004``, ``p < 0.001``; empty where undefined."""
+    if not math.isfinite(p):
+        return ""
+    if p < 0.001:
+        return f"p{NBSP}<{NBSP}0.001"
+    return f"p{NBSP}={NBSP}{number(p, 3 if p < 0.01 else 2)}"
+
+
+def verdict(low: float, high: float, p: float) -> str:
+    """``above``, ``below`` or ``open``: whether a difference is told from 0; ``none`` where it has no interval.
+
+    Parameters
+    ----------
+    low, high : its interval, which must leave 0 out
+    p : which must be below .05 where there is one
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "none"
+    if p >= SIGNIFICANT_BELOW:
+        return "open"
+    return "above" if low > 0 else "below" if high < 0 else "open"
 
 
 def signed(value: float) -> str:

@@ -13,6 +13,7 @@ from pipeline.artifacts.catalogue import Group
 from pipeline.encoding.estimate.run_cost import UNKNOWN, Job, Run, describe, eigh_size
 from pipeline.encoding.estimate.sizes import GroupSizes, group_sizes, n_features_of, open_headers
 from pipeline.encoding.mapping import MappingEntry
+from pipeline.encoding.null_tables import null_lots
 from pipeline.encoding.ridge.cost import FitShape
 from pipeline.study.flags import config_words
 from pipeline.study.plan import AnalysisPlan, ModelPlan
@@ -116,7 +117,10 @@ def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan,
     n_penalties = metric.n_penalties(options)
     spaces = analysis.space_inputs(group, model)
     if not spaces:
-        return dataclasses.replace(job, fits=tuple(_fit(sizes, n, n_penalties) for n in sizes.n_features))
+        fits = tuple(_fit(sizes, n, n_penalties) for n in sizes.n_features)
+        lots = null_lots(analysis.null_of(model), sizes.n_targets)
+        again = tuple(dataclasses.replace(fit, n_targets=n * sizes.n_targets) for fit in fits for n in lots)
+        return dataclasses.replace(job, fits=fits, again=again)
     if not all(space.activations[0].is_dir() for space in spaces):
         remedy = f"make them with: snakemake activate {flags}"
         return dataclasses.replace(job, lacking=f"activations of the spaces of '{analysis.name}'", remedy=remedy)

@@ -51,6 +51,9 @@ FLAGS = {
         Flag("study", "a name in workflows/studies or a path ending in .yaml (default: demo)", default="demo"),
         Flag("limit", "take only this many groups or subjects", at_least=1),
         Flag("shuffle", "shuffle the responses: the study must find nothing", at_least=0, metavar="SEED"),
+        Flag(
+            "permutations", "other orders of the responses behind each p, in place of the study's (0: no p)", at_least=0
+        ),
         Flag("mirror", "folder or http(s) prefix holding files as HOST/PATH of their public address"),
         Flag(
             "device",

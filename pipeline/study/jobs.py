@@ -290,7 +290,9 @@ def plan_jobs(
     plans: dict[str, StudyPlan] = {}
     asked_as = {}
     for name in settings.names:
-        plan = plan_study(load_study(name, limit=settings.limit, shuffle=settings.shuffle))
+        plan = plan_study(
+            load_study(name, limit=settings.limit, shuffle=settings.shuffle, permutations=settings.permutations)
+        )
         plan.check_code()  # an error while Snakemake asks for keys would be taken for nothing to do
         if plan.name in plans:
             raise BadConfiguration(f"two of the studies are called '{plan.name}'; rename one in its file")

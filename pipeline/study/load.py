@@ -33,6 +33,7 @@ class WorkflowConfig(Section):
     study: str | None = Field(None, description="run this study only")
     limit: int | None = _told("limit")
     shuffle: int | None = _told("shuffle")
+    permutations: int | None = _told("permutations")
     mirror: str | None = _told("mirror")
     device: Device = _told("device")
     memory_budget_mb: int = _told("memory_budget_mb")
@@ -111,7 +112,9 @@ def known_studies() -> list[str]:
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
-def load_study(name: str, *, limit: int | None = None, shuffle: int | None = None) -> Study:
+def load_study(
+    name: str, *, limit: int | None = None, shuffle: int | None = None, permutations: int | None = None
+) -> Study:
     """Read and validate a study.
 
     Parameters
@@ -119,6 +122,7 @@ def load_study(name: str, *, limit: int | None = None, shuffle: int | None = Non
     name : a name in workflows/studies, or a path ending in .yaml
     limit : overrides every dataset's ``limit``
     shuffle : seed; the study is renamed NAME-shuffled-SEED and its responses are shuffled
+    permutations : overrides the study's
 
     Raises
     ------
@@ -134,6 +138,8 @@ def load_study(name: str, *, limit: int | None = None, shuffle: int | None = Non
         for analysis in analyses.values() if isinstance(analyses, dict) else ():
             if isinstance(analysis, dict) and isinstance(analysis.get("recording"), dict):
                 analysis["recording"]["limit"] = limit
+    if permutations is not None and isinstance(raw.setdefault("inference", {}), dict):
+        raw["inference"]["permutations"] = permutations
     if shuffle is not None:
         raw["shuffle_seed"] = shuffle
         raw["study"] = f"{raw.get('study', path.stem)}-shuffled-{shuffle}"

@@ -17,8 +17,8 @@ from pipeline.core.code_version import ROOT, code_of_file, code_version
 from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError, UnknownName
 from pipeline.core.keys import key_of, sha256_of_file, slug
 from pipeline.core.section import Section, file_of
-from pipeline.encoding.mapping import LAYER, SpaceFiles
-from pipeline.encoding.options import JointOptions
+from pipeline.encoding.mapping import LAYER, MappingEntry, SpaceFiles
+from pipeline.encoding.options import JointOptions, NullOptions
 from pipeline.fetch.weights.pins import has_weights, source_of
 from pipeline.fetch.weights.resolve import weights_key
 from pipeline.models.entry import ModelEntry
@@ -226,6 +226,7 @@ class AnalysisPlan:
     dataset: DatasetPlan
     models: tuple[ModelPlan, ...]
     metric: MetricEntry
+    null: NullOptions = dataclasses.field(default_factory=NullOptions)
 
     @property
     def options(self) -> Section:
@@ -315,6 +316,15 @@ class AnalysisPlan:
         file = file_of(function)
         return [code_of_file(file) if file else code_version(_module(function)), function.rpartition(":")[2]]
 
+    def null_of(self, model: ModelPlan) -> NullOptions:
+        """In how many orders a model is fitted: twins in none, as they are compared and not tested."""
+        tested = isinstance(self.metric, MappingEntry) and self.metric.side_by_side and model.model.twin is None
+        return self.null if tested else NullOptions()
+
+    def _has_null(self) -> bool:
+        """Whether scores hold what they would be in other orders; those of similarities are permuted by the map."""
+        return isinstance(self.metric, MappingEntry) and self.metric.side_by_side
+
     def score_key(self, shuffle_seed: int | None) -> str:
         """What decides the scores besides their input files: the metric's options and code.
 
@@ -325,6 +335,7 @@ class AnalysisPlan:
                 "options": self.options.model_dump(mode="json", exclude={"within_category", "predict"}),
                 "own": self._own_mapping(),
                 "shuffle_seed": shuffle_seed,
+                "null": dataclasses.astuple(self.null) if self._has_null() else (),
                 "code": code_version(_module(self.metric.run), _module(METRICS.address(self.metric.kind))),
             }
         )
@@ -417,7 +428,8 @@ def plan_study(study: Study) -> StudyPlan:
         models = tuple(ModelPlan(choice, resolve_model(choice.name, networks)) for choice in analysis.model_choices)
         _check_layers(name, analysis, models)
         metric = METRICS.get(analysis.metric.kind)
-        plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric)
+        null = NullOptions(study.inference.permutations, study.inference.seed)
+        plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric, null)
         _check_spaces(plan)
         analyses.append(plan)
     return StudyPlan(study, tuple(analyses))

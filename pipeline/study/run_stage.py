@@ -25,7 +25,8 @@ from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan,
 
 
 def _plan(arguments: argparse.Namespace) -> StudyPlan:
-    return plan_study(load_study(arguments.study, limit=arguments.limit, shuffle=arguments.shuffle))
+    told = {name: getattr(arguments, name) for name in ("limit", "shuffle", "permutations")}
+    return plan_study(load_study(arguments.study, **told))
 
 
 def _analyses(arguments: argparse.Namespace, stage: str | None = None) -> list[AnalysisPlan]:
@@ -260,7 +261,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
             progress = functools.partial(progress_of_folds, what)
             compute = Compute(arguments.device, arguments.memory_budget_mb, output.parent, progress)
             spaces = analysis.space_inputs(group, model)
-            run = functools.partial(run, analysis.metric, spaces=spaces, compute=compute)
+            run = functools.partial(run, analysis.metric, spaces=spaces, compute=compute, null=analysis.null_of(model))
         attrs: dict[str, Any] = {
             "study": analysis.study,
             "analysis": analysis.name,

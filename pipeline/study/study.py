@@ -60,7 +60,12 @@ class ModelChoice(Section):
         description="of the network's forward passes; half precision is refused where it changes a layer by more than "
         "0.02 of its SD",
     )
-    random_twins: int = Field(0, ge=0, le=MOST_TWINS, description="also run this many random twins, seeds 0, 1, …")
+    random_twins: int = Field(
+        0,
+        ge=0,
+        le=MOST_TWINS,
+        description="also run this many random twins, seeds 0, 1, …; contrasts with fewer than five have no interval",
+    )
     shuffled_twins: int = Field(
         0, ge=0, le=MOST_TWINS, description="also run this many twins with shuffled weights, seeds 0, 1, …"
     )
@@ -76,7 +81,7 @@ class Contrast(Section):
 
     name: CellText = Field(description="what the report calls it")
     model: str = Field(description="a model of the analysis")
-    reference: str = Field(description="another model, or NAME@random (NAME@shuffled) for the best of its twins")
+    reference: str = Field(description="another model, or NAME@random (NAME@shuffled) for one more seed of its twins")
     layer: str | None = Field(
         None, description="a fixed layer of the model (and of a twin); None for the nested best layer"
     )
@@ -239,7 +244,13 @@ class Inference(Section):
         0.05, ge=0, lt=1, description="below this reliability no normalised score is given"
     )
     min_subjects: int = Field(8, ge=2, description="from this many subjects on, intervals are over subjects")
-    seed: int = Field(0, ge=0, description="seed of the bootstrap")
+    permutations: int = Field(
+        1000,
+        ge=0,
+        description="other orders of the responses (rolled in time, items permuted) that scores are held against, at "
+        "most; groups of many targets have fewer, at least 99. 0: no p",
+    )
+    seed: int = Field(0, ge=0, description="seed of the bootstrap and of the permutations")
 
 
 class Study(Section):

@@ -22,6 +22,7 @@ class Settings:
     confidence = 0.95
     reliability_floor = 0.05
     min_subjects = 8
+    permutations = 199
     seed = 0
 
 

@@ -7,7 +7,7 @@ from pipeline.core.errors import SampleMismatch
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.feature_space import FeatureSpace
 from pipeline.encoding.mappings.banded_fit import fit_banded, weightings
-from pipeline.encoding.options import Splits
+from pipeline.encoding.options import Criterion, Splits
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
 
@@ -102,18 +102,17 @@ def test_equals_the_random_search_of_himalaya(choose_by: str) -> None:
     np.testing.assert_allclose(quick.predictions[outer.test], fit.predictions[outer.test], atol=1e-4)
 
 
+@pytest.mark.parametrize("choose_by", ["r2", "r"])
 @pytest.mark.parametrize("delays", [(0,), (1, 2)])
-def test_one_space_is_ridge(delays: tuple[int, ...]) -> None:
+def test_one_space_is_ridge(delays: tuple[int, ...], choose_by: Criterion) -> None:
     first, _, responses = planted()
     first[:3] = np.nan
     folds = folds_in_time(240)
-    ridge = fit_ridge(
-        first, responses, PENALTIES, Design.of_bins(len(first), folds, delays=delays), precision="float64"
-    )
-    banded = fit_banded(
-        [space(first, delays)], responses, PENALTIES, np.ones((1, 1)), splits=folds, choose_by="r", precision="float64"
-    )
+    how = {"choose_by": choose_by, "precision": "float64"}
+    ridge = fit_ridge(first, responses, PENALTIES, Design.of_bins(len(first), folds, delays=delays), **how)
+    banded = fit_banded([space(first, delays)], responses, PENALTIES, np.ones((1, 1)), splits=folds, **how)
     np.testing.assert_allclose(banded.penalty, ridge.penalty)
+    np.testing.assert_allclose(banded.inner_score, ridge.inner_score, atol=1e-4)
     np.testing.assert_allclose(banded.predictions, ridge.predictions, atol=1e-4)
     assert (banded.weight == 1).all()
 

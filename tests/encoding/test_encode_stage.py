@@ -139,7 +139,8 @@ def fold_mean_r(scores: xr.Dataset) -> np.ndarray:
 def test_planted_layer_wins_and_scores_fulfil_their_contract(tmp_path: Path) -> None:
     scores = encode(story(tmp_path))
     r = fold_mean_r(scores)
-    assert np.all(r[1, :5] > 0.8) and np.all(np.abs(r[[0, 2], :5]) < 0.3)
+    noise = r[[0, 2], :5]  # of one target, r of noise has an SD of .11 in so few samples
+    assert np.all(r[1, :5] > 0.8) and np.all(np.abs(noise) < 0.4) and np.all(np.abs(noise.mean(axis=1)) < 0.15)
     assert scores["constant"].values.tolist() == [0, 0, 0, 0, 0, 1] and np.all(r[:, 5] == 0)
     write_scores(scores, tmp_path / "scores.nc")
     read = open_scores(tmp_path / "scores.nc")

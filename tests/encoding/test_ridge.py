@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.metrics import mean_squared_error
 
 from pipeline.core.errors import SampleMismatch
 from pipeline.encoding.arithmetic.correlation import correlate, fisher_z, standardise
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit
-from pipeline.encoding.options import PenaltyGrid, Splits
+from pipeline.encoding.options import Criterion, PenaltyGrid, Splits
 from pipeline.encoding.ridge import cost
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
@@ -43,21 +44,25 @@ def simulate(
 
 
 def scikit_learn_nested(
-    features: np.ndarray, responses: np.ndarray, folds: list[Fold]
+    features: np.ndarray, responses: np.ndarray, folds: list[Fold], choose_by: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same nested choice as a plain loop over scikit-learn models."""
     predictions = np.full(responses.shape, np.nan)
     penalty = np.zeros((len(folds), responses.shape[1]))
     for number, fold in enumerate(folds):
-        z = np.zeros((PENALTIES.size, responses.shape[1]))
+        quality = np.zeros((PENALTIES.size, responses.shape[1]))
         for inner in fold.inner:
             for index, relative in enumerate(PENALTIES):
                 predicted = scikit_learn_predict(features, responses, inner, relative)
                 for target in range(responses.shape[1]):
-                    r = np.corrcoef(predicted[:, target], responses[inner.test, target])[0, 1]
-                    z[index, target] += np.arctanh(r) / len(fold.inner)
+                    measured = responses[inner.test, target]
+                    if choose_by == "r":
+                        own = np.arctanh(np.corrcoef(predicted[:, target], measured)[0, 1])
+                    else:
+                        own = -mean_squared_error(measured, predicted[:, target])
+                    quality[index, target] += own / len(fold.inner)
         for target in range(responses.shape[1]):
-            penalty[number, target] = PENALTIES[np.argmax(z[:, target])]
+            penalty[number, target] = PENALTIES[np.argmax(quality[:, target])]
             predicted = scikit_learn_predict(features, responses, fold, penalty[number, target])
             predictions[fold.test, target] = predicted[:, target]
     return predictions, penalty
@@ -71,19 +76,23 @@ def scikit_learn_predict(features: np.ndarray, responses: np.ndarray, fold: Fold
     return np.asarray(model.predict(x_test)).reshape(fold.test.size, -1)
 
 
+@pytest.mark.parametrize("choose_by", ["r2", "r"])
 @pytest.mark.parametrize("n_features", [12, 200])  # primal and dual
-def test_equals_nested_scikit_learn(n_features: int) -> None:
+def test_equals_nested_scikit_learn(n_features: int, choose_by: Criterion) -> None:
     features, responses = simulate(120, n_features, 5, noise=1.0)
     folds = folds_in_time(120)
-    fit = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), folds), **EXACT)
-    predictions, penalty = scikit_learn_nested(features, responses, folds)
+    design = Design.of_bins(len(features), folds)
+    fit = fit_ridge(features, responses, PENALTIES, design, choose_by=choose_by, **EXACT)
+    predictions, penalty = scikit_learn_nested(features, responses, folds, choose_by)
     np.testing.assert_allclose(fit.penalty, penalty)
     np.testing.assert_allclose(fit.predictions, predictions, atol=1e-8)
 
 
-def test_equals_himalaya_with_the_same_folds_and_penalties() -> None:
+@pytest.mark.parametrize("choose_by", ["r2", "r"])
+def test_equals_himalaya_with_the_same_folds_and_penalties(choose_by: Criterion) -> None:
     from himalaya.backend import set_backend
     from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues
+    from himalaya.scoring import l2_neg_loss
 
     set_backend("numpy")
     features, responses = simulate(150, 300, 8, noise=2.0, seed=1)
@@ -101,13 +110,15 @@ def test_equals_himalaya_with_the_same_folds_and_penalties() -> None:
         y,
         alphas=PENALTIES * mean_eigenvalue,
         cv=split,
-        score_func=lambda measured, predicted: correlate_all(predicted, measured),
+        score_func=l2_neg_loss if choose_by == "r2" else lambda y, predicted: correlate_all(predicted, y),
         fit_intercept=False,
         local_alpha=True,
     )
-    ours = fit_ridge(features, responses, PENALTIES, Design.of_bins(len(features), [one]), **EXACT)
+    design = Design.of_bins(len(features), [one])
+    ours = fit_ridge(features, responses, PENALTIES, design, choose_by=choose_by, **EXACT)
     np.testing.assert_allclose(best / mean_eigenvalue, ours.penalty[0], rtol=1e-6)
-    np.testing.assert_allclose(scores[0], ours.inner_score[0], atol=1e-5)
+    if choose_by == "r":
+        np.testing.assert_allclose(scores[0], ours.inner_score[0], atol=1e-5)
     assert np.unique(ours.penalty).size > 1
 
 

@@ -89,7 +89,12 @@ def study_file(user: Path, study: str) -> Path:
 
 def _write(folder: Path, content: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"study": folder.name, "title": f"Faults: {folder.name}", **content, "inference": {"n_bootstrap": 100}}
+    content = {
+        "study": folder.name,
+        "title": f"Faults: {folder.name}",
+        **content,
+        "inference": {"n_bootstrap": 100, "permutations": 19},
+    }
     (folder / f"{folder.name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
 

@@ -63,6 +63,7 @@ def block_dataset(
             "measured": (("example", "sample"), np.zeros((1, 2))),
             "reliability": ("target", reliability),
             "ceiling": ("target", np.sqrt(reliability)),
+            "reliability_deviation": (("part", "target"), np.full((20, n_targets), 0.01)),  # an SE of .045
         },
         coords={
             "layer": ("layer", np.array([f"layer{i}" for i in range(n_layers)], object)),
@@ -93,6 +94,7 @@ def block_dataset(
             "split": "{}",
             "seed": 0,
             "ci_unit": ci_unit,
+            "reliability_df": 19,
             "weights_sha256": "",
         },
     )

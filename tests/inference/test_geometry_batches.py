@@ -18,8 +18,11 @@ from pipeline.inference.scores.geometry_batches import geometry_batches
 N_ITEMS = 24
 
 
-def scores(model="net", n_layers=3, stretch=None, subjects=("m0",), comparison="spearman", ci_unit="item"):
+def scores(
+    model="net", n_layers=3, stretch=None, subjects=("m0",), comparison="spearman", ci_unit="item", block_s=None
+):
     """Every subject's region follows layer 1 of ``net``."""
+    split = {"n_splits": 4, "seed": 1} | ({} if block_s is None else {"block_s": block_s, "stretch_s": block_s})
     rng = np.random.default_rng(0)
     features = rng.standard_normal((n_layers, N_ITEMS, 10))
     measured = [item_similarity(features[1] + rng.standard_normal((N_ITEMS, 10))) for _ in subjects]
@@ -38,6 +41,7 @@ def scores(model="net", n_layers=3, stretch=None, subjects=("m0",), comparison="
             "similarity": (("item", "item2", "target"), np.stack(measured, axis=2)),
             "reliability": ("target", np.full(len(subjects), 0.5)),
             "ceiling": ("target", np.full(len(subjects), np.sqrt(0.5))),
+            "reliability_deviation": (("part", "target"), np.full((20, len(subjects)), 0.01)),
         },
         {
             "layer": ("layer", np.array([f"layer{i}" for i in range(n_layers)], object)),
@@ -50,8 +54,8 @@ def scores(model="net", n_layers=3, stretch=None, subjects=("m0",), comparison="
         {
             **standard_attrs("geometry_scores", "test", "c", "i"),
             **{"study": "s", "analysis": "a", "group": "g", "model": model, "objective": "supervised", "metric": "rsa"},
-            **{"n_subjects": len(subjects), "split": json.dumps({"n_splits": 4, "seed": 1}), "seed": 0},
-            **{"ci_unit": ci_unit, "weights_sha256": "", "comparison": comparison},
+            **{"n_subjects": len(subjects), "split": json.dumps(split), "seed": 0},
+            **{"reliability_df": 19, "ci_unit": ci_unit, "weights_sha256": "", "comparison": comparison},
         },
     )
     return dataset if stretch is None else dataset.assign_coords(stretch=("item", np.asarray(stretch)))
@@ -97,8 +101,9 @@ def test_models_that_do_not_fit_together_have_the_same_draws(batch_of, monkeypat
             assert np.allclose(one, other, atol=1e-6, equal_nan=True)
 
 
-def test_places_with_enough_subjects_do_without_draws_of_items(batch_of, settings, monkeypatch):
-    batch = batch_of(scores(subjects=[f"m{i}" for i in range(9)]))
+def test_places_with_enough_subjects_do_without_draws_of_blocks(batch_of, settings, monkeypatch):
+    stretch = np.arange(N_ITEMS) // 2
+    batch = batch_of(scores(subjects=[f"m{i}" for i in range(9)], stretch=stretch, ci_unit="block", block_s=1.0))
     n_draws = []
     original = pair_scores.pair_scores
     monkeypatch.setattr(module, "pair_scores", lambda *args: n_draws.append(len(args[2])) or original(*args))
@@ -106,9 +111,15 @@ def test_places_with_enough_subjects_do_without_draws_of_items(batch_of, setting
     whole = [place for place in places if place.subject == "all"]
     [estimate] = estimate_places(batch, batch.load("net"), whole, settings(n_bootstrap=60))[""]
     assert (estimate.ci_unit, estimate.n_units, n_draws) == ("subject", 9, [1])
+    assert estimate.own.score.shape == (9, 3) and batch.widening == 1  # nothing was trained
     assert estimate.draws.score.shape == (60, 3) and estimate.draws.score.std(axis=0).min() > 0
     single = estimate_places(batch, batch.load("net"), places, settings(n_bootstrap=60))[""][1]
-    assert (single.ci_unit, n_draws) == ("item", [1, 60])
+    assert (single.ci_unit, n_draws) == ("block", [1, 60])
+
+    pictures = batch_of(scores(subjects=[f"m{i}" for i in range(9)]), folder="pictures")
+    [estimate] = estimate_places(pictures, pictures.load("net"), whole, settings(n_bootstrap=60))[""]
+    assert (estimate.ci_unit, estimate.n_units, n_draws[2:]) == ("subject and item", 9, [1, 60])
+    assert estimate.draws.score.shape == (60, 3)
 
 
 @pytest.mark.parametrize(("most_entries", "n_draws"), [(4000, 60), (50, 20)])
@@ -123,3 +134,49 @@ def test_other_stretches_of_one_group_are_refused(batch_of):
     other = scores("other", stretch=np.arange(N_ITEMS) // 3)
     with pytest.raises(SampleMismatch, match=r"other\.nc has other items or stretches .*--forcerun compare_group"):
         batch_of(scores(stretch=np.arange(N_ITEMS) // 4), other)
+
+
+def test_orders_of_items_go_by_their_names_and_are_those_of_all_models(save, settings, tmp_path, batch_of):
+    plain = scores()
+    mixed = np.random.default_rng(3).permutation(N_ITEMS)
+    listed = plain.isel(item=mixed, item2=mixed).assign_attrs(group="h")
+    paths = {one.attrs["group"]: {"net": save(one, tmp_path / "groups")} for one in (plain, listed)}
+    first, second = (batch.load("net").null for batch in geometry_batches(paths, "rsa", settings(permutations=20)))
+    [one], [other] = first.orders, second.orders
+    assert first.n_orders == 20 and first.leaf_of.tolist() == [0] and one.held_z.shape == (20, 8, 3, 1)
+    assert np.allclose(one.score, other.score, atol=1e-6)  # halves are of rows, so those differ
+    assert np.unique(one.score[:, 0, 0]).size == 20
+    batch = batch_of(scores(), scores("other"), scores("net2"), permutations=20)
+    [again] = batch.load("net").null.orders
+    assert np.array_equal(again.score, one.score)
+    assert np.allclose(first.observed.score, batch.load("net").point.score, atol=1e-6)
+    assert batch.untested == "" and batch_of(scores(), permutations=0).load("net").null is None
+
+
+def test_every_order_goes_through_all_that_the_data_do(batch_of):
+    loaded = batch_of(scores(), permutations=3).load("net")
+    point, observed = loaded.point, loaded.null.observed
+    for name in ("choice", "held_z", "weight"):
+        assert np.allclose(getattr(observed, name), getattr(point, name), atol=1e-6), name
+
+
+def test_blocks_are_rolled_and_short_stimuli_are_not_tested(batch_of):
+    stretch = np.arange(N_ITEMS) // 4
+    short = batch_of(scores(stretch=stretch, ci_unit="block", block_s=0.5), permutations=50)
+    assert short.load("net").null is None
+    assert short.untested.startswith("24 blocks of 0.5 s, alike over ") and "allow 0 rolls" in short.untested
+    assert "do not say" in batch_of(scores(stretch=stretch, ci_unit="block"), permutations=50).untested
+    half = np.array(["one", "two"], object)[np.arange(N_ITEMS) // 12]
+    films = scores(stretch=stretch, ci_unit="block", block_s=20.0).assign_coords(stimulus=("item", half))
+    lag = np.abs(np.subtract.outer(np.arange(N_ITEMS), np.arange(N_ITEMS)))
+    films["similarity"] = films["similarity"] * 0 + np.exp(-2.0 * lag)[:, :, None]  # alike over two blocks
+    long = batch_of(films, permutations=50)
+    null = long.load("net").null
+    [orders] = null.orders
+    assert long.untested == "" and orders.score.shape[0] == null.n_orders == 5 * 5
+
+
+@pytest.mark.parametrize(("most_entries", "n_orders"), [(4000, 199), (50, 99)])
+def test_kendall_of_large_matrices_takes_fewer_orders(batch_of, monkeypatch, most_entries, n_orders):
+    monkeypatch.setattr(module, "MOST_ENTRIES", most_entries)
+    assert batch_of(scores(comparison="kendall")).load("net").null.n_orders == n_orders

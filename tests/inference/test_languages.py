@@ -7,6 +7,7 @@ from pipeline.core.errors import UnknownName
 from pipeline.inference.places import Place
 from pipeline.inference.questions.contrasts import ModelOutcomes, Outcome
 from pipeline.inference.questions.languages import LEVELLED, UNLEVELLED, cells_of, design_of, language_rows
+from pipeline.inference.scores.bootstrap import Sampled
 from pipeline.inference.scores.shared_draws import LayerAxis
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.study import Languages
@@ -33,7 +34,8 @@ def outcome(group, region, scores, rng, n_draws, subject="all"):
     n = scores.shape[0]
     counts = rng.multinomial(n, np.full(n, 1 / n), size=n_draws)
     place = Place(group, subject, region, "", np.zeros(1, int), np.zeros(1, int), 0, n)
-    return Outcome(place, "subject", n, scores.mean(), counts @ scores / n, {}, 0.0, np.zeros(n_draws), True)
+    nested = Sampled(np.asarray(scores.mean()), counts @ scores / n, "subject", n, own=scores)
+    return Outcome(place, nested, {}, nested, True)
 
 
 def synthetic(spec, seed, *, effect=0.0, of_domain=0.0, n_listeners=12, regions=("A", "B"), n_draws=400):
@@ -78,11 +80,11 @@ def test_intervals_cover_the_planted_effect_and_nothing_is_found_where_there_is_
     assert np.mean([row["difference"] for row in found]) == pytest.approx(effect, abs=0.006)
     covered = np.mean([row["ci_low"] <= effect <= row["ci_high"] for row in found])
     assert covered >= 0.88  # of 60; the chance of fewer at .95 is below .03
-    above = np.array([row["probability_above_zero"] for row in found])
+    p = np.array([row["p"] for row in found])
     if effect:
-        assert above.min() > 0.99
+        assert p.max() < 0.01
     else:
-        assert 0.35 < above.mean() < 0.65 and np.std(above) > 0.2  # uniform, neither stuck at .5 nor at the ends
+        assert 0.35 < p.mean() < 0.65 and np.std(p) > 0.2  # uniform, neither stuck at .5 nor at the ends
 
 
 def test_rows_per_region_over_all_regions_and_per_group(settings):
@@ -122,7 +124,8 @@ def test_groups_that_are_not_predicted_are_not_brought_to_one_mean(settings):
     outcomes = synthetic(SPEC, 4)
     for model in outcomes[0].values():
         for place in model.places:
-            place.nested_draws[:] -= place.nested  # the first group's scores lie around 0
+            place.nested.draws[:] -= place.nested.value  # the first group's scores lie around 0
+            place.nested.value[...] = 0
     row = effect_of(rows_of(SPEC, outcomes, settings))
     assert row["statement"].startswith(UNLEVELLED)
 

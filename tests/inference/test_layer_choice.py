@@ -5,7 +5,14 @@ import pytest
 
 from pipeline.inference.layer_choice import best_layer_set, by_depth, choose_layers, distinguishable, most_frequent
 from pipeline.inference.profile import depth_index, estimate, is_flat, mean_over_targets
-from pipeline.inference.scores.bootstrap import draw_counts, expanded_confidence, generator, interval
+from pipeline.inference.scores.bootstrap import (
+    Sampled,
+    draw_counts,
+    expanded_confidence,
+    generator,
+    interval,
+    widening_of,
+)
 from pipeline.inference.scores.fold_scores import average_folds, block_sums, fold_scores
 
 
@@ -62,10 +69,18 @@ def test_interval_covers_zero_on_noise(make_planted, make_blocks, n_folds):
     dataset = make_planted(rng, np.zeros((1, n_regions)), make_blocks(n_folds=n_folds))
     n_blocks = dataset.sizes["block"]
     draws = fold_scores(block_sums(dataset), draw_counts(n_blocks, 1000, generator(0, "unit"))).score[:, 0]
-    low, high = interval(draws, 0.95, n_blocks)
+    low, high = interval(fold_scores(block_sums(dataset)).score[0, 0], draws, 0.95, n_blocks)
     coverage = ((low <= 0) & (high >= 0)).mean()
     standard_error = np.sqrt(0.95 * 0.05 / n_regions)
     assert 0.95 - 3 * standard_error <= coverage <= 0.995
+
+
+def flat(point, draws):
+    nested, spread = (
+        Sampled(getattr(point, name)[0], getattr(draws, name), "block", 30, widening_of(5))
+        for name in ("nested", "spread")
+    )
+    return is_flat(nested, spread, 0.95)
 
 
 def test_sharp_profile_gives_the_planted_depth(make_planted, make_blocks):
@@ -78,18 +93,18 @@ def test_sharp_profile_gives_the_planted_depth(make_planted, make_blocks):
         point, draws = profile_of(dataset), profile_of(dataset, counts)
         assert point.depth[0] == pytest.approx(planted / 8, abs=0.1)
         assert point.best[0] == planted
-        assert not is_flat(draws.nested, draws.spread, 0.95, 30)
+        assert not flat(point, draws)
 
 
 def test_flat_profiles_have_no_depth(make_planted, make_blocks):
     rng = np.random.default_rng(4)
     counts = draw_counts(30, 200, generator(0, "unit"))
-    flat = []
+    found = []
     for strength in (0.0, 0.5):  # nothing predicted; every layer predicts equally well
         for _ in range(10):
-            draws = profile_of(make_planted(rng, np.full((9, 1), strength), make_blocks()), counts)
-            flat.append(is_flat(draws.nested, draws.spread, 0.95, 30))
-    assert np.mean(flat) >= 0.85
+            dataset = make_planted(rng, np.full((9, 1), strength), make_blocks())
+            found.append(flat(profile_of(dataset), profile_of(dataset, counts)))
+    assert np.mean(found) >= 0.85
 
 
 def test_depth_index_by_hand():
@@ -102,7 +117,7 @@ def test_best_layer_set_uses_paired_differences():
     rng = np.random.default_rng(5)
     shared = rng.normal(0, 0.2, 500)  # errors common to the layers cancel in the pair
     draws = shared[:, None] + np.array([0.5, 0.48, 0.3]) + rng.normal(0, 0.01, (500, 3))
-    members = best_layer_set(np.array([0.5, 0.48, 0.3]), draws, 0, 0.95, 30)
+    members = best_layer_set(Sampled(np.array([0.5, 0.48, 0.3]), draws, "block", 30, widening_of(5)), 0, 0.95)
     assert members.tolist() == [True, True, False]
     assert distinguishable(members, np.array([0.0, 0.2, 1.0]))
     assert not distinguishable(np.array([True, False, True]), np.array([0.0, 0.2, 1.0]))

@@ -83,6 +83,8 @@ def test_all_is_the_mean_of_the_subjects_scores(make_planted, make_blocks, save,
     single = late[late["subject"].str.startswith("s")]
     together = pick(late, subject="all").iloc[0]
     assert together["score"] == pytest.approx(single["score"].mean(), abs=1e-12)
+    assert together["reliability"] == 0.5  # of subjects that all deviate alike: an error of .01 √20 with 19 df
+    assert together["reliability_ci_low"] == pytest.approx(1 - 0.5 * np.exp(2.093 * 0.01 * np.sqrt(20) / 0.5), abs=1e-4)
     assert together["score_normalised"] == pytest.approx(single["score"].mean() / np.sqrt(0.5), abs=1e-9)
     spread = single["score"].std(ddof=0) / np.sqrt(10)
     assert together["ci_high"] - together["ci_low"] == pytest.approx(2 * 1.96 * spread, rel=0.25)
@@ -156,30 +158,48 @@ def test_blocks_of_other_stimuli_are_never_the_same(make_planted, make_blocks, s
 
 def test_contrast_recovers_a_known_difference(make_planted, make_blocks, save, settings, contrast):
     fold = make_blocks(samples_per_block=60)
+    random, shuffled = ([f"net@{kind}-{seed}" for seed in range(n)] for kind, n in (("random", 5), ("shuffled", 2)))
     paths = [
         save(listeners(make_planted, fold, model="net", height=0.7)),
-        save(listeners(make_planted, fold, model="net@random-0", height=0.2, seed=1, objective="random")),
-        save(listeners(make_planted, fold, model="net@random-1", height=0.4, seed=2, objective="random")),
+        *(
+            save(listeners(make_planted, fold, model=name, height=0.2 + 0.05 * i, seed=1 + i, objective="random"))
+            for i, name in enumerate(random)
+        ),
+        *(
+            save(listeners(make_planted, fold, model=name, height=0.2 + 0.2 * i, seed=11 + i, objective="shuffled"))
+            for i, name in enumerate(shuffled)
+        ),
         save(listeners(make_planted, fold, model="rate", height=0.7, seed=3, objective="baseline")),
     ]
     contrasts = [
         contrast("over twins", "net", "net@random"),
+        contrast("over few twins", "net", "net@shuffled"),
         contrast("over rate", "net", "rate"),
         contrast("layer 5 over twins", "net", "net@random", "layer5"),
     ]
-    models = ["net", "net@random-0", "net@random-1", "rate"]
+    models = ["net", *random, *shuffled, "rate"]
     table = build_map(study="s", analyses=[analysis(paths, models, contrasts)], inference=settings())["contrast"]
     twins = pick(table, contrast="over twins", subject="all", region="late").iloc[0]
-    assert twins["difference"] == pytest.approx(0.7 - 0.4, abs=0.04)  # the better seed
-    assert twins["ci_low"] > 0 and twins["probability_above_zero"] == 1
+    assert twins["difference"] == pytest.approx(0.7 - 0.3, abs=0.04)
+    assert (twins["n_references"], twins["best_reference_score"]) == (5, pytest.approx(0.4, abs=0.04))
+    # one more seed: the seeds' SD of .079 times √(1 + 1/5), on four degrees of freedom or a little more
+    assert 0.15 < twins["ci_low"] < 0.25 and 0.55 < twins["ci_high"] < 0.65 and 0 < twins["p"] < 0.02
     assert (twins["ci_unit"], twins["n_units"]) == ("subject", 10)
-    assert twins["statement"].startswith("trained against the best of 2 random twins")
+    said = "trained against the mean of 5 random twins of the same architecture"
+    assert twins["statement"] == f"{said}, for one more seed"
+    few = pick(table, contrast="over few twins", subject="all", region="late").iloc[0]
+    assert few["difference"] == pytest.approx(0.7 - 0.3, abs=0.04) and few["n_references"] == 2
+    assert np.isnan(few[["ci_low", "ci_high", "p"]].astype(float)).all()
+    said = said.replace("5 random", "2 shuffled")
+    values = few["statement"].removeprefix(f"{said}; 2 seeds: too few for an interval; values ")
+    assert [float(one) for one in values.split(" | ")] == pytest.approx([0.2, 0.4], abs=0.04)
     rate = pick(table, contrast="over rate", subject="mean", region="late").iloc[0]
     assert rate["ci_low"] < 0 < rate["ci_high"] and rate["ci_unit"] == "block" and rate["n_units"] == 30
-    assert "separate fits" in rate["statement"]
+    assert "separate fits" in rate["statement"] and rate["p"] > 0.05
+    assert (rate["n_references"], rate["best_reference_score"]) == (1, rate["reference_score"])
     fixed = pick(table, contrast="layer 5 over twins", subject="all").set_index("region")
     assert fixed.loc["early", "difference"] == pytest.approx(0, abs=0.05)
-    assert fixed.loc["late", "difference"] == pytest.approx(0.3, abs=0.04)
+    assert fixed.loc["late", "difference"] == pytest.approx(0.4, abs=0.04)
 
 
 def test_order_of_regions(make_planted, make_blocks, save, settings):
@@ -187,7 +207,7 @@ def test_order_of_regions(make_planted, make_blocks, save, settings):
     table = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())["contrast"]
     assert set(table["subject"]) == {"all", "mean"}
     row = pick(table, contrast="depth order: early before late", subject="all").iloc[0]
-    assert row["difference"] == pytest.approx(4 / 6) and row["probability_above_zero"] == 1
+    assert row["difference"] == pytest.approx(4 / 6) and row["p"] < 0.01
     assert "noise not predicted above 0" in pick(table, contrast="depth order: late before noise").iloc[0]["statement"]
 
 
@@ -214,7 +234,7 @@ def test_order_of_all_regions_by_rank(make_planted, make_blocks, save, settings)
     row = rows.iloc[0]
     assert row["contrast"] == "depth order: rank correlation of 5 regions" and row["region"] == "all regions"
     assert row["difference"] == pytest.approx(stats.spearmanr(range(5), peaks[:5])[0])
-    assert row["ci_low"] <= row["difference"] <= row["ci_high"] and row["probability_above_zero"] > 0.95
+    assert row["ci_low"] <= row["difference"] <= row["ci_high"] and np.isnan(row["p"])
     assert "r5 not predicted above 0 and left out" in row["statement"]
     # places 0 2 1 3 4 are one step from the perfect order: ρ = .9 in 4 of 120 orders and 1 in one, and so reversed
     assert "; 10 of the 120 orders of these regions (8.3 %) would correlate as strongly" in row["statement"]
@@ -269,11 +289,39 @@ def test_constant_target_is_left_out_and_counted(make_scores, make_blocks, save,
     tables = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())
     row = tables["summary"].iloc[0]
     assert (row["n_targets"], row["n_constant"]) == (2, 1)
-    single = make_scores(p[:, :, :1], y[:, :1], fold, block, group="other")
-    alone = build_map(study="s", analyses=[analysis([save(single)], ["net"])], inference=settings())["row"]
-    # only the first target is reliable enough to be normalised, and its ceiling is the row's
-    assert tables["row"]["score_normalised"].tolist() == pytest.approx((alone["score"] / np.sqrt(0.5)).tolist())
-    assert row["ceiling"] == pytest.approx(np.sqrt(0.5))
+    # both targets that vary count, the one below the floor too: a ratio of means
+    assert row["ceiling"] == pytest.approx(np.sqrt(0.255)) and row["n_below_floor"] == 1
+    rows = tables["row"]
+    assert rows["score_normalised"].tolist() == pytest.approx((rows["score"] / np.sqrt(0.255)).tolist())
+    assert rows["r2_normalised"].tolist() == pytest.approx((rows["r2"] / 0.255).tolist())
+    assert row["score_normalised"] == pytest.approx(row["best_layer_score"] / np.sqrt(0.255), rel=1e-5)
+    # the errors of score and ceiling, added as squares
+    own = (row["best_layer_score"] - row["ci_low"]) / row["ceiling"]
+    of_ceiling = (np.sqrt(row["reliability_ci_high"]) - np.sqrt(row["reliability_ci_low"])) / 2 / row["ceiling"]
+    low = row["score_normalised"] - np.hypot(own, row["score_normalised"] * of_ceiling)
+    assert row["score_normalised_ci_low"] == pytest.approx(low, rel=1e-4)
+    assert row["reliability_ci_low"] < 0.255 < row["reliability_ci_high"]
+
+
+@pytest.mark.parametrize(("mean", "reliable"), [(0.12, False), (0.2, True)])
+def test_a_region_has_a_ceiling_only_where_the_interval_lies_above_the_floor(
+    make_scores, make_blocks, save, settings, mean, reliable
+):
+    """The error of the mean is .045 of 19 degrees of freedom; .12 exceeds the floor of .05, its interval does not."""
+    rng = np.random.default_rng(4)
+    fold, block = make_blocks()
+    y = rng.standard_normal((fold.size, 2))
+    p = 0.6 * y[:, None] + rng.standard_normal((fold.size, 4, 2))
+    scores = make_scores(p, y, fold, block, reliability=[mean - 0.3, mean + 0.3])
+    row = build_map(study="s", analyses=[analysis([save(scores)], ["net"])], inference=settings())["summary"].iloc[0]
+    assert row["reliability"] == pytest.approx(mean) and (row["reliability_ci_low"] > 0.05) == reliable
+    for name in ("ceiling", "score_normalised", "score_normalised_ci_low", "score_normalised_ci_high", "r2_normalised"):
+        assert np.isfinite(row[name]) == reliable
+    unsure = scores.drop_vars("reliability_deviation")
+    again = build_map(study="s", analyses=[analysis([save(unsure)], ["net"])], inference=settings())["summary"].iloc[0]
+    assert (
+        again["reliability"] == row["reliability"] and np.isnan(again[["reliability_ci_low", "ceiling"]].tolist()).all()
+    )
 
 
 def test_region_of_constant_targets_only_is_undefined_but_there(make_scores, make_blocks, save, settings, tmp_path):

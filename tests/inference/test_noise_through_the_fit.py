@@ -6,16 +6,21 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.signal import lfilter
+from scipy.stats import kstest
 
 from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
+from pipeline.encoding.options import NullOptions
 from pipeline.encoding.stage import encode_group
 from pipeline.inference.layer_choice import by_depth, choose_layers, held_out_r
-from pipeline.inference.questions.units import _over_blocks, score_units
-from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.null_tests import null_tests
+from pipeline.inference.places import list_places
+from pipeline.inference.questions.units import score_units
 from pipeline.inference.scores.fold_scores import block_sums, fold_scores
+from pipeline.inference.scores.null_scores import null_of
+from pipeline.inference.scores.shared_draws import target_table
 from tests.encoding.test_encode_stage import ATTRS, write_activations, write_responses
 
-N_LAYERS, N_FEATURES, N_SAMPLES, N_TARGETS = 8, 24, 300, 160
+N_LAYERS, N_FEATURES, N_SAMPLES, N_TARGETS, N_ORDERS = 8, 24, 300, 160, 99
 OPTIONS = RidgeOptions.model_validate(
     {"splits": {"n_folds": 6, "n_inner_folds": 4, "gap_s": 10}, "delays_s": [2, 4], "penalties": {"n": 15}}
 )
@@ -36,11 +41,17 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
         folder / "r.nc",
         coloured(generator, (1, N_SAMPLES, N_TARGETS)),
         clock,
-        region=("target", np.array(["A"] * N_TARGETS, dtype=object)),
+        region=("target", np.array([f"R{number}" for number in range(N_TARGETS)], dtype=object)),
     )
     activations = write_activations(folder / "a.zarr", layers, clock)
     return encode_group(
-        RIDGE, runs=[(recording, activations)], options=OPTIONS, layers=tuple(layers), attrs=ATTRS, shuffle_seed=None
+        RIDGE,
+        runs=[(recording, activations)],
+        options=OPTIONS,
+        layers=tuple(layers),
+        attrs=ATTRS,
+        shuffle_seed=None,
+        null=NullOptions(N_ORDERS, seed=1),
     )
 
 
@@ -59,12 +70,14 @@ def test_the_nested_best_layer_of_noise_scores_zero(noise: xr.Dataset) -> None:
     assert np.mean(leaky) > nested.mean() + 4 * error
 
 
-def test_tests_over_blocks_are_not_liberal_on_noise(noise: xr.Dataset) -> None:
-    sums, order = block_sums(noise), by_depth(np.linspace(0, 1, N_LAYERS))
-    own = np.arange(N_TARGETS)[:, None]
-    score = score_units(fold_scores(sums), own, order).score[0]
-    n_blocks = sums.n_blocks
-    drawn = [score_units(fold_scores(sums, draw_counts(n_blocks, 300, generator(0, "unit"))), own, order).score]
-    p = _over_blocks(score, drawn, n_blocks, 0.95).p
-    assert (p < 0.05).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / N_TARGETS)
-    assert (p < 0.01).mean() < 0.01 + 3 * np.sqrt(0.01 * 0.99 / N_TARGETS)
+def test_tests_against_other_orders_are_not_liberal_on_noise(noise: xr.Dataset) -> None:
+    """Each target is a region, and a family with the others."""
+    places, null = list_places(target_table([noise]), []), null_of([noise])
+    tests = null_tests(null, places, np.linspace(0, 1, N_LAYERS), None)
+    assert len(tests) == N_TARGETS and {test.nested.n_orders for test in tests} == {N_ORDERS}
+    p = np.array([test.nested.p[0] for test in tests])
+    assert kstest(p, "uniform").pvalue > 0.01
+    assert (p <= 0.05).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / N_TARGETS)
+    assert (p <= 0.01).mean() < 0.01 + 3 * np.sqrt(0.01 * 0.99 / N_TARGETS)
+    assert min(test.nested.p_family[0] for test in tests) >= 0.01
+    assert min(test.nested.q[0] for test in tests) > 0.05

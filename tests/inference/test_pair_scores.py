@@ -7,7 +7,14 @@ from scipy import stats
 from pipeline.comparison.similarity import item_similarity
 from pipeline.inference.scores import pair_scores as module
 from pipeline.inference.scores.bootstrap import draw_counts, generator, interval
-from pipeline.inference.scores.pair_scores import PairVectors, agreement, pair_scores, weighted_midranks
+from pipeline.inference.scores.pair_scores import (
+    PairVectors,
+    agreement,
+    first_half,
+    pair_scores,
+    scores_in_orders,
+    weighted_midranks,
+)
 
 
 def matrices(rng, n, n_items=15, levels=None):
@@ -74,7 +81,8 @@ def test_interval_over_items_covers_zero_for_unrelated_matrices():
         scores = pair_scores(
             models, targets, draw_counts(30, 200, generator(0, "unit")), np.arange(30), "spearman", 0, rng
         )
-        low, high = interval(scores.score[:, 0, 0], 0.95, 30)
+        point = agreement(models, targets, np.ones(30), np.arange(30), "spearman")[0, 0]
+        low, high = interval(point, scores.score[:, 0, 0], 0.95, 30)
         covered.append(low <= 0 <= high)
     assert np.mean(covered) >= 0.85
 
@@ -152,10 +160,29 @@ def test_intervals_over_stretches_are_wider_and_cover_where_blocks_do_not():
         for name, unit in (("block", np.arange(60)), ("stretch", stretch)):
             n = int(unit.max()) + 1
             scores = pair_scores(models, targets, draw_counts(n, 150, rng), unit, "spearman", 0, rng)
-            low, high = interval(scores.score[:, 0, 0], 0.95, n)
+            low, high = interval(point, scores.score[:, 0, 0], 0.95, n)
             covered[name].append(low <= truth <= high)
             width[name].append(high - low)
             bias[name].append(scores.score.mean() - point)
     assert np.mean(width["stretch"]) > 1.5 * np.mean(width["block"])
     assert np.mean(covered["stretch"]) >= 0.9 > np.mean(covered["block"]) + 0.05
     assert abs(np.mean(bias["stretch"])) < 0.02  # copies of a stretch would lift it by .05
+
+
+@pytest.mark.parametrize("comparison", ["spearman", "kendall", "pearson"])
+@pytest.mark.parametrize("levels", [None, 2])  # similarities that tie have midranks
+def test_other_orders_are_scored_as_reordered_matrices_are(comparison, levels):
+    rng = np.random.default_rng(9)
+    models, measured = matrices(rng, 3), matrices(rng, 2, levels=levels)
+    stretch, once = np.repeat(np.arange(5), 3), np.ones((1, 5), np.float32)
+    orders = np.stack([rng.permutation(15) for _ in range(4)])
+    halves = np.random.default_rng(7)
+    halvings = np.stack([first_half(once[0], halves)[stretch] for _ in range(3)])
+    got = scores_in_orders(PairVectors.of(models), PairVectors.of(measured), orders, halvings, comparison)
+    for number, order in enumerate(orders):
+        reordered = PairVectors.of(measured[:, order][:, :, order])
+        expected = pair_scores(
+            PairVectors.of(models), reordered, once, stretch, comparison, 3, np.random.default_rng(7)
+        )
+        for name in ("score", "choice", "held_z", "weight"):
+            assert np.allclose(getattr(got, name)[number], getattr(expected, name)[0], atol=1e-6), name

@@ -8,6 +8,7 @@ import pytest
 from pipeline.artifacts.scores import write_scores
 from pipeline.core.errors import UnknownName
 from pipeline.inference.networks import in_one_pathway, in_order, pathways_of, twin_of, twins_of
+from pipeline.inference.questions.contrasts import without_values
 from pipeline.inference.questions.region_order import OrderName
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.study import Contrast as StudyContrast
@@ -157,7 +158,7 @@ def test_rows_of_layers_do_not_depend_on_pathways(found, make_planted, make_bloc
 def test_order_of_regions_is_taken_within_pathways(found):
     table = found["contrast"].set_index("contrast")
     row = table.loc["depth order in path1: early before late"]
-    assert row["difference"] == pytest.approx(4 / (N - 1)) and row["probability_above_zero"] == 1
+    assert row["difference"] == pytest.approx(4 / (N - 1)) and row["p"] < 0.01
     assert row["region"] == "early before late"
     assert "depth order in path2: early before late" in table.index
     assert all(OrderName.read(name).pathway for name in table.index)
@@ -185,13 +186,15 @@ def test_a_contrast_within_a_pathway_takes_the_twins_layers_from_it_as_well(
     tables = mapped(paths, models, functools.partial(settings, n_bootstrap=100), contrasts)
     is_order = tables["contrast"]["contrast"].str.startswith("depth order")
     table = tables["contrast"][~is_order].set_index(["contrast", "region"]).sort_index()
-    for name, expected in (("whole", 0.25), ("path2", 0.25), ("path1", 0.25 / 3)):
+    for name, expected in (("whole", 0.375), ("path2", 0.375), ("path1", 0.375 / 3)):
         assert table.loc[(name, "other"), "difference"] == pytest.approx(expected, abs=0.06)
-    assert table.loc[("path1", "other"), "reference_score"] == pytest.approx(0.45 / 3, abs=0.06)
+    assert table.loc[("path1", "other"), "reference_score"] == pytest.approx(0.325 / 3, abs=0.06)
     assert table.loc[("other", "early"), "reference_score"] == pytest.approx(0.6, abs=0.05)  # among all its layers
     statements = {name: table.loc[(name, "early"), "statement"] for name in ("whole", "path2", "other", "own")}
-    assert statements["whole"] == "trained against the best of 2 shuffled twins of the same architecture"
-    assert statements["path2"].endswith("; layers of both chosen within path2")
+    said = "trained against the mean of 2 shuffled twins of the same architecture"
+    few = "; 2 seeds: too few for an interval"
+    assert without_values(statements["whole"]) == said + few
+    assert without_values(statements["path2"]) == f"{said}; layers of both chosen within path2{few}"
     assert statements["other"] == "not a test of the learning objective; layers of net chosen within path2"
     assert statements["own"] == "not a test of the learning objective"
     assert set(tables["contrast"][is_order]["model"]) == {
@@ -257,4 +260,4 @@ def test_a_reference_stands_for_the_twins_of_its_kind():
 def test_names_of_order_are_read_as_they_are_written(pathway):
     name = OrderName("VISp", "VISl", pathway)
     assert OrderName.read(str(name)) == name
-    assert OrderName.read("trained over best random twin") is None
+    assert OrderName.read("trained over random twins") is None

@@ -22,12 +22,44 @@ def painted(scores, names, n_subjects, mesh="fsaverage5"):
     """Targets are ``names`` for each subject in turn; each unit is painted on two vertices, the first is bare."""
     vertices = ["", *(name for name in names for _ in range(2)), ""]
     vertices += [""] * (len(vertices) % 2)
-    return scores.assign_coords(
-        unit=("target", np.array(list(names) * n_subjects, object)),
-        hemisphere=("target", np.array([{"l": "left", "r": "right"}[name[0]] for name in names] * n_subjects, object)),
-        vertex=("target", np.full(len(names) * n_subjects, -1)),
-        surface_unit=("surface_vertex", np.array(vertices, object)),
-    ).assign_attrs(surface_mesh=mesh)
+    return (
+        with_orders(scores, names, n_subjects)
+        .assign_coords(
+            unit=("target", np.array(list(names) * n_subjects, object)),
+            hemisphere=(
+                "target",
+                np.array([{"l": "left", "r": "right"}[name[0]] for name in names] * n_subjects, object),
+            ),
+            vertex=("target", np.full(len(names) * n_subjects, -1)),
+            surface_unit=("surface_vertex", np.array(vertices, object)),
+        )
+        .assign_attrs(surface_mesh=mesh)
+    )
+
+
+def with_orders(scores, names, n_subjects, n_orders=199):
+    """Each unit's score in other orders of the responses, 0 ± .05, behind that in the given one."""
+    sums, rng = block_sums(scores), np.random.default_rng(5)
+    subjects = scores["subject"].values[:: len(names)]
+    found = {}
+    for subject, rows in (("all", np.flatnonzero(subjects != "mean")), ("mean", np.flatnonzero(subjects == "mean"))):
+        for unit, name in enumerate(names):
+            kept = [row * len(names) + unit for row in rows if not scores["constant"].values[row * len(names) + unit]]
+            if kept:
+                own = score_units(fold_scores(sums), np.array([kept]), by_depth(DEPTHS)).score[0, 0]
+                found[subject, name] = np.r_[own, 0.05 * rng.standard_normal(n_orders)]
+    n_folds, by_leaf = scores.sizes["fold_id"], ("order", "fold_id", "layer", "leaf")
+    leaves = np.zeros((1 + n_orders, n_folds, scores.sizes["layer"], 1), np.float32)
+    assert n_subjects == len(subjects)
+    return scores.assign(
+        null_z=(by_leaf, leaves),
+        null_inner=(by_leaf, leaves),
+        leaf_of=("target", np.zeros(scores.sizes["target"], int)),
+        fold_weight=("fold_id", np.ones(n_folds)),
+        null_unit=(("order", "null_unit_name"), np.stack(list(found.values()), axis=1)),
+        null_unit_subject=("null_unit_name", np.array([subject for subject, _ in found], object)),
+        null_unit_name=("null_unit_name", np.array([name for _, name in found], object)),
+    )
 
 
 def planted_units(make_planted, fold, strengths, n_subjects, *, mean=False, seed=0, **options):
@@ -93,6 +125,8 @@ def test_planted_units_come_back_for_all_listeners_and_their_mean(make_planted, 
     for subject in ("all", "mean"):
         own = table[table["subject"] == subject]
         assert own["significant"].tolist()[:2] == [1, 1] and own["q"].iloc[2] > 0.05
+        assert own["p"].tolist()[:2] == own["p_family"].tolist()[:2] == [0.005, 0.005]
+        assert own["n_permutations"].tolist() == [199] * 3
         assert own["best_layer"].tolist()[:2] == ["layer1", "layer3"]
         assert own["best_layer_depth"].tolist()[:2] == pytest.approx([1 / 3, 1])
         assert own["ci_unit"].unique().tolist() == ["block"]
@@ -120,16 +154,22 @@ def test_eight_listeners_or_more_are_tested_over_listeners(make_planted, make_bl
     assert table["p"].iloc[0] < 1e-5 and table["significant"].tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("n_subjects", [3, 10])
-def test_p_values_of_noise_are_not_too_small(make_planted, make_blocks, save, settings, n_subjects):
-    """Predictions that no fit made: over listeners p is uniform, over blocks, meant for fitted ones, above that."""
-    scores = planted_units(make_planted, make_blocks(samples_per_block=10), np.zeros((4, 400)), n_subjects)
+def test_p_values_of_noise_over_listeners_are_uniform(make_planted, make_blocks, save, settings):
+    scores = planted_units(make_planted, make_blocks(samples_per_block=10), np.zeros((4, 400)), 10)
     table = tables_of(scores, save, settings)["unit"]
     for level in (0.05, 0.2, 0.5):
-        share = (table["p"] < level).mean()
         slack = 3.5 * np.sqrt(level * (1 - level) / 400) + 0.01
-        assert share < level + slack and (n_subjects < 8 or share > level - slack)
-    assert table["significant"].sum() <= 2
+        assert abs((table["p"] < level).mean() - level) < slack
+    assert table["significant"].sum() <= 2 and (table["n_permutations"] == 0).all()
+
+
+def test_units_without_other_orders_have_no_p(make_planted, make_blocks, save, settings):
+    scores = planted_units(make_planted, make_blocks(), np.full((4, 2), 0.4), 2)
+    without = scores.drop_vars([name for name in scores.variables if name.startswith("null_")])
+    table = tables_of(without, save, settings)["unit"]
+    assert table[["p", "p_family", "q"]].isna().all(axis=None) and (table[["n_permutations", "significant"]] == 0).all(
+        axis=None
+    )
 
 
 def test_false_discovery_rate_steps_up_and_passes_undefined_units():

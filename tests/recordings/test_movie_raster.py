@@ -59,7 +59,9 @@ def study(cut_into):
     """A folder in which the study of the example was run up to the map, with few draws."""
     folder = cut_into(3)
     text = (EXAMPLE / "raster_study.yaml").read_text(encoding="utf-8")
-    (folder / "raster_study.yaml").write_text(f"{text}inference: {{n_bootstrap: 100}}\n", encoding="utf-8")
+    (folder / "raster_study.yaml").write_text(
+        f"{text}inference: {{n_bootstrap: 100, permutations: 19}}\n", encoding="utf-8"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for stage in STAGES:

@@ -97,7 +97,9 @@ def unit_table(n_per_hemisphere, models, groups, like):
                             "ci_low": score - 0.03,
                             "ci_high": score + 0.03,
                             "p": q / 2,
+                            "p_family": np.minimum(20 * q, 1),
                             "q": q,
+                            "n_permutations": 999,
                             "significant": (q < 0.05).astype(int),
                             "best_layer": [names[one] for one in layer],
                             "best_layer_depth": layer / (N_LAYERS - 1),
@@ -114,7 +116,7 @@ def contrast_rows(like, places):
             size = NATIVE * (number % len(places) + 1) if effect.startswith("native") else 0.001
             row = {"contrast": effect, "group": "all", "subject": "all", "region": place, "compartment": ""}
             row |= {"difference": size, "ci_low": size - 0.03, "ci_high": size + 0.03, "n_units": 27, "model": "all"}
-            row |= {"reference": "all", "probability_above_zero": 0.99, "statement": f"{statement}; {CAUTION}"}
+            row |= {"reference": "all", "p": 0.001, "n_references": 1, "statement": f"{statement}; {CAUTION}"}
             rows.append({**like, **row})
     return pd.DataFrame(rows)
 

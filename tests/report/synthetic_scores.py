@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from pipeline.artifacts.storage.store import standard_attrs
-from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement
+from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement, parts_of_entries
 from pipeline.comparison.options import RsaOptions
 from tests.report.synthetic_models import strength, targets_of
 
@@ -30,6 +30,7 @@ def attrs_of(spec, model, kind, split):
         "split": json.dumps(split),
         "seed": 0,
         "weights_sha256": model.weights_sha256,
+        "reliability_df": 19,
     }
 
 
@@ -50,6 +51,11 @@ def coordinates(spec, model, targets):
         "ceiling": ("target", np.full(len(targets), spec.ceiling)),
         "ceiling_kind": ("target", text(["split_half_spearman_brown" if spec.ceiling > 0 else "none"] * len(targets))),
     }
+
+
+def deviations(n_targets):
+    """Of reliabilities with a standard error of .045."""
+    return {"reliability_deviation": (("part", "target"), np.full((20, n_targets), 0.01))}
 
 
 def encoding_scores(spec, model, rng):
@@ -96,6 +102,7 @@ def encoding_scores(spec, model, rng):
             "sum_y2": (("block", "target"), sums(measured**2)),
             "penalty": (("fold_id", "layer", "target"), GRID[picks]),
             "penalty_edge": (("fold_id", "layer", "target"), np.where(picks == 20, 1, 0)),
+            **deviations(len(targets)),
             "inner_score": (("fold_id", "layer", "target"), np.broadcast_to(r, shape)),
             "constant": ("target", np.zeros(len(targets), int)),
             "predicted": (("example", "sample"), predicted[:, chosen, best].T.astype("f4")),
@@ -116,9 +123,35 @@ def encoding_scores(spec, model, rng):
             "ci_unit": "item" if spec.items else "block",
         },
     )
+    if not spec.spaces:
+        scores = scores.assign(null_scores(predicted, measured, r, fold, targets, rng))
     if spec.spaces and model.name not in spec.spaces:
         scores = with_spaces(spec, scores)
     return with_shares(spec, scores) if spec.nuisance else scores
+
+
+def null_scores(predicted, measured, r, fold, targets, rng):
+    """Held-out scores of each leaf in 99 orders of the responses behind the given one, layers chosen by chance."""
+    leaves = list(dict.fromkeys(targets))
+    leaf_of = np.array([leaves.index(target) for target in targets])
+    orders = [np.arange(len(fold)), *(rng.permutation(len(fold)) for _ in range(99))]
+    z = np.empty((len(orders), fold.max() + 1, r.shape[0], len(leaves)), "f4")
+    for number, order in enumerate(orders):
+        for one in range(fold.max() + 1):
+            here = fold == one
+            p, y = (values - values.mean(axis=0) for values in (predicted[here], measured[order][here]))
+            norm = np.sqrt((p**2).sum(axis=0) * (y**2).sum(axis=0))
+            found = np.arctanh((p * y[:, None]).sum(axis=0) / norm)
+            z[number, one] = np.stack([found[:, leaf_of == leaf].mean(axis=1) for leaf in range(len(leaves))], axis=1)
+    inner = 0.1 * rng.standard_normal(z.shape).astype("f4")
+    inner[0] = np.stack([r[:, leaf_of == leaf].mean(axis=1) for leaf in range(len(leaves))], axis=1)
+    by_leaf = ("order", "fold_id", "layer", "leaf")
+    return {
+        "null_z": (by_leaf, z),
+        "null_inner": (by_leaf, inner),
+        "leaf_of": ("target", leaf_of),
+        "fold_weight": ("fold_id", np.bincount(fold) - 3.0),
+    }
 
 
 def with_spaces(spec, scores):
@@ -168,6 +201,7 @@ def geometry_scores(spec, model, rng):
             "model_similarity": (("layer", "item", "item2"), modelled),
             "similarity": (("item", "item2", "target"), measured),
             "reference_similarity": (("target", "target2"), np.corrcoef(pairs)),
+            **deviations(len(targets)),
         },
         {**coordinates(spec, model, targets), "item": ("item", items)},
         {
@@ -196,8 +230,9 @@ def recordings_scores(spec, model, rng):
     pairs = measured[:, *np.triu_indices(n_blocks, 1)]
     subjects, regions = (np.array(names) for names in list(zip(*targets, strict=True))[:2])
     agreement = pairwise_agreement(pairs, "kendall")
-    ceilings = ceilings_across_animals(pairs, agreement, subjects, regions, "kendall")
     stretch = np.arange(n_blocks) // 3
+    parts = parts_of_entries(stretch, in_time=True)
+    ceilings = ceilings_across_animals(pairs, agreement, subjects, regions, parts, "kendall")
     split = {"kind": "random_halves", "n_splits": options.n_splits, "seed": 0, "centred": options.centred}
     split |= {"min_cells": options.min_cells, "nuisance": list(options.nuisance), "block_s": options.block_s}
     split |= {"stretch_s": options.stretch_s, "n_stretches": int(stretch.max()) + 1}
@@ -209,6 +244,7 @@ def recordings_scores(spec, model, rng):
             "similarity": (("item", "item2", "target"), np.moveaxis(measured, 0, 2)),
             "reference_similarity": (("target", "target2"), agreement),
             "leave_one_out": ("target", ceilings.leave_one_out),
+            "reliability_deviation": (("part", "target"), ceilings.deviation),
         },
         {
             **coordinates(spec, model, targets),
@@ -219,6 +255,7 @@ def recordings_scores(spec, model, rng):
         {
             **attrs_of(spec, model, "geometry_scores", split),
             "metric": "rsa",
+            "reliability_df": int(parts.max()),
             "comparison": "kendall",
             "similarity": "pearson",
             "ci_unit": "block",

@@ -103,13 +103,11 @@ def metric_facts(kind):
 
 
 def contrasts_of(spec):
-    found = (
-        [Contrast(name="trained over best random twin", model="net", reference="net@random")] if spec.n_twins else []
-    )
+    found = [Contrast(name="trained over random twins", model="net", reference="net@random")] if spec.n_twins else []
     if spec.n_shuffled:
-        found.append(Contrast(name="trained over best shuffled twin", model="net", reference="net@shuffled"))
+        found.append(Contrast(name="trained over shuffled twins", model="net", reference="net@shuffled"))
     found += [
-        Contrast(name=f"{path} over best random twin", model="net", reference="net@random", pathway=path)
+        Contrast(name=f"{path} over random twins", model="net", reference="net@random", pathway=path)
         for path in spec.pathways
     ]
     if spec.untrained:

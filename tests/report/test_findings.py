@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from pipeline.report.sections.comparisons import contrast_findings, order_findings
@@ -30,11 +31,18 @@ def row():
         "best_layer_score": 0.41,
         "ci_low": 0.35,
         "ci_high": 0.47,
+        "p_family": 0.001,
+        "n_permutations": 1000,
         "best_layer_set": "block2 | block3",
         "distinguishable": 1,
         "ceiling": 0.5,
         "ceiling_kind": "split_half_spearman_brown",
         "score_normalised": 0.82,
+        "score_normalised_ci_low": 0.68,
+        "score_normalised_ci_high": 0.96,
+        "reliability": 0.25,
+        "reliability_ci_low": 0.2,
+        "reliability_ci_high": 0.29,
         "n_constant": 0,
     }
 
@@ -47,12 +55,19 @@ def test_a_region_with_a_best_layer(simulated, row):
     text = sentence(simulated, row)
     assert text.startswith("best layer block2 (depth 0.25, chosen in 4 of 5 folds; block2–block3 (2 of 9)")
     assert "r = 0.41 [0.35, 0.47]" in text
-    assert "0.82 of what its reliability allows (ceiling 0.50)" in text
+    assert "0.82 [0.68, 0.96] of what its reliability allows (ceiling 0.50)" in text
 
 
 def test_a_ceiling_across_animals_is_called_what_they_agree_on(simulated, row):
     text = sentence(simulated, {**row, "ceiling_kind": "across_animals | none"})
-    assert "That is 0.82 of what animals agree on (ceiling 0.50)." in text
+    assert "That is 0.82 [0.68, 0.96] of what animals agree on (ceiling 0.50)." in text
+
+
+def test_a_region_that_is_not_surely_reliable_is_said_to_be_so(simulated, row):
+    unsure = {"ceiling": float("nan"), "reliability": 0.06, "reliability_ci_low": -0.02, "reliability_ci_high": 0.13}
+    text = sentence(simulated, {**row, **unsure})
+    assert text.endswith("No ceiling: a reliability of 0.06 [−0.02, 0.13] is not surely above the floor.")
+    assert "ceiling" not in sentence(simulated, {**row, **unsure, "reliability_ci_low": float("nan")}).lower()
 
 
 def test_layers_that_cannot_be_told_apart_are_not_named_best(simulated, row):
@@ -61,17 +76,17 @@ def test_layers_that_cannot_be_told_apart_are_not_named_best(simulated, row):
     assert "best layer block2" not in text
 
 
-def test_an_interval_with_zero_names_no_layer_and_no_share_of_the_ceiling(simulated, row):
-    text = sentence(simulated, {**row, "ci_low": -0.01})
+@pytest.mark.parametrize("changed", [{"p_family": 0.06}, {"p_family": float("nan"), "ci_low": -0.01}])
+def test_a_score_that_others_reach_by_chance_names_no_layer_and_no_share_of_the_ceiling(simulated, row, changed):
+    text = sentence(simulated, {**row, **changed})
     assert text.startswith("not reliably above zero")
     assert "block2" not in text
     assert "reliability allows" not in text
 
 
 def test_a_score_below_zero_is_called_so(simulated, row):
-    assert sentence(simulated, {**row, "best_layer_score": -0.2, "ci_low": -0.3, "ci_high": -0.1}).startswith(
-        "reliably below zero"
-    )
+    below = {"best_layer_score": -0.2, "ci_low": -0.3, "ci_high": -0.1, "p_family": 1.0}
+    assert sentence(simulated, {**row, **below}).startswith("below zero")
 
 
 def test_a_score_that_is_undefined_and_its_constant_targets(simulated, row):
@@ -81,7 +96,8 @@ def test_a_score_that_is_undefined_and_its_constant_targets(simulated, row):
 
 def test_planted_regions_are_found_and_noise_is_not(simulated):
     found = model_findings(simulated.views[0], "net")
-    assert found.in_short.startswith("The score is reliably above zero in 3 of 4 regions")
+    tested = f"p{NBSP}<{NBSP}.05 against the largest of the 4 in 99 other orders of the responses"
+    assert found.in_short.startswith(f"The score is reliably above zero in 3 of 4 regions ({tested}), highest in ")
     by_region = {one.lead: one.text for one in found.regions}
     assert by_region["VISp:"].startswith("best layer block1")
     assert by_region["noise:"].startswith("not reliably above zero")
@@ -117,8 +133,12 @@ def test_order_within_pathways_is_named_after_them(pathways):
 def test_contrasts_say_what_they_are_read_as(pathways):
     found = {one.lead: one.text for one in contrast_findings(pathways.views[0])}
     read = {lead: text.partition("Read as: ")[2] for lead, text in found.items()}
-    assert read["trained over best shuffled twin:"].startswith("trained against the best of 2 shuffled twins")
-    assert read["path2 over best random twin:"].endswith("layers of both chosen within path2.")
+    assert read["trained over shuffled twins:"].startswith(
+        "trained against the mean of 2 shuffled twins of the same architecture; 2 seeds: too few for an interval"
+    )
+    assert read["path2 over random twins:"].endswith(
+        "; layers of both chosen within path2; 2 seeds: too few for an interval."
+    )
     assert read["net over own-net:"] == "not a test of the learning objective."
 
 
@@ -156,20 +176,32 @@ def test_planted_table_is_only_for_simulations(listeners):
     assert planted_table(listeners.views[0]) is None
 
 
-def test_contrasts_sort_regions_by_their_intervals(simulated):
+def test_contrasts_sort_regions_by_their_intervals_and_p(simulated):
     view = simulated.views[0]
-    table = view.contrasts[view.contrasts["contrast"] == "trained over best random twin"]
+    table = view.contrasts[view.contrasts["contrast"] == "trained over random twins"].assign(
+        model_score=0.31, reference_score=0.22, best_reference_score=0.25, n_references=5, difference=0.09
+    )
+    table["ci_low"], table["ci_high"] = [0.02, 0.01, -0.1, np.nan], [0.16, 0.17, 0.2, np.nan]
+    table["p"] = [0.01, 0.06, 0.4, np.nan]
+    text = contrast_findings(dataclasses.replace(view, contrasts=table))[0].text
+    sides = "(0.31 against a mean of 0.22 of 5 twins, best 0.25)"
+    assert text.startswith(f"above zero in 1 of 3 regions: VISp +0.09 [0.02,{NBSP}0.16], p{NBSP}={NBSP}0.01 {sides}; ")
+    _, _, rest = text.partition("not distinguishable from zero in ")
+    assert rest.startswith("VISl") and "VISam" in rest.partition("; ")[0]  # an interval without a p does not suffice
+    assert f"; no verdict in noise +0.09 {sides}. Read as: " in rest
+    assert " values " not in text  # they are those of one region
+
+
+def test_few_seeds_have_no_verdict(simulated):
+    view = simulated.views[0]
     text = contrast_findings(view)[0].text
-    above, _, rest = text.partition("not distinguishable from zero in ")
-    for row in table.to_dict("records"):
-        part = above if row["ci_low"] > 0 else rest
-        assert row["place"] in part
-    assert "noise" in rest
+    assert text.startswith("no verdict in VISp +") and "1 seed: too few for an interval" in text
+    assert "above zero" not in text and "not distinguishable" not in text
 
 
 def test_contrast_below_zero_is_not_hidden(simulated):
     view = simulated.views[0]
-    turned = view.contrasts.assign(difference=-0.3, ci_low=-0.4, ci_high=-0.2)
+    turned = view.contrasts.assign(difference=-0.3, ci_low=-0.4, ci_high=-0.2, p=0.001)
     text = contrast_findings(dataclasses.replace(view, contrasts=turned))[0].text
     assert text.startswith("above zero in no region (of 4); below zero in VISp −0.30")
 
@@ -180,7 +212,7 @@ def test_order_counts_its_pairs(simulated):
         "of 3 pairs of regions in the study's order, the later region's best layer lies reliably deeper"
     )
     assert "deeper in 3 (VISp before VISl, VISp before VISam, VISl before VISam)" in text
-    assert "First to last, VISp before VISam: probability 1.00" in text
+    assert "First to last, VISp before VISam: difference in depth" in text and text.endswith(f", p{NBSP}={NBSP}0.005.")
 
 
 def test_order_leaves_out_regions_that_are_not_predicted(simulated, shuffled):
@@ -202,7 +234,7 @@ def test_blocks_of_similarity_structures_are_drawn_in_stretches(movies):
     text = unit_sentence(movies.facts, movies.views[0])
     assert "over subjects and stretches of neighbouring blocks" in text  # VISam has seven mice
     assert "held-out blocks" not in text
-    assert "Ceilings: √ mean agreement of two animals' matrices of a region." in text
+    assert "Ceilings: √ mean agreement of two animals' matrices of a region; estimates, which" in text
     assert movies.views[0].subject_in_words == "scores of 7 to 9 subjects averaged, region by region"
     assert "over held-out blocks" in unit_sentence(movies.facts, movies.views[1])
 
@@ -239,5 +271,5 @@ def test_compartments_do_not_count_as_regions(scenes):
 
 def test_shuffled_study_finds_nothing_and_says_how_near(shuffled):
     text = shuffled_sentence(shuffled.facts, shuffled.views)
-    assert "0 with an interval above zero" in text
+    assert "0 reliably above zero" in text
     assert model_findings(shuffled.views[0], "net").in_short.startswith("In none of 4 regions")

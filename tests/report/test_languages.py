@@ -68,11 +68,12 @@ def test_every_statement_stands_under_its_effect(design):
     section = language_section(design)
     assert section.header == [EFFECTS[0], EFFECTS[2], EFFECTS[1]]
     assert [place for place, _ in section.rows] == ["LATL", "LIFG", "all regions"]
-    assert section.rows[0][1][0] == f"+0.08 [0.05,{NBSP}0.11]"
+    told = f"+0.08 [0.05,{NBSP}0.11], p{NBSP}={NBSP}0.001"
+    assert section.rows[0][1][0] == told
     assert [one.lead for one in section.statements] == [f"{name}:" for name in section.header]
     for one in section.statements:
         assert CAUTION in one.text
-    together = f"+0.08 [0.05,{NBSP}0.11] averaged over regions; "
+    together = f"{told} averaged over regions; "
     assert section.findings[0].text.startswith(f"{together}above zero in 2 of 2 regions")
     assert "; above zero in no region (of 2)" in section.findings[1].text
     assert section.design.startswith("Listeners: EN heard en, FR heard fr and CN heard zh. Models: net-en learned en")
@@ -103,7 +104,7 @@ def test_methods_say_how_units_and_languages_were_tested(cortex, listeners):
         "Fischl B, Sereno MI",
         "match of the acoustic domain",
         "q is not corrected over models, groups or maps",
-        "over √2 times the standard deviation of its bootstrap draws",
+        "or responses were averaged, from the other orders of the responses",
         "over subjects with these stories; what another story would change is not in them",
     ):
         assert said in methods

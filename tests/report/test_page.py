@@ -123,11 +123,12 @@ def test_methods_follow_the_configuration(simulated, sounds, scenes):
     assert "5 contiguous outer folds; training samples within 10 s" in time
     assert "delays from 0 to 0.5 s (Nishimoto et al. 2011)" in time
     assert "among 21 values, log-spaced from 10⁻⁴ to 10⁶" in time
+    assert "training Gram matrix, by squared error in 4 inner folds of the training samples." in time
     assert "split-half correlation over repeats" in time
     assert "divided at random (seed 0) into 5 outer folds" in items
     assert "delays" not in items.partition("Methods, ready to paste")[2].partition("References")[0]
     assert "Within-category scores use" in items
-    assert "reliability and ceiling are not known" in items
+    assert "so that no ceiling is known" in items
     assert "Spearman's ρ over the pairs" in rsa
     assert "chosen by the scores of the inner folds" in time
     assert "one half of the items or stretches" not in time
@@ -160,6 +161,7 @@ def test_methods_name_every_mapping(simulated):
     assert "which the targets of one subject in one region share." in pls
     assert "by the one unit, at one delay, that correlates best" in methods_of(simulated, "best_unit")
     assert "R² is 1 − Σ(y − p)²/Σ(y − ȳ)² over the held-out samples" in pls
+    assert "Gram matrix, by Pearson's r in 4 inner folds" in methods_of(simulated, "ridge", {"choose_by": "r"})
 
 
 def test_every_ceiling_is_explained_from_its_words(simulated, monkeypatch):

@@ -62,7 +62,7 @@ def test_each_correction_of_the_published_analysis_is_named(movies):
         "The ceiling is the agreement across animals; there it was that of split halves of trials, without the Spear",
         "treated alike, both centred; there the ceiling's were not",
         "The layer is chosen on other stretches of the stimulus than those that it is scored on",
-        "95 % bootstrap intervals over subjects or stretches of neighbouring blocks; there bars were half a standard",
+        "95 % intervals over subjects or stretches of neighbouring blocks; there bars were half a standard",
         "Responses are taken from 0.03 to 0.15 s after each frame's onset; there no response latency",
         "VISrl is left out, as there",
         "Which stream VISpm belongs to is an assumption; all 3 assignments of the study are reported",

@@ -17,7 +17,7 @@ def with_differences(view, of_network):
     table = view.streams.copy()
     for name, values in of_network.items():
         here = (table["assignment"] == name) & (table["model"] == "net") & (table["first"] == "path1")
-        table.loc[here, ["difference", "ci_low", "ci_high"]] = values
+        table.loc[here, ["difference", "ci_low", "ci_high", "p"]] = (*values, float("nan"))
     return dataclasses.replace(view, streams=table)
 
 
@@ -53,10 +53,10 @@ def test_differences_below_zero_are_called_so(movies):
 def test_twins_are_told_together_and_what_they_share_is_not_training(movies):
     view = movies.views[0]
     twins = view.streams[view.streams["model"].str.contains("@") & (view.streams["first"] == "path1")]
-    told = int(((twins["ci_low"] > 0) | (twins["ci_high"] < 0)).sum())
+    told = int((((twins["ci_low"] > 0) | (twins["ci_high"] < 0)) & (twins["p"] < 0.05)).sum())
     text = sentence(view)
     assert f"In its 2 random twins the same goes from +{twins['difference'].min():.2f} to" in text
-    assert f"{told} of 6 intervals" in text
+    assert f"{told} of 6 {'is' if told == 1 else 'are'} distinguishable from 0" in text
     assert ("does not come from training" in text) == (told > 0)
     rows = stream_section(view).rows
     assert [row.label for row in rows] == [
@@ -70,7 +70,10 @@ def test_twins_are_told_together_and_what_they_share_is_not_training(movies):
 
 def test_a_network_is_told_less_its_twins_or_with_a_warning(movies):
     view = movies.views[0]
-    assert "less the mean of 2 random twins" in sentence(view, "net less its random twins:")
+    text = sentence(view, "net less its random twins:")
+    assert "less the mean of 2 random twins" in text and "; 2 seeds: too few for an interval; the" in text
+    assert text.startswith("ventral minus dorsal is without a verdict: −0.01 (published)") and " values " not in text
+    assert "The answer" not in text
     alone = view.streams.assign(reference=view.streams["model"])
     assert stream_lines(dataclasses.replace(view, streams=alone))[-1].label == "net"
 

@@ -64,6 +64,6 @@ def test_the_page_says_what_was_fitted_jointly(joint, listeners):
     assert "Net, a network, fitted jointly with word-rate." in text
     assert "Joint encoding model (banded ridge)" in text and "What layers add to word-rate" in text
     assert "Read as: what net adds to word-rate: a joint fit of net and word-rate against word-rate alone." in text
-    assert "of the same architecture; both fitted jointly with word-rate." in text
+    assert "of the same architecture; both fitted jointly with word-rate; 1 seed: too few for an interval" in text
     assert "one of 13 weightings of the layer and word-rate" in text and "Nunez-Elizalde et al. 2019" in text
     assert "What layers add" not in words(listeners.page())

@@ -179,8 +179,8 @@ def test_studies_that_would_write_the_same_files_are_refused(here):
 def test_flags_hand_on_what_the_run_was_told(both):
     mice = both.analyses["first", "mice"]
     assert both.flags("catalogue", mice) == ["--study=first.yaml", "--device=auto", "--analysis=mice"]
-    told = jobs_of("first", limit=2, shuffle=0, mirror="/a b", device="cpu", memory_budget_mb=100)
-    common = ["--study=first.yaml", "--limit=2", "--shuffle=0", "--mirror=/a b", "--device=cpu"]
+    told = jobs_of("first", limit=2, shuffle=0, permutations=0, mirror="/a b", device="cpu", memory_budget_mb=100)
+    common = ["--study=first.yaml", "--limit=2", "--shuffle=0", "--permutations=0", "--mirror=/a b", "--device=cpu"]
     assert told.study_flags("map", "first-shuffled-0") == common
     assert told.study_flags("encode", "first-shuffled-0") == [*common, "--memory-budget-mb=100"]
 
@@ -188,12 +188,13 @@ def test_flags_hand_on_what_the_run_was_told(both):
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_takes_what_the_workflow_is_told(stage):
     told = load_workflow_config(
-        {"study": "alice", "limit": 2, "shuffle": 0, "mirror": "/a b", "device": "cpu", "memory_budget_mb": 100}
+        {"study": "alice", "limit": 2, "shuffle": 0, "permutations": 0, "mirror": "/a b", "device": "cpu"}
+        | {"memory_budget_mb": 100}
     )
     arguments = _parser().parse_args([stage, *command_flags(stage, told)])
     for flag in flags_of(stage):
         assert getattr(arguments, flag.name) == getattr(told, flag.name) != flag.default
-    words = "--config study=alice limit=2 shuffle=0 mirror=/a b"
+    words = "--config study=alice limit=2 shuffle=0 permutations=0 mirror=/a b"
     assert config_words(told) == config_words(arguments) == words
     assert load_workflow_config({}).device == _parser().parse_args([stage]).device == "auto"
 

@@ -8,7 +8,7 @@ MAX_R = 1 - 1e-7  # keeps Fisher z finite
 CONSTANT = 1e-6
 """What varies less than this, relative to its size, does not vary beyond rounding."""
 TIE = 1e-9
-"""Mean inner r this close are equal: what rounding leaves of equal ones."""
+"""Mean inner r this close are equal, and inner squared errors that differ by this share: what rounding leaves."""
 
 
 def is_constant(responses: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from pipeline.encoding.ridge.cost import FitShape, Rates, fit_cost, forms_of
 UNKNOWN = "—"
 BYTES_PER_PART = 4e7
 """Moved in the time that a part takes whatever its size: calls and small arrays."""
+BYTES_PER_COLUMN = 5 * 8
+"""And outer fold: two scores, their copies, a penalty."""
 PROGRAM_MB = 300
 """Resident memory of the program with torch before anything is read."""
 
@@ -26,6 +28,7 @@ class Job:
     ----------
     fits : of each layer; empty where sizes or what the metric does are not known
     without : the fit of feature spaces without a layer, if there is one
+    again : those of the responses in other orders
     n_samples, n_targets, n_layers : None where they are not known
     n_repeats, n_blocks : of each response; of the bootstrap
     lacking, remedy : why nothing is estimated, and the command that mends it; empty if something is
@@ -36,6 +39,7 @@ class Job:
     model: str
     fits: tuple[FitShape, ...] = ()
     without: tuple[FitShape, ...] = ()
+    again: tuple[FitShape, ...] = ()
     n_samples: int | None = None
     n_targets: int | None = None
     n_layers: int | None = None
@@ -83,7 +87,7 @@ class Estimate:
 
 def estimate_job(job: Job, run: Run) -> Estimate:
     """Sum up the fits of one job; equal ones are counted once."""
-    count = Counter(job.fits + job.without)
+    count = Counter(job.fits + job.without + job.again)
     costs = {fit: fit_cost(fit) for fit in count}
     first = job.fits[0]
     by_layer = 8.0 * (job.n_layers or 1) * first.n_targets
@@ -97,8 +101,13 @@ def estimate_job(job: Job, run: Run) -> Estimate:
         bytes_read=read,
         bytes_written=(3 * job.n_blocks + 2 * len(first.parts)) * by_layer,
         seconds=fitting + parts * BYTES_PER_PART / run.rates.memory + read / run.rates.disk,
-        peak_bytes=max(_peak(fit, job, run) for fit in count),
+        peak_bytes=max(_peak(fit, job, run) for fit in job.fits + job.without) + _null_bytes(job),
     )
+
+
+def _null_bytes(job: Job) -> float:
+    """Scores and penalties of all columns of a fit to other orders, while they are averaged over leaves."""
+    return max((float(BYTES_PER_COLUMN * len(fit.parts) * fit.n_targets) for fit in job.again), default=0.0)
 
 
 def _peak(fit: FitShape, job: Job, run: Run) -> float:

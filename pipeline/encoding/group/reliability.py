@@ -1,21 +1,39 @@
 """Reliability of the scored responses and the ceiling that follows from it.
 
-Reliability is the share of the variance of the scored responses that a perfect model could predict;
-Pearson r cannot exceed its square root, the ceiling.
+Reliability is the share of the variance of the scored responses that a perfect model could predict. Such a model's
+Pearson r is its square root on average: the ceiling. Both are estimates, not bounds, so a score may exceed them.
+
+Nothing is clipped: of noise, half of the estimates are negative, and a mean over targets without these would be
+positive. Split halves stepped up are biased by about −2 / (number of independent samples); the jackknife over parts of
+the samples takes that off and gives the error. A part is a stretch of held-out blocks of time, or every twentieth item
+or so, and all targets are left without it at once: a region's error then holds the noise that its targets share.
+
+References
+----------
+Schoppe et al. 2016, Frontiers in Computational Neuroscience 10:10 (small and negative estimates, signal power);
+Hsu, Borst & Theunissen 2004, Network 15:91–109 (ceilings of noisy responses);
+Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 10–11 (jackknife);
+Künsch 1989, Annals of Statistics 17:1217–1241 (its blocks of time).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.encoding.arithmetic.correlation import correlate, is_constant
 from pipeline.encoding.arithmetic.scratch import Scratch, target_batches
 
+if TYPE_CHECKING:
+    from pipeline.encoding.splits import Fold
+
 MEAN_SUBJECT = "mean"
 MAX_HALVES = 50
+MOST_PARTS = 20  # more would hardly narrow an interval (t of 19 degrees of freedom), and blocks of time stay long
+LOWEST_R = -0.95
 MEMORY_BUDGET_MB = 256.0
 ARRAYS_AT_ONCE = 4  # of (repeat, sample, target) float64, while a batch of targets is worked on
 SERIES_AT_ONCE = 6  # of (sample, target) float64, while columns are z-scored and summed
@@ -30,14 +48,88 @@ class Reliability:
 
     Parameters
     ----------
-    reliability : 0 where the estimate is negative, NaN where there is none
-    ceiling : its square root; NaN where reliability is 0 or not known
+    reliability : may be negative; 0 for constant responses, NaN where there is none
+    ceiling : its square root; NaN where reliability is not positive or not known
     kind : ``split_half_spearman_brown``, ``intersubject_single``, ``intersubject_mean`` or ``none``
+    deviation : (n_parts, n_targets), see `Jackknifed`; 0 for constant responses
+    signal_power : of single repeats, see `signal_power`; NaN without repeats
     """
 
     reliability: np.ndarray
     ceiling: np.ndarray
     kind: np.ndarray
+    deviation: np.ndarray
+    signal_power: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Jackknifed:
+    """Estimates of some targets without the bias that falls as one over the number of samples, and their errors.
+
+    Parameters
+    ----------
+    estimate : (n_targets,)
+    deviation : (n_parts, n_targets); the squares of a weighted mean over targets, summed over parts, are the variance
+        of that mean of the estimates. NaN where a part left out leaves nothing
+    """
+
+    estimate: np.ndarray
+    deviation: np.ndarray
+
+
+def jackknife(whole: np.ndarray, without: np.ndarray) -> Jackknifed:
+    """Correct estimates by those made without each part in turn.
+
+    Parameters
+    ----------
+    whole : (n_targets,) estimates from everything
+    without : (n_parts, n_targets); fewer than two parts correct nothing and leave the errors unknown
+    """
+    n = without.shape[0]
+    if n < 2:
+        return Jackknifed(whole, np.full(without.shape, np.nan))
+    mean = without.mean(axis=0)
+    corrected = np.where(np.isfinite(mean), n * whole - (n - 1) * mean, whole)
+    return Jackknifed(corrected, np.sqrt((n - 1) / n) * (without - mean))
+
+
+def reliability_interval(
+    reliability: float, se: float, degrees_of_freedom: int, confidence: float
+) -> tuple[float, float]:
+    """Two-sided interval of a reliability, symmetric in the logarithm of what is not reliable: log(1 − reliability).
+
+    So it ends below 1, and is the longer below the estimate, as ratios of variances are spread.
+
+    Parameters
+    ----------
+    se : standard error, on the scale of the reliability
+    degrees_of_freedom : of the error: parts − 1; none gives (NaN, NaN)
+    """
+    from scipy.stats import t
+
+    if degrees_of_freedom < 1 or not np.isfinite(reliability + se):
+        return float("nan"), float("nan")
+    half, rest = float(t.ppf((1 + confidence) / 2, degrees_of_freedom)) * se, 1 - reliability
+    if half == 0 or rest <= 0:
+        return reliability - half, reliability + half
+    wider = float(np.exp(min(half / rest, 50.0)))
+    return 1 - rest * wider, 1 - rest / wider
+
+
+def parts_of(folds: Sequence[Fold], n_samples: int, sample_kind: str) -> np.ndarray:
+    """Which part of the samples each belongs to, (n_samples,): up to 20 of as many held-out blocks or items each.
+
+    Parts of time are neighbouring blocks. Items are dealt in turn, as their order may be that of categories.
+    """
+    block = np.full(n_samples, -1)
+    for fold in folds:
+        block[fold.test] = fold.block
+    first = np.unique(block, return_index=True)[1]
+    rank = np.empty(first.size, int)
+    rank[np.argsort(first, kind="stable")] = np.arange(first.size)
+    n_parts = min(MOST_PARTS, first.size)
+    part = rank * n_parts // first.size if sample_kind == "time" else rank % n_parts
+    return np.asarray(part[np.unique(block, return_inverse=True)[1]])
 
 
 def z_score_runs(responses: np.ndarray, runs: np.ndarray) -> np.ndarray:
@@ -60,19 +152,23 @@ def z_score_runs(responses: np.ndarray, runs: np.ndarray) -> np.ndarray:
 
 
 def spearman_brown(r: np.ndarray, factor: np.ndarray | float) -> np.ndarray:
-    """Reliability of an average over ``factor`` times as many measurements as gave ``r``; 0 for negative r."""
-    r = np.maximum(r, 0.0)
+    """Reliability of an average over ``factor`` times as many measurements as gave ``r``, which may be negative.
+
+    Of measurements that oppose each other almost wholly it is minus infinity; r counts as −.95 at the lowest.
+    """
+    r = np.maximum(r, LOWEST_R)
     return np.asarray(factor * r / (1 + (factor - 1) * r))
 
 
 def split_half(
     responses: np.ndarray,
     runs: np.ndarray,
+    parts: np.ndarray,
     *,
     seed: int,
     filtered: Filter | None = None,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
-) -> np.ndarray:
+) -> Jackknifed:
     """Reliability of the mean over repeats.
 
     The repeats of each sample are dealt into two equal random halves (an odd one is left out); the halves' means
@@ -83,13 +179,14 @@ def split_half(
     ----------
     responses : array of shape (n_repeats, n_samples, n_targets); missing repeats are NaN
     runs : array of shape (n_samples,)
+    parts : array of shape (n_samples,), numbers from 0: what the jackknife leaves out together
     seed : of the halves
     filtered : applied to the responses first
     memory_budget_mb : no array that grows with the number of targets exceeds it while it is worked on
 
     Returns
     -------
-    array of shape (n_targets,)
+    estimates of shape (n_targets,)
         NaN where no more than two samples have two repeats.
 
     References
@@ -97,22 +194,31 @@ def split_half(
     Spearman 1910 and Brown 1910, British Journal of Psychology 3:271 and 3:296.
     """
     generator = np.random.default_rng(seed)
-    n_repeats = responses.shape[0]
+    n_repeats, _, n_targets = responses.shape
     orders = [generator.permutation(n_repeats) for _ in range(1 if n_repeats == 2 else MAX_HALVES)]
-    reliability = np.empty(responses.shape[2])
+    members = _members(parts)
+    estimate, deviation = np.empty(n_targets), np.empty((len(members), n_targets))
     for batch, part in _batches(responses, filtered, memory_budget_mb):
-        reliability[batch] = _split_half(part, runs, orders)
-    return reliability
+        found = _split_half(part, runs, members, orders)
+        estimate[batch], deviation[:, batch] = found.estimate, found.deviation
+    return Jackknifed(estimate, deviation)
 
 
-def _split_half(responses: np.ndarray, runs: np.ndarray, orders: Sequence[np.ndarray]) -> np.ndarray:
+def _members(parts: np.ndarray) -> np.ndarray:
+    """1 where a sample is in a part: (part, sample) float64."""
+    return np.asarray(np.unique(parts)[:, None] == parts, np.float64)
+
+
+def _split_half(
+    responses: np.ndarray, runs: np.ndarray, members: np.ndarray, orders: Sequence[np.ndarray]
+) -> Jackknifed:
     """`split_half` of a batch of targets; ``orders`` are those in which the repeats are dealt."""
     present = np.isfinite(responses)
     if (present == present[:, :, :1]).all():
         present = present[:, :, :1]  # the repeats of all targets are dealt alike
     count = present.sum(axis=0)
     usable = count >= 2
-    total_r = np.zeros(responses.shape[2])
+    total_r, without_r = np.zeros(responses.shape[2]), np.zeros((members.shape[0], responses.shape[2]))
     for order in orders:
         rank = np.cumsum(present[order], axis=0, dtype=np.int16) - 1
         dealt = present[order] & (rank < count - count % 2)
@@ -124,9 +230,77 @@ def _split_half(responses: np.ndarray, runs: np.ndarray, orders: Sequence[np.nda
             halves.append(np.where(usable, total / np.maximum(half.sum(axis=0), 1), np.nan))
         first, second = (np.where(usable, z_score_runs(half, runs), 0.0) for half in halves)
         total_r += correlate(first, second)
+        without_r += _correlate_without(first, second, members)
     n_usable = usable.sum(axis=0)
     factor = np.where(usable, count / np.maximum(count // 2, 1), 0.0).sum(axis=0) / np.maximum(n_usable, 1)
-    return np.where(n_usable > 2, spearman_brown(total_r / len(orders), factor), np.nan)
+    steps = (spearman_brown(r / len(orders), factor) for r in (total_r, without_r))
+    return jackknife(*(np.where(n_usable > 2, step, np.nan) for step in steps))
+
+
+def _correlate_without(first: np.ndarray, second: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Correlations of z-scored columns with each part left out, (part, target); NaN where nothing that varies is left.
+
+    The means and SDs of the whole stay: what they change is of second order, and equal in both columns.
+    """
+    both, *own = (members @ product for product in (first * second, first**2, second**2))
+    left = [one.sum(axis=0) - one for one in own]
+    power = left[0] * left[1]
+    varies = (left[0] > 1e-12 * own[0].sum(axis=0)) & (left[1] > 1e-12 * own[1].sum(axis=0))
+    r = (both.sum(axis=0) - both) / np.sqrt(np.where(varies, power, 1.0))
+    return np.where(varies, r, np.nan)
+
+
+def signal_power(
+    responses: np.ndarray,
+    runs: np.ndarray,
+    *,
+    filtered: Filter | None = None,
+    memory_budget_mb: float = MEMORY_BUDGET_MB,
+) -> np.ndarray:
+    """Share of the variance of single repeats within runs that repeats: signal power / total power, unbiased parts.
+
+    Parameters
+    ----------
+    responses, runs, filtered, memory_budget_mb : as of `split_half`
+
+    Returns
+    -------
+    array of shape (n_targets,)
+        May be negative; NaN where no more than two samples have two repeats, or nothing varies.
+
+    References
+    ----------
+    Sahani & Linden 2003, Advances in Neural Information Processing Systems 15:125–132;
+    Schoppe et al. 2016, Frontiers in Computational Neuroscience 10:10.
+    """
+    share = np.empty(responses.shape[2])
+    for batch, part in _batches(responses, filtered, memory_budget_mb):
+        share[batch] = _signal_power(part, runs)
+    return share
+
+
+def _signal_power(responses: np.ndarray, runs: np.ndarray) -> np.ndarray:
+    present = np.isfinite(responses)
+    values = np.where(present, responses, 0.0).astype(np.float64)
+    n_means = 0
+    within_repeats, within_samples = 0, 0
+    for run in dict.fromkeys(runs.tolist()):
+        here = runs == run
+        own, there = values[:, here], present[:, here]
+        n = there.sum(axis=1, keepdims=True)
+        own = np.where(there, own - own.sum(axis=1, keepdims=True) / np.maximum(n, 1), 0.0)
+        count = there.sum(axis=0)
+        mean = own.sum(axis=0) / np.maximum(count, 1)
+        within_repeats = within_repeats + (own**2).sum(axis=(0, 1))
+        within_samples = within_samples + (np.where(there, own - mean, 0.0) ** 2).sum(axis=(0, 1))
+        n_means = n_means + (n[:, 0] > 0).sum(axis=0)
+    count = present.sum(axis=0)
+    n_runs = np.unique(runs).size
+    spare = np.maximum(count - 1, 0).sum(axis=0) - (n_means - n_runs)  # as of rows and columns taken off a table
+    total = within_repeats / np.maximum(count.sum(axis=0) - n_means, 1)
+    noise = within_samples / np.maximum(spare, 1)
+    known = ((count >= 2).sum(axis=0) > 2) & (spare > 0) & (total > 0)
+    return np.where(known, 1 - noise / np.where(known, total, 1.0), np.nan)
 
 
 def _batches(
@@ -140,24 +314,40 @@ def _batches(
         yield batch, part if filtered is None else filtered(part)
 
 
-def mean_pairwise_r(series: np.ndarray, chosen: np.ndarray, runs: np.ndarray, memory_budget_mb: float) -> float:
+def mean_pairwise_r(
+    series: np.ndarray, chosen: np.ndarray, runs: np.ndarray, members: np.ndarray, memory_budget_mb: float
+) -> tuple[float, np.ndarray]:
     """Mean correlation of all pairs of the chosen columns of ``(n_samples, n_targets)``, z-scored within runs.
 
     Of n standardised columns, the products of all pairs add up to the squared length of their sum, less the n
     columns' own: no matrix of correlations is needed. None of the columns may be constant.
+
+    Parameters
+    ----------
+    members : (part, sample), 1 where a sample is in a part
+
+    Returns
+    -------
+    r of all samples, and (part,) without each part (means and SDs of the whole stay)
     """
-    total = np.zeros(series.shape[0])
+    total, totals = np.zeros(series.shape[0]), np.zeros((series.shape[0], members.shape[0]))
     for batch in target_batches(chosen.size, SERIES_AT_ONCE * series.shape[0], memory_budget_mb):
         scored = z_score_runs(series[:, chosen[batch]], runs)
         centred = scored - scored.mean(axis=0)
-        length = np.sqrt(np.einsum("ts,ts->s", centred, centred))
-        total += centred @ (1 / length)
-    return float((total @ total - chosen.size) / (chosen.size * (chosen.size - 1)))
+        power = np.einsum("ts,ts->s", centred, centred)
+        total += centred @ (1 / np.sqrt(power))
+        left = power - members @ centred**2
+        varies = left > 1e-12 * power
+        totals += centred @ np.where(varies, 1 / np.sqrt(np.where(varies, left, 1.0)), np.nan).T
+    sums = np.append(total @ total, np.einsum("tg,tg,gt->g", totals, totals, 1 - members))
+    r = (sums - chosen.size) / (chosen.size * (chosen.size - 1))
+    return float(r[0]), r[1:]
 
 
 def estimate_reliability(
     responses: np.ndarray,
     runs: np.ndarray,
+    parts: np.ndarray,
     *,
     subjects: np.ndarray,
     units: Sequence[tuple[str, ...]] | None,
@@ -176,6 +366,7 @@ def estimate_reliability(
     ----------
     responses : array of shape (n_repeats, n_samples, n_targets); missing repeats are NaN
     runs : array of shape (n_samples,)
+    parts : array of shape (n_samples,), what the jackknife leaves out together, see `parts_of`
     subjects : array of shape (n_targets,), str
     units : what each target is called in every subject (voxel, region); None if targets cannot be matched
     seed : of the random halves
@@ -191,14 +382,16 @@ def estimate_reliability(
     scratch = scratch or Scratch()
     memory_budget_mb = scratch.batch_mb(MEMORY_BUDGET_MB)
     n_targets = responses.shape[2]
-    reliability = np.full(n_targets, np.nan)
+    inside = _members(parts)
+    reliability, power = np.full(n_targets, np.nan), np.full(n_targets, np.nan)
+    deviation = np.full((inside.shape[0], n_targets), np.nan)
     kind = np.full(n_targets, "none", dtype=object)
     for stretch in _stretches(members, n_targets):
         part = responses[: _n_repeats(responses[:, :, stretch], memory_budget_mb), :, stretch]
         if part.shape[0] > 1:
-            reliability[stretch] = split_half(
-                part, runs, seed=seed, filtered=filtered, memory_budget_mb=memory_budget_mb
-            )
+            found = split_half(part, runs, parts, seed=seed, filtered=filtered, memory_budget_mb=memory_budget_mb)
+            reliability[stretch], deviation[:, stretch] = found.estimate, found.deviation
+            power[stretch] = signal_power(part, runs, filtered=filtered, memory_budget_mb=memory_budget_mb)
     kind[np.isfinite(reliability)] = "split_half_spearman_brown"
     mean = scratch.array(responses.shape[1:], np.float64)
     constant = np.empty(n_targets, bool)
@@ -211,12 +404,15 @@ def estimate_reliability(
         own = targets[unknown[targets]]
         if recorded.size < 2 or not own.size:
             continue
-        r = mean_pairwise_r(mean, recorded, runs, memory_budget_mb)
-        reliability[own] = spearman_brown(np.array(r), np.where(averaged[own], recorded.size, 1))
+        r, without_r = mean_pairwise_r(mean, recorded, runs, inside, memory_budget_mb)
+        factor = np.where(averaged[own], recorded.size, 1)
+        stepped = jackknife(spearman_brown(np.array(r), factor), spearman_brown(without_r[:, None], factor))
+        reliability[own], deviation[:, own] = stepped.estimate, stepped.deviation
         kind[own] = np.where(averaged[own], "intersubject_mean", "intersubject_single")
-    reliability[constant & (kind != "none")] = 0.0
+    nothing = constant & (kind != "none")
+    reliability[nothing], deviation[:, nothing] = 0.0, 0.0
     ceiling = np.where(reliability > 0, np.sqrt(np.maximum(reliability, 0.0)), np.nan)
-    return Reliability(reliability, ceiling, kind)
+    return Reliability(reliability, ceiling, kind, deviation, power)
 
 
 def _by_unit(units: Sequence[tuple[str, ...]]) -> Iterator[np.ndarray]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from pipeline.encoding.arithmetic.correlation import correlate
 from pipeline.encoding.group.feature_space import FeatureSpace
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.options import Criterion
 from pipeline.encoding.ridge.decomposition import Part, dual_part
 from pipeline.encoding.ridge.gram import GramQueue, grams_at_once
 from pipeline.encoding.ridge.penalty_search import PenaltySearch, choose_penalty
@@ -42,7 +42,6 @@ SCORES_SHARE = 0.2
 CONCENTRATIONS = (0.1, 1.0)  # of the Dirichlet distribution: sparse weightings, and any
 
 
-Criterion = Literal["r2", "r"]
 Collect = Callable[[int, np.ndarray, np.ndarray, np.ndarray], object]
 """Given the number of the fold, numbers of targets, each space's part of their predictions, and the predictions."""
 
@@ -101,9 +100,9 @@ def fit_banded(
 ) -> BandedFit:
     """Fit several feature spaces jointly, with one weighting and one penalty per target, chosen on held-out blocks.
 
-    Each target takes the weighting and penalty with the smallest squared error over all inner folds, or with the
-    highest Pearson r, averaged over inner folds by Fisher z; equal r are decided by the squared error. What is equal
-    still is decided for the larger penalty, then for the earlier weighting.
+    Each target takes the weighting and penalty with the smallest mean squared error, averaged over inner folds, or with
+    the highest Pearson r, averaged over inner folds by Fisher z; equal r are decided by the squared error. What is
+    equal still is decided for the larger penalty, then for the earlier weighting.
 
     Parameters
     ----------
@@ -237,10 +236,7 @@ class _JointFit:
             for place, weights in enumerate(self._weights()):
                 self._score(_joint_part(kernel, weights, rows), outer, targets, place, z, error)
         z /= max(1, len(fold.inner))
-        by_r = self.choose_by == "r"
-        # of equal z, the smallest error is chosen: with all of them equal, it alone decides
-        chosen, _ = choose_penalty(z.flatten(1) if by_r else torch.zeros_like(error).flatten(1), error.flatten(1))
-        inner_r = torch.tanh(z.flatten(1).gather(1, chosen[:, None])[:, 0])
+        chosen, inner_r = choose_penalty(z.flatten(1), error.flatten(1), self.choose_by)
         self.fit.inner_score[number, targets] = inner_r.cpu().numpy()
         number_of = chosen.cpu().numpy()
         return len(self.candidates) - 1 - number_of % len(self.candidates), number_of // len(self.candidates)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.encoding.mapping import Mapping, MappingEntry, MappingInputs
-from pipeline.encoding.options import JointOptions, PenaltyGrid
+from pipeline.encoding.options import Criterion, JointOptions, PenaltyGrid
 
 
 class BandedRidgeOptions(JointOptions):
@@ -26,10 +26,10 @@ class BandedRidgeOptions(JointOptions):
         "alone and log-spaced ratios; of more, each alone, all equal, and random draws (with `seed`). Left out: 13 for "
         "one space, 60 for more",
     )
-    choose_by: Literal["r2", "r"] = Field(
+    choose_by: Criterion = Field(
         "r2",
         description="what weightings and penalties are chosen by in inner folds: r2 (squared error), which dividing "
-        "explained variance needs; or r, as ridge does, which leaves the size of predictions open, and so their R²",
+        "explained variance needs; or r, which leaves the size of predictions open, and so their R²",
     )
     largest_ratio: float = Field(
         1000.0,

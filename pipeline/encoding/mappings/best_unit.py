@@ -21,4 +21,6 @@ def make(options: BestUnitOptions, inputs: MappingInputs) -> Mapping:
     return Mapping(fit_best_unit, lambda scores: scores.assign_attrs(penalties=NO_PENALTY))
 
 
-BEST_UNIT = MappingEntry("best_unit", BestUnitOptions, make, "pipeline.encoding.mappings.words:BEST_UNIT")
+BEST_UNIT = MappingEntry(
+    "best_unit", BestUnitOptions, make, "pipeline.encoding.mappings.words:BEST_UNIT", side_by_side=True
+)

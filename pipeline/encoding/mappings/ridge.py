@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pipeline.encoding.mapping import FitLayer, Mapping, MappingEntry, MappingInputs
-from pipeline.encoding.options import EncodingOptions, PenaltyGrid
+from pipeline.encoding.options import Criterion, EncodingOptions, PenaltyGrid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,11 @@ class RidgeOptions(EncodingOptions):
 
     kind: Literal["ridge"] = "ridge"
     penalties: PenaltyGrid = Field(default_factory=PenaltyGrid, description="the grid of ridge penalties")
+    choose_by: Criterion = Field(
+        "r2",
+        description="what penalties are chosen by in inner folds: r2 (squared error); or r, which leaves the size of "
+        "predictions open, and so their R²",
+    )
 
 
 class FixedRidgeOptions(EncodingOptions):
@@ -43,7 +48,7 @@ class FixedRidgeOptions(EncodingOptions):
 
 
 def make(options: RidgeOptions, inputs: MappingInputs) -> Mapping:
-    return Mapping(_fit_with(options.penalties.values(), "mean_eigenvalue"))
+    return Mapping(_fit_with(options.penalties.values(), "mean_eigenvalue", options.choose_by))
 
 
 def make_fixed(options: FixedRidgeOptions, inputs: MappingInputs) -> Mapping:
@@ -53,19 +58,29 @@ def make_fixed(options: FixedRidgeOptions, inputs: MappingInputs) -> Mapping:
     return Mapping(fit, lambda scores: scores.assign_attrs(penalties=FIXED))
 
 
-def _fit_with(grid: Sequence[float] | np.ndarray, penalty_unit: PenaltyUnit) -> FitLayer:
+def _fit_with(grid: Sequence[float] | np.ndarray, penalty_unit: PenaltyUnit, choose_by: Criterion = "r2") -> FitLayer:
     from pipeline.encoding.ridge.fit import fit_ridge
 
     def fit(features: np.ndarray, responses: np.ndarray, design: Design, *, compute: Compute, **told: Any) -> LayerFit:
         told |= {"device": compute.device, "memory_budget_mb": compute.memory_budget_mb}
-        return fit_ridge(features, responses, grid, design, penalty_unit=penalty_unit, **told)
+        return fit_ridge(features, responses, grid, design, penalty_unit=penalty_unit, choose_by=choose_by, **told)
 
     return fit
 
 
 RIDGE = MappingEntry(
-    "ridge", RidgeOptions, make, "pipeline.encoding.mappings.words:RIDGE", lambda options: options.penalties.n
+    "ridge",
+    RidgeOptions,
+    make,
+    "pipeline.encoding.mappings.words:RIDGE",
+    lambda options: options.penalties.n,
+    side_by_side=True,
 )
 FIXED_RIDGE = MappingEntry(
-    "fixed_ridge", FixedRidgeOptions, make_fixed, "pipeline.encoding.mappings.words:FIXED_RIDGE", lambda options: 1
+    "fixed_ridge",
+    FixedRidgeOptions,
+    make_fixed,
+    "pipeline.encoding.mappings.words:FIXED_RIDGE",
+    lambda options: 1,
+    side_by_side=True,
 )

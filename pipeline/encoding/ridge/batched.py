@@ -16,6 +16,7 @@ import torch
 from pipeline.encoding.arithmetic.columns import Columns, constant_targets, missing_bins
 from pipeline.encoding.arithmetic.compute import Arithmetic, Precision, arithmetic
 from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.options import Criterion
 from pipeline.encoding.ridge.cost import FoldShape, RidgeProblem, cheaper_form
 from pipeline.encoding.ridge.decomposition import Form, Part, PrimalFold, dual_part
 from pipeline.encoding.ridge.gram import GramQueue, delayed_features, grams_at_once
@@ -43,7 +44,9 @@ def fit_batched(
     features, responses, grid = problem.features, problem.responses, problem.grid
     missing = missing_bins(features)
     samples = SampleRows(problem.design, missing, on)
-    engine = _Engine(features, samples, missing, grid, problem.scale, problem.absolute, tolerance, on)
+    engine = _Engine(
+        features, samples, missing, grid, problem.scale, problem.absolute, problem.choose_by, tolerance, on
+    )
     n_samples, n_targets = responses.shape
     for number, fold in enumerate(engine.folds(problem.design.splits, n_targets, memory_budget_mb)):
         size = fold.batch_size(n_samples, grid.size, memory_budget_mb)
@@ -81,6 +84,7 @@ class _FoldFit:
     searches: list[PenaltySearch]
     refit: Refit
     waiting_bytes: int
+    choose_by: Criterion
     on: Arithmetic
 
     def fit(self, responses: np.ndarray, constant: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -96,7 +100,7 @@ class _FoldFit:
                 z = own_z if z is None or error is None else z + own_z
                 error = own_error if error is None else error + own_error
         if z is not None and error is not None:
-            chosen, inner_r = choose_penalty(z / len(self.searches), error)
+            chosen, inner_r = choose_penalty(z / len(self.searches), error, self.choose_by)
         predicted = self.refit.predict(inputs, chosen)
         predicted[:, ~batch.trained(len(self.searches))] = 0.0
         score = batch.score(predicted)
@@ -128,6 +132,7 @@ class _Engine:
     grid: np.ndarray
     scale: bool
     absolute: bool
+    choose_by: Criterion
     tolerance: float
     on: Arithmetic
 
@@ -189,4 +194,4 @@ class _Engine:
         ]
         refit = Refit(parts[-1], self._penalties(parts[-1]), on.dtype)
         slim = [*(part.without_directions() for part in parts[:-1]), parts[-1]]
-        return _FoldFit(fold.test, slim, inputs, searches, refit, waiting_bytes, on)
+        return _FoldFit(fold.test, slim, inputs, searches, refit, waiting_bytes, self.choose_by, on)

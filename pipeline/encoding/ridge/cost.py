@@ -31,6 +31,7 @@ import numpy as np
 
 from pipeline.encoding.arithmetic.columns import Columns
 from pipeline.encoding.design import Design
+from pipeline.encoding.options import Criterion
 from pipeline.encoding.splits import Fold
 
 Form = Literal["primal", "dual"]
@@ -247,6 +248,7 @@ class RidgeProblem:
     design: Design
     scale: bool
     absolute: bool
+    choose_by: Criterion
 
     @property
     def is_small(self) -> bool:

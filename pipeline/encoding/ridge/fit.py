@@ -18,6 +18,7 @@ from pipeline.encoding.arithmetic.columns import Columns
 from pipeline.encoding.arithmetic.compute import Precision
 from pipeline.encoding.design import Design
 from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.options import Criterion
 from pipeline.encoding.ridge.cost import RidgeProblem
 from pipeline.encoding.splits import Fold
 
@@ -28,6 +29,7 @@ def fit_ridge(
     grid: Sequence[float] | np.ndarray,
     design: Design,
     *,
+    choose_by: Criterion = "r2",
     scale: bool = True,
     penalty_unit: Literal["mean_eigenvalue", "absolute"] = "mean_eigenvalue",
     precision: Precision = "float32",
@@ -40,9 +42,10 @@ def fit_ridge(
     """Fit ridge regressions with one penalty per target, chosen on held-out blocks.
 
     Features are centred and scaled, responses centred, with the training rows of the fold at hand only: in an
-    inner fold, those of the inner fold. Each target takes the penalty with the highest Pearson r, averaged
-    over inner folds by Fisher z. Equal r (a single feature: r does not depend on the penalty) are decided by
-    the inner squared error, then for the larger penalty.
+    inner fold, those of the inner fold. Each target takes the penalty with the smallest mean squared error,
+    averaged over inner folds as himalaya and scikit-learn do, or with the highest Pearson r, averaged over inner folds
+    by Fisher z; equal r (a single feature: r does not depend on the penalty) are decided by the squared error. What is
+    equal still is decided for the larger penalty.
 
     Parameters
     ----------
@@ -51,6 +54,7 @@ def fit_ridge(
     responses : (n_samples, n_targets), read by slices of columns; z-scored per run, finite
     grid : (n_penalties,) penalties, ascending; a single one is not searched for
     design : folds, delays, runs, rows and filter
+    choose_by : what the penalty is chosen by: ``r2`` (squared error) or ``r``
     scale : scale each feature to variance 1 over the training rows, averaged over its delays; False: centre only
     penalty_unit : penalties are relative to the mean eigenvalue of the (n_train, n_train) Gram matrix, so that one grid
         suits layers of any width; or absolute
@@ -60,7 +64,8 @@ def fit_ridge(
     device : ``cpu``, ``cuda`` or ``auto``; agree to rounding
     memory_budget_mb : of all that grows with samples, features or targets, but features, responses and predictions
         as they are handed over
-    predictions : (n_samples, n_targets) float, filled where a fold holds samples out; None makes one
+    predictions : (n_samples, n_targets) float, filled where a fold holds samples out; None makes one. Nothing but
+        ``predictions[rows, targets] = values`` is asked of it, and it is never read
     after_fold : called after each outer fold, for progress bars
 
     Returns
@@ -76,7 +81,7 @@ def fit_ridge(
 
     References
     ----------
-    Dupré la Tour et al. 2022, NeuroImage 264:119728.
+    Dupré la Tour et al. 2022, NeuroImage 264:119728 (himalaya).
     """
     splits = design.splits
     n_samples, n_targets = responses.shape
@@ -94,7 +99,7 @@ def fit_ridge(
         constant=np.zeros(n_targets, bool),
     )
     absolute = penalty_unit == "absolute"
-    problem = RidgeProblem(features, responses, grid, design, scale, absolute)
+    problem = RidgeProblem(features, responses, grid, design, scale, absolute, choose_by)
     tell = after_fold or (lambda: None)
     if problem.is_small:
         from pipeline.encoding.ridge.plain import fit_plain

@@ -13,6 +13,7 @@ import torch
 
 from pipeline.encoding.arithmetic.compute import product
 from pipeline.encoding.arithmetic.correlation import MAX_R, TIE
+from pipeline.encoding.options import Criterion
 from pipeline.encoding.ridge.decomposition import Part
 from pipeline.encoding.ridge.shrinkage import low_rank_filters
 
@@ -73,7 +74,7 @@ class PenaltySearch:
         return products * self.operator.itemsize + 6 * 8 * n_penalties
 
     def score(self, inputs: torch.Tensor, measured: Measured) -> tuple[torch.Tensor, torch.Tensor]:
-        """Fisher's z of Pearson r, and squared errors, of every penalty.
+        """Fisher's z of Pearson r, and mean squared errors, of every penalty.
 
         Parameters
         ----------
@@ -98,7 +99,8 @@ class PenaltySearch:
             + self._length * (self._length * power - 2 * with_all)
             + self._n_test * (measured.mean[:, None] - means).square()
         )
-        return torch.atanh(r.clamp(-MAX_R, MAX_R)), error
+        # of what is predicted without an error only rounding is left, on either side of zero
+        return torch.atanh(r.clamp(-MAX_R, MAX_R)), error.clamp_min(0.0) / self._n_test
 
 
 def pearson(products: torch.Tensor, power: torch.Tensor, other_power: torch.Tensor) -> torch.Tensor:
@@ -107,22 +109,22 @@ def pearson(products: torch.Tensor, power: torch.Tensor, other_power: torch.Tens
     return torch.where(both > 0, products / torch.where(both > 0, both, 1.0), 0.0)
 
 
-def choose_penalty(z: torch.Tensor, error: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The best penalty of each target: highest r, then smallest error, then largest penalty.
+def choose_penalty(z: torch.Tensor, error: torch.Tensor, choose_by: Criterion) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best penalty of each target: smallest error (by r: of those with the highest r), then largest penalty.
 
     Parameters
     ----------
     z : (n_targets, n_penalties), mean over inner folds
-    error : same shape, summed over inner folds
+    error : same shape, mean squared errors summed over inner folds
 
     Returns
     -------
     its number, (n_targets,), and its mean r
     """
     r = torch.tanh(z)
-    tied = r >= r.amax(1, keepdim=True) - TIE
-    error = torch.where(tied, error, torch.inf)
-    best = error <= error.amin(1, keepdim=True)
+    if choose_by == "r":
+        error = torch.where(r >= r.amax(1, keepdim=True) - TIE, error, torch.inf)
+    best = error <= (1 + TIE) * error.amin(1, keepdim=True)
     chosen = z.shape[1] - 1 - best.flip(1).to(torch.int8).argmax(1)
     return chosen, r.gather(1, chosen[:, None])[:, 0]
 

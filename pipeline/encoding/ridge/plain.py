@@ -15,6 +15,7 @@ from pipeline.encoding.arithmetic.columns import constant_targets, missing_bins,
 from pipeline.encoding.arithmetic.correlation import TIE, correlate, fisher_z, is_constant, standardise, unit
 from pipeline.encoding.arithmetic.scratch import target_batches
 from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.options import Criterion
 from pipeline.encoding.ridge.cost import RidgeProblem
 from pipeline.encoding.splits import Fold
 
@@ -34,7 +35,7 @@ def fit_plain(problem: RidgeProblem, fit: LayerFit, *, after_fold: Callable[[], 
         outer = delayed.part(fold)
         for batch in batches:
             responses = np.asarray(problem.responses[:, batch], np.float64)
-            chosen, inner_r = _choose_penalty(inner, responses, grid)
+            chosen, inner_r = _choose_penalty(inner, responses, grid, problem.choose_by)
             predicted = outer.predict(*_centred(responses, fold), grid[chosen])
             fit.predictions[fold.test, batch] = predicted
             fit.note_penalties(number, batch, grid, chosen)
@@ -99,10 +100,13 @@ def _centred(responses: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray]
 
 
 def _choose_penalty(
-    inner: Sequence[tuple[Fold, _Part]], responses: np.ndarray, grid: np.ndarray
+    inner: Sequence[tuple[Fold, _Part]], responses: np.ndarray, grid: np.ndarray, choose_by: Criterion
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Number of each target's best penalty, and its inner r: highest r, then smallest error, then largest penalty."""
-    z, squared_error = (np.zeros((grid.size, responses.shape[1])) for _ in range(2))
+    """Number of each target's best penalty, and its inner r.
+
+    The best has the smallest error (by r: of those with the highest r), then is the largest.
+    """
+    z, error = (np.zeros((grid.size, responses.shape[1])) for _ in range(2))
     for fold, part in inner:
         centred, mean = _centred(responses, fold)
         projected = part.project @ centred
@@ -111,8 +115,9 @@ def _choose_penalty(
         for number, penalty in enumerate(grid):
             predicted = part.evaluate @ (projected / (part.eigenvalues[:, None] + penalty * part.unit))
             z[number] += fisher_z(np.einsum("it,it->t", unit(predicted), direction))
-            squared_error[number] += ((measured - predicted) ** 2).sum(axis=0)
+            error[number] += ((measured - predicted) ** 2).mean(axis=0)
     r = np.tanh(z / max(1, len(inner)))
-    error = np.where(r >= r.max(axis=0) - TIE, squared_error, np.inf)
-    chosen = grid.size - 1 - np.argmax((error <= error.min(axis=0))[::-1], axis=0)
+    if choose_by == "r":
+        error = np.where(r >= r.max(axis=0) - TIE, error, np.inf)
+    chosen = grid.size - 1 - np.argmax((error <= (1 + TIE) * error.min(axis=0))[::-1], axis=0)
     return chosen, np.take_along_axis(r, chosen[None, :], axis=0)[0]

@@ -1,14 +1,17 @@
 """Model − reference, per region, paired over the same bootstrap draws.
 
 Both sides are the nested best layer's score, chosen among all layers or within one pathway, or that of one stated
-layer. Against ``NAME@random`` or ``NAME@shuffled`` the reference is the best of the twins' seeds, in the estimate and
-in every draw, which is conservative: the trained network must exceed all of them at once. Layer and pathway hold for
-the twins as well, but not for a reference of another architecture, whose layer is chosen among all of its own.
+layer. Against ``NAME@random`` or ``NAME@shuffled`` the reference is the mean of the twins' seeds, and what is asked is
+whether the trained network exceeds one more seed: seeds are a sample, as units are. (The best of the seeds in every
+draw is no such question: it has no power, and its rate of errors depends on the number of seeds.) Layer and pathway
+hold for the twins as well, but not for a reference of another architecture, whose layer is chosen among all of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +20,22 @@ import numpy as np
 from pipeline.core.errors import UnknownName
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.networks import twin_of, twins_of
+from pipeline.inference.null_tests import PlaceTest
 from pipeline.inference.places import ALL, MEAN, Place
-from pipeline.inference.requests import ContrastSpec
-from pipeline.inference.scores.bootstrap import interval, share_above_zero
+from pipeline.inference.requests import ContrastSpec, InferenceSettings
+from pipeline.inference.scores.bootstrap import DIFFERENCE, Sampled, mean_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.inference.scores.shared_draws import LayerAxis
+
+
+NAN = float("nan")
+FEWEST_SEEDS = 5
+"""Of twins; the SD of fewer is known too badly to say what one more would do."""
+TOO_FEW = ": too few for an interval"
+VALUES = "; values "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,21 +44,30 @@ class Outcome:
 
     Parameters
     ----------
-    nested, nested_draws : score of the nested best layer
-    fixed : layer → (score, draws), for the layers that a contrast names
-    depth, depth_draws : relative depth of the nested best layer, NaN where there is none
-    predicted : whether the interval of the nested best layer's score lies above 0
+    nested : score of the nested best layer
+    fixed : layer → its score, for the layers that a contrast names
+    depth : relative depth of the best layer, NaN where there is none
+    predicted : whether the nested best layer's score is reliably above 0, see `PlaceTest.is_predicted`
     """
 
     place: Place
-    ci_unit: str
-    n_units: int
-    nested: float
-    nested_draws: NDArray[Any]
-    fixed: dict[str, tuple[float, NDArray[Any]]]
-    depth: float
-    depth_draws: NDArray[Any]
+    nested: Sampled
+    fixed: dict[str, Sampled]
+    depth: Sampled
     predicted: bool
+
+    @property
+    def ci_unit(self) -> str:
+        return self.nested.unit
+
+    @property
+    def n_units(self) -> int:
+        return self.nested.n_units
+
+    @property
+    def widening(self) -> float:
+        """Of the draws' variance."""
+        return self.nested.widening
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,36 +101,44 @@ class ModelOutcomes:
 
 
 def outcomes_of(
-    estimates: dict[str, list[Estimate]], layers: LayerAxis, fixed_layers: Sequence[str], confidence: float
+    estimates: dict[str, list[Estimate]],
+    tests: dict[str, list[PlaceTest]],
+    layers: LayerAxis,
+    fixed_layers: Sequence[str],
+    confidence: float,
 ) -> ModelOutcomes:
-    """Keep of a model's estimates, pathway by pathway, what comparisons need; the whole network's come first."""
+    """Keep of a model's estimates, pathway by pathway, what comparisons need; the whole network's come first.
+
+    Parameters
+    ----------
+    tests : of the same places
+    """
     whole, *pathways = estimates
-    return ModelOutcomes(
-        layers,
-        [outcome_of(one, fixed_layers, confidence) for one in estimates[whole]],
-        {name: [outcome_of(one, (), confidence) for one in estimates[name]] for name in pathways},
-    )
+
+    def kept(name: str, fixed: Sequence[str]) -> list[Outcome]:
+        both = zip(estimates[name], tests[name], strict=True)
+        return [outcome_of(one, test, fixed, confidence) for one, test in both]
+
+    return ModelOutcomes(layers, kept(whole, fixed_layers), {name: kept(name, ()) for name in pathways})
 
 
-def outcome_of(estimate: Estimate, fixed_layers: Sequence[str], confidence: float) -> Outcome:
+def outcome_of(estimate: Estimate, test: PlaceTest, fixed_layers: Sequence[str], confidence: float) -> Outcome:
     """Keep of an estimate what comparisons need."""
     layers = estimate.layers
     depths = np.append(layers.relative_depth, np.nan)  # index −1: no choice
     index = {name: layers.name.index(name) for name in fixed_layers if name in layers.name}
+    score, nested = (estimate.sampled(values) for values in (lambda one: one.score, lambda one: one.nested))
     return Outcome(
         place=estimate.place,
-        ci_unit=estimate.ci_unit,
-        n_units=estimate.n_units,
-        nested=float(estimate.point.nested[0]),
-        nested_draws=estimate.draws.nested,
-        fixed={
-            name: (float(estimate.point.score[0, one]), estimate.draws.score[:, one].copy())
-            for name, one in index.items()
-        },
-        depth=float(depths[estimate.point.best[0]]),
-        depth_draws=depths[estimate.draws.best],
-        predicted=bool(interval(estimate.draws.nested, confidence, estimate.n_units)[0] > 0),
+        nested=nested,
+        fixed={name: score.of(functools.partial(_layer, number=number)) for name, number in index.items()},
+        depth=estimate.sampled(lambda profile: depths[profile.best], is_mean=False),
+        predicted=test.is_predicted(float(nested.interval(confidence)[0])),
     )
+
+
+def _layer(score: NDArray[Any], number: int) -> NDArray[Any]:
+    return score[..., number].copy()  # the other layers' draws need not be kept
 
 
 def regions_by_subject(outcomes: Sequence[Outcome]) -> list[dict[str, Outcome]]:
@@ -128,7 +156,7 @@ def contrast_rows(
     where: dict[str, Any],
     contrasts: Sequence[ContrastSpec],
     outcomes: dict[str, ModelOutcomes],
-    confidence: float,
+    settings: InferenceSettings,
     spaces: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Rows of the contrast table, contrast by contrast, in the order of the places.
@@ -152,9 +180,7 @@ def contrast_rows(
         for number, outcome in enumerate(outcomes[contrast.model].within(contrast.pathway)):
             model = scored(outcome, outcomes[contrast.model].layers, contrast.layer, must_have=True)
             others = [scored(outcomes[n].within(pathway)[number], outcomes[n].layers, layer) for n in references]
-            reference = max(one[0] for one in others), np.max([one[1] for one in others], axis=0)
-            difference = model[1] - reference[1]
-            low, high = interval(difference, confidence, outcome.n_units)
+            found = compared(model, others, settings, seeds=twin_of(contrast.reference) is not None)
             rows.append(
                 {
                     **where,
@@ -162,22 +188,89 @@ def contrast_rows(
                     "contrast": contrast.name,
                     "model": contrast.model,
                     "reference": contrast.reference,
-                    "model_score": model[0],
-                    "reference_score": reference[0],
-                    "difference": model[0] - reference[0],
-                    "ci_low": float(low),
-                    "ci_high": float(high),
-                    "probability_above_zero": share_above_zero(difference),
-                    "statement": statement,
+                    **found,
+                    "statement": f"{statement}{seeds_in_words(contrast.reference, others)}",
                 }
             )
     return rows
 
 
-def difference_of(first: tuple[float, NDArray[Any]], second: tuple[float, NDArray[Any]]) -> tuple[float, NDArray[Any]]:
-    """First − second, each a score with its draws: paired where the same units were drawn, else by their number."""
-    n_draws = min(first[1].size, second[1].size)
-    return first[0] - second[0], first[1][:n_draws] - second[1][:n_draws]
+def compared(
+    model: Sampled,
+    references: Sequence[Sampled],
+    settings: InferenceSettings,
+    *,
+    seeds: bool,
+    bounds: tuple[float, float] = DIFFERENCE,
+) -> dict[str, float]:
+    """The columns of the contrast table that hold numbers: both sides, their difference, its interval and its p.
+
+    Of seeds, ``reference_score`` is their mean and the difference a prediction for one more seed, with the variance
+    SD²·(1 + 1/n) of the n seeds, plus that of the trained network − mean of twins over subjects, blocks or items.
+    Interval and p are Student's t, on Welch and Satterthwaite's degrees of freedom, as the two are independent
+    estimates of variance (seeds on one set of units, units with the same seeds) on n − 1 and units − 1 degrees: n − 1
+    where seeds make the difference, more where units do. Of fewer than five seeds both are NaN.
+
+    Parameters
+    ----------
+    references : one, or one per seed
+    seeds : whether references are a sample of random twins
+
+    References
+    ----------
+    Satterthwaite 1946, Biometrics Bulletin 2:110–114; Welch 1947, Biometrika 34:28–35.
+    """
+    scores = [float(one.value) for one in references]
+    difference = model - mean_of(references)
+    low, high, p = NAN, NAN, NAN
+    if not seeds:
+        low, high = (float(end) for end in difference.interval(settings.confidence, bounds))
+        p = difference.p(settings.seed)
+    elif len(references) >= FEWEST_SEEDS:
+        low, high, p = _one_more_seed(difference, scores, settings.confidence, bounds)
+    return {
+        "model_score": float(model.value),
+        "reference_score": float(np.mean(scores)),
+        "best_reference_score": float(np.max(scores)),
+        "n_references": len(references),
+        "difference": float(difference.value),
+        "ci_low": low,
+        "ci_high": high,
+        "p": p,
+    }
+
+
+def _one_more_seed(
+    difference: Sampled, scores: Sequence[float], confidence: float, bounds: tuple[float, float]
+) -> tuple[float, float, float]:
+    """Interval and two-sided p of a difference from the mean of seeds, for one more of them."""
+    from scipy.stats import t
+
+    n = len(scores)
+    of_seeds = float(np.var(scores, ddof=1)) * (1 + 1 / n)
+    of_units = float(difference.standard_error()) ** 2
+    error = math.sqrt(of_seeds + of_units) if math.isfinite(of_seeds + of_units) else NAN
+    if not error > 0:
+        return NAN, NAN, NAN
+    freedom = error**4 / (of_seeds**2 / (n - 1) + of_units**2 / (difference.n_units - 1))
+    value, reach = float(difference.value), t.ppf((1 + confidence) / 2, freedom) * error
+    low, high = np.clip((value - reach, value + reach), *bounds)
+    return float(low), float(high), float(2 * t.sf(abs(value) / error, freedom))
+
+
+def seeds_in_words(reference: str, references: Sequence[Sampled]) -> str:
+    """``; 3 seeds: too few for an interval; values .12 | .15 | .11``; empty of enough seeds, or of no twins."""
+    if twin_of(reference) is None or len(references) >= FEWEST_SEEDS:
+        return ""
+    values = " | ".join(f"{float(one.value):.2f}".replace("0.", ".").replace("-", "−") for one in references)
+    number = f"{len(references)} seed{'s' if len(references) > 1 else ''}"
+    return f"; {number}{TOO_FEW}{VALUES}{values}"
+
+
+def without_values(statement: str) -> str:
+    """A statement without the values of too few seeds, which are those of one region."""
+    before, found, after = statement.partition(VALUES)
+    return before + after[len(after.partition(";")[0]) :] if found else statement
 
 
 def units_of(outcomes: Sequence[Outcome]) -> tuple[dict[str, Any], str]:
@@ -189,9 +282,9 @@ def units_of(outcomes: Sequence[Outcome]) -> tuple[dict[str, Any], str]:
     few = min(outcomes, key=lambda outcome: outcome.n_units)  # the fewer the units, the wider the interval is made
     if len(units) == 1:
         return {"ci_unit": few.ci_unit, "n_units": few.n_units}, ""
-    others = sorted({outcome.place.region for outcome in outcomes if outcome.ci_unit != "subject"})
+    others = sorted({outcome.place.region for outcome in outcomes if not outcome.ci_unit.startswith("subject")})
     caution = f"; the interval leaves out how animals of {', '.join(others)} differ, of whom there are too few"
-    return {"ci_unit": " and ".join(units), "n_units": few.n_units}, caution
+    return {"ci_unit": " and ".join(dict.fromkeys(" and ".join(units).split(" and "))), "n_units": few.n_units}, caution
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:
@@ -207,10 +300,8 @@ def row_of(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def scored(
-    outcome: Outcome, layers: LayerAxis, layer: str | None, *, must_have: bool = False
-) -> tuple[float, NDArray[Any]]:
-    """Score and draws of a stated layer, or of the nested best one.
+def scored(outcome: Outcome, layers: LayerAxis, layer: str | None, *, must_have: bool = False) -> Sampled:
+    """Score of a stated layer, or of the nested best one.
 
     Raises
     ------
@@ -221,7 +312,7 @@ def scored(
         return outcome.fixed[layer]
     if layer is not None and must_have:
         raise UnknownName(f"layer of {layers.model}, which a contrast names", layer, layers.name)
-    return outcome.nested, outcome.nested_draws
+    return outcome.nested
 
 
 def _is_twin_of(reference: str, model: str) -> bool:
@@ -234,10 +325,11 @@ def statement_of(contrast: ContrastSpec, model: LayerAxis, references: Sequence[
     chosen = f"; layers of {contrast.model} chosen within {contrast.pathway}" if contrast.pathway else ""
     twin = twin_of(contrast.reference)
     if twin is not None and twin[0] == contrast.model:
-        seeds = f"the best of {len(references)} {twin[1]} twins" if len(references) > 1 else f"the {twin[1]} twin"
+        seeds = f"the mean of {len(references)} {twin[1]} twins" if len(references) > 1 else f"the {twin[1]} twin"
         state = "untrained" if model.objective == "random" else "trained"
         chosen = f"; layers of both chosen within {contrast.pathway}" if contrast.pathway else ""
-        return f"{state} against {seeds} of the same architecture{chosen}"
+        asked = ", for one more seed" if len(references) >= FEWEST_SEEDS else ""
+        return f"{state} against {seeds} of the same architecture{asked}{chosen}"
     if "baseline" in (model.objective, references[0].objective):
         return (
             "separate fits: which of the two predicts better, "

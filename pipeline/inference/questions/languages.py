@@ -19,6 +19,8 @@ draws are put in an order of their own for each group.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +28,10 @@ import numpy as np
 
 from pipeline.core.errors import UnknownName
 from pipeline.inference.places import ALL, MEAN
-from pipeline.inference.questions.contrasts import ModelOutcomes, Outcome
+from pipeline.inference.questions.contrasts import ModelOutcomes, Outcome, compared
 from pipeline.inference.questions.region_order import ALL_REGIONS
 from pipeline.inference.requests import InferenceSettings, LanguageSpec
-from pipeline.inference.scores.bootstrap import generator, interval, share_above_zero
+from pipeline.inference.scores.bootstrap import SUBJECT, Sampled, generator, mean_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,7 +124,7 @@ def language_rows(
     if design is not None:
         for place, table in scores.items():
             level, said = _levelled(table, settings.confidence)
-            effect = _effect(design, level, settings.confidence)
+            effect = _effect(design, level, settings)
             units = _units(table, groups, f"{said}; {design.statement}")
             rows.append({**where, **_at(ALL, ALL, place), **effect, **units})
     for number, group in enumerate(groups):
@@ -132,13 +134,12 @@ def language_rows(
             continue
         statement = _statement_of_group(spec, group)
         for place, table in scores.items():
-            weights = np.array([1 / len(own) if model in own else 0.0 for model in models])
-            reference = np.array([1 / len(others) if model in others else 0.0 for model in models])
-            here = table.of_group(number)
-            row = _difference(here, weights[:, None], reference[:, None], settings.confidence)
+            here = table[number]
+            of = {model: here.of(operator.itemgetter((..., place_of))) for place_of, model in enumerate(models)}
+            row = compared(mean_of([of[one] for one in own]), [of[one] for one in others], settings, seeds=False)
             names = {"contrast": f"{LANGUAGE}: {group}", "model": " | ".join(own), "reference": " | ".join(others)}
             subject = next(iter(cells[group][models[0]].values())).place.subject
-            rows.append({**where, **_at(group, subject, place), **row, **names, **_units(here, [group], statement)})
+            rows.append({**where, **_at(group, subject, place), **row, **names, **_units([here], [group], statement)})
     return rows
 
 
@@ -216,116 +217,97 @@ def _effect_weights(*regressors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.linalg.pinv(columns)[0].reshape(regressors[0].shape))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Table:
-    """Scores of one place.
+def _tables(
+    cells: Cells, models: Sequence[str], groups: Sequence[str], seed: int
+) -> dict[tuple[str, str], list[Sampled]]:
+    """Per place that all cells have a score of, and for the mean over regions, compartment by compartment.
 
-    Parameters
-    ----------
-    score : (model, group); draws : (draw, model, group)
-    ci_unit, n_units : (group,)
+    Returns
+    -------
+    scores of each group in turn, (model,)
     """
-
-    score: NDArray[np.float64]
-    draws: NDArray[np.float64]
-    ci_unit: list[str]
-    n_units: list[int]
-
-    def of_group(self, number: int) -> _Table:
-        part = slice(number, number + 1)
-        return _Table(self.score[:, part], self.draws[:, :, part], self.ci_unit[part], self.n_units[part])
-
-
-def _tables(cells: Cells, models: Sequence[str], groups: Sequence[str], seed: int) -> dict[tuple[str, str], _Table]:
-    """One table per place that all cells have a score of, and the mean over regions, compartment by compartment."""
     every = [cells[group][model] for group in groups for model in models]
-    shared = [place for place in every[0] if all(place in one and np.isfinite(one[place].nested) for one in every)]
+    shared = [
+        place for place in every[0] if all(place in one and np.isfinite(one[place].nested.value) for one in every)
+    ]
     if not shared:
         return {}
-    n_draws = min(one[place].nested_draws.size for one in every for place in shared)
+    n_draws = min(one[place].nested.draws.size for one in every for place in shared)
     rng = generator(seed, "group")
     orders = [rng.permutation(n_draws) for _ in groups]
-    tables = {place: _table(cells, models, groups, place, orders) for place in shared}
+    tables = {
+        place: [
+            _of_group([cells[group][model][place].nested for model in models], order)
+            for group, order in zip(groups, orders, strict=True)
+        ]
+        for place in shared
+    }
     for compartment in dict.fromkeys(compartment for _, compartment in shared):
-        tables[ALL_REGIONS, compartment] = _mean([tables[place] for place in shared if place[1] == compartment])
+        here = [tables[place] for place in shared if place[1] == compartment]
+        tables[ALL_REGIONS, compartment] = [mean_of(regions) for regions in zip(*here, strict=True)]
     return tables
 
 
-def _table(
-    cells: Cells,
-    models: Sequence[str],
-    groups: Sequence[str],
-    place: tuple[str, str],
-    orders: Sequence[NDArray[np.intp]],
-) -> _Table:
-    outcomes = [[cells[group][model][place] for group in groups] for model in models]
-    draws = [[one.nested_draws[order] for one, order in zip(row, orders, strict=True)] for row in outcomes]
-    return _Table(
-        score=np.array([[one.nested for one in row] for row in outcomes]),
-        draws=np.moveaxis(np.array(draws, dtype=np.float64), 2, 0),
-        ci_unit=[one.ci_unit for one in outcomes[0]],
-        n_units=[one.n_units for one in outcomes[0]],
+def _of_group(scores: Sequence[Sampled], order: NDArray[np.intp]) -> Sampled:
+    """The models' scores in one group, its draws in an order of its own."""
+    own = [one.own for one in scores if one.own is not None]
+    return dataclasses.replace(
+        scores[0],
+        value=np.array([one.value for one in scores], dtype=np.float64),
+        draws=np.stack([one.draws[order] for one in scores], axis=1).astype(np.float64),
+        own=np.stack(own, axis=1) if len(own) == len(scores) else None,
     )
 
 
-def _mean(tables: Sequence[_Table]) -> _Table:
-    """The mean over regions; a group's fewest units count, and blocks if any region of it was drawn over them."""
-    units = [list(dict.fromkeys(names)) for names in zip(*(table.ci_unit for table in tables), strict=True)]
-    return _Table(
-        np.mean([table.score for table in tables], axis=0),
-        np.mean([table.draws for table in tables], axis=0),
-        [" and ".join(names) for names in units],
-        [min(numbers) for numbers in zip(*(table.n_units for table in tables), strict=True)],
-    )
-
-
-def _levelled(table: _Table, confidence: float) -> tuple[_Table, str]:
+def _levelled(table: Sequence[Sampled], confidence: float) -> tuple[list[Sampled], str]:
     """The scores with every group brought to one mean over models, and what was done, in words."""
-    gain, drawn = table.score.mean(axis=0), table.draws.mean(axis=1)
-    low = [float(interval(drawn[:, number], confidence, n)[0]) for number, n in enumerate(table.n_units)]
-    if min(low) <= 0:
-        return table, UNLEVELLED
+    means = [one.of(lambda score: score.mean(axis=-1)) for one in table]
+    if not all(float(one.interval(confidence)[0]) > 0 for one in means):
+        return list(table), UNLEVELLED
+    gain = np.array([one.value for one in means])
     # an interval above 0 leaves draws near it, which nothing may be divided by
-    drawn = np.maximum(drawn, LEAST_GAIN * gain)
-    level = dataclasses.replace(
-        table,
-        score=table.score * (gain.mean() / gain),
-        draws=table.draws * (drawn.mean(axis=1, keepdims=True) / drawn)[:, None],
-    )
+    drawn = np.maximum(np.stack([one.draws for one in means], axis=1), LEAST_GAIN * gain)
+    factor = drawn.mean(axis=1, keepdims=True) / drawn
+    level = [
+        dataclasses.replace(
+            one, value=one.value * (gain.mean() / gain[number]), draws=one.draws * factor[:, [number]], own=None
+        )
+        for number, one in enumerate(table)
+    ]
     return level, LEVELLED
 
 
-def _effect(design: Design, table: _Table, confidence: float) -> dict[str, Any]:
-    effect = float((design.weights * table.score).sum())
-    draws = np.einsum("nmg,mg->n", table.draws, design.weights)
-    mean, share = float(table.score.mean()), float(design.match.mean())
+def _weighted(score: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[Any]:
+    return np.asarray(score @ weights)
+
+
+def _effect(design: Design, table: Sequence[Sampled], settings: InferenceSettings) -> dict[str, Any]:
+    """The effect over the whole design.
+
+    Groups are different listeners, so no signs of single listeners can be flipped: interval and p are from the draws.
+    """
+    parts = [
+        dataclasses.replace(one, own=None).of(functools.partial(_weighted, weights=len(table) * weights))
+        for one, weights in zip(table, design.weights.T, strict=True)
+    ]
+    found = mean_of(parts)
+    low, high = found.interval(settings.confidence)
+    effect = float(found.value)
+    mean, share = float(np.mean([one.value for one in table])), float(design.match.mean())
     model, reference = MATCHED[design.name]
+    reference_score = mean - effect * share
     return {
         "contrast": design.name,
         "model": model,
         "reference": reference,
         "model_score": mean + effect * (1 - share),
-        "reference_score": mean - effect * share,
-        **_interval(effect, draws, table, confidence),
-    }
-
-
-def _difference(
-    table: _Table, weights: NDArray[np.float64], reference: NDArray[np.float64], confidence: float
-) -> dict[str, Any]:
-    scores = [float((one * table.score).sum()) for one in (weights, reference)]
-    draws = np.einsum("nmg,mg->n", table.draws, weights - reference)
-    compared = {"model_score": scores[0], "reference_score": scores[1]}
-    return {**compared, **_interval(scores[0] - scores[1], draws, table, confidence)}
-
-
-def _interval(difference: float, draws: NDArray[np.float64], table: _Table, confidence: float) -> dict[str, Any]:
-    low, high = interval(draws, confidence, min(table.n_units))
-    return {
-        "difference": difference,
+        "reference_score": reference_score,
+        "best_reference_score": reference_score,
+        "n_references": 1,
+        "difference": effect,
         "ci_low": float(low),
         "ci_high": float(high),
-        "probability_above_zero": share_above_zero(draws),
+        "p": found.p(settings.seed),
     }
 
 
@@ -333,15 +315,15 @@ def _at(group: str, subject: str, place: tuple[str, str]) -> dict[str, Any]:
     return {"group": group, "subject": subject, "region": place[0], "compartment": place[1]}
 
 
-def _units(table: _Table, groups: Iterable[str], statement: str) -> dict[str, Any]:
+def _units(table: Sequence[Sampled], groups: Iterable[str], statement: str) -> dict[str, Any]:
     """Unit of the interval, and a caution where not all groups were drawn alike."""
-    units = sorted(set(table.ci_unit), key=lambda unit: unit != "subject")
+    units = sorted({one.unit for one in table}, key=lambda unit: unit != SUBJECT)
     if len(units) > 1:
-        few = [group for group, unit in zip(groups, table.ci_unit, strict=True) if unit != "subject"]
+        few = [group for group, one in zip(groups, table, strict=True) if one.unit != SUBJECT]
         statement += f"; the interval leaves out how listeners of {', '.join(few)} differ, of whom there are too few"
     return {
         "ci_unit": " and ".join(dict.fromkeys(" and ".join(units).split(" and "))),
-        "n_units": min(table.n_units),
+        "n_units": min(one.n_units for one in table),
         "statement": statement,
     }
 

@@ -1,14 +1,13 @@
-"""The order of regions along a network's depth, with its bootstrap probability.
+"""The order of regions along a network's depth.
 
-For an ordered pair of regions A before B the difference is depth(B) − depth(A) of their nested best layers; its
-probability is the share of draws in which B's lies deeper, ties counted half. In a network of several pathways the
-order is that within each of them, as depths of different pathways cannot be compared.
+For an ordered pair of regions A before B the difference is depth(B) − depth(A) of their nested best layers. In a
+network of several pathways the order is that within each of them, as depths of different pathways cannot be compared.
 
 Over all regions of the order, Spearman's ρ between their places in it and the depths of their nested best layers says
 how much of the order is there; it is taken anew in every draw. Regions that are not predicted have no best layer
 worth ranking and are left out. Its interval is over listeners or blocks, with the regions fixed: where regions truly
-differ, it lies off 0 for nearly any order of them. So its row also tells how many of all orders of these regions
-correlate as strongly with the depths.
+differ, it lies off 0 for nearly any order of them. So its row has no p, and tells how many of all orders of these
+regions correlate as strongly with the depths.
 """
 
 from __future__ import annotations
@@ -26,12 +25,13 @@ from pipeline.inference.networks import pathways_of, twin_of
 from pipeline.inference.questions.contrasts import (
     ModelOutcomes,
     Outcome,
-    difference_of,
+    compared,
     regions_by_subject,
     row_of,
     units_of,
 )
-from pipeline.inference.scores.bootstrap import interval, share_above_zero
+from pipeline.inference.requests import InferenceSettings
+from pipeline.inference.scores.bootstrap import CORRELATION, Sampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,7 +148,7 @@ def region_pairs(region_order: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def order_rows(
-    where: dict[str, Any], region_order: Sequence[str], outcomes: dict[str, ModelOutcomes], confidence: float
+    where: dict[str, Any], region_order: Sequence[str], outcomes: dict[str, ModelOutcomes], settings: InferenceSettings
 ) -> list[dict[str, Any]]:
     """Rows ``depth order: A before B`` of the contrast table.
 
@@ -160,12 +160,12 @@ def order_rows(
     for model, pathway, by_region in _ordered(outcomes):
         for first, second in region_pairs(region_order):
             if first in by_region and second in by_region:
-                rows.append({**where, **_row(model, pathway, by_region[first], by_region[second], confidence)})
+                rows.append({**where, **_row(model, pathway, by_region[first], by_region[second], settings)})
     return rows
 
 
 def rank_rows(
-    where: dict[str, Any], region_order: Sequence[str], outcomes: dict[str, ModelOutcomes], confidence: float
+    where: dict[str, Any], region_order: Sequence[str], outcomes: dict[str, ModelOutcomes], settings: InferenceSettings
 ) -> list[dict[str, Any]]:
     """Rows ``depth order: rank correlation of N regions`` of the contrast table.
 
@@ -179,7 +179,7 @@ def rank_rows(
         kept = [one for one in there if one.predicted]
         if len(kept) >= FEWEST_RANKED:
             left_out = [one.place.region for one in there if not one.predicted]
-            rows.append({**where, **_rank_row(model, pathway, kept, left_out, confidence)})
+            rows.append({**where, **_rank_row(model, pathway, kept, left_out, settings)})
     return rows
 
 
@@ -195,15 +195,17 @@ def _ordered(outcomes: dict[str, ModelOutcomes]) -> Iterator[tuple[str, str, dic
 
 
 def _rank_row(
-    model: str, pathway: str, kept: Sequence[Outcome], left_out: Sequence[str], confidence: float
+    model: str, pathway: str, kept: Sequence[Outcome], left_out: Sequence[str], settings: InferenceSettings
 ) -> dict[str, Any]:
-    n_draws = min(one.depth_draws.size for one in kept)
-    depth = np.array([one.depth for one in kept])
-    rho = float(rank_correlation(depth[None])[0])
+    n_draws = min(one.depth.draws.size for one in kept)
+    depth = np.array([float(one.depth.value) for one in kept])
+    rho = rank_correlation(depth[None])[0]
     others = f"; {orders_as_strong(depth)}" if np.isfinite(rho) else ""
-    draws = rank_correlation(np.stack([one.depth_draws[:n_draws] for one in kept], axis=1))
+    draws = rank_correlation(np.stack([one.depth.draws[:n_draws] for one in kept], axis=1))
     units, unlike = units_of(kept)
-    low, high = interval(draws, confidence, units["n_units"])
+    widening = max(one.widening for one in kept)
+    sampled = Sampled(np.asarray(rho), draws, units["ci_unit"], units["n_units"], widening)
+    low, high = sampled.interval(settings.confidence, CORRELATION)
     caution = f"; {', '.join(left_out)} not predicted above 0 and left out" if left_out else ""
     return {
         **row_of(kept[0]),
@@ -212,12 +214,14 @@ def _rank_row(
         "region": ALL_REGIONS,
         "model": model,
         "reference": model,
-        "model_score": rho,
+        "model_score": float(rho),
         "reference_score": 0.0,
-        "difference": rho,
+        "best_reference_score": 0.0,
+        "n_references": 1,
+        "difference": float(rho),
         "ci_low": float(low),
         "ci_high": float(high),
-        "probability_above_zero": share_above_zero(draws),
+        "p": float("nan"),
         "statement": f"{STATEMENT}; holds for these regions{others}{caution}{unlike}",
     }
 
@@ -269,10 +273,8 @@ def _n_depths(layers: LayerAxis, pathway: str) -> int:
     return np.unique(depths[pathways_of(layers.pathway)[pathway]] if pathway else depths).size
 
 
-def _row(model: str, pathway: str, first: Outcome, second: Outcome, confidence: float) -> dict[str, Any]:
-    difference, draws = difference_of((second.depth, second.depth_draws), (first.depth, first.depth_draws))
+def _row(model: str, pathway: str, first: Outcome, second: Outcome, settings: InferenceSettings) -> dict[str, Any]:
     units, unlike = units_of((first, second))
-    low, high = interval(draws, confidence, units["n_units"])
     name = OrderName(first.place.region, second.place.region, pathway)
     unpredicted = [one.place.region for one in (first, second) if not one.predicted]
     caution = f"; {' and '.join(unpredicted)} not predicted above 0" if unpredicted else ""
@@ -283,11 +285,6 @@ def _row(model: str, pathway: str, first: Outcome, second: Outcome, confidence: 
         "region": name.pair,
         "model": model,
         "reference": model,
-        "model_score": second.depth,
-        "reference_score": first.depth,
-        "difference": difference,
-        "ci_low": float(low),
-        "ci_high": float(high),
-        "probability_above_zero": share_above_zero(draws),
+        **compared(second.depth, [first.depth], settings, seeds=False, bounds=(-1.0, 1.0)),
         "statement": STATEMENT + caution + unlike,
     }

@@ -4,39 +4,35 @@ Which regions count as ventral and which as dorsal is configuration, and every a
 those of the nested best layer, regions of a stream averaged, paired over the same bootstrap draws.
 
 * Of a network of several pathways: (first − second pathway) in ventral minus the same in dorsal regions.
-* Of any network but baselines: ventral minus dorsal, less the same of its random twins, which holds what differs
-  between the areas without training, their reliability above all.
+* Of any network but baselines: ventral minus dorsal, less the mean of the same over its random twins, which holds what
+  differs between the areas without training, their reliability above all; for one more twin, as in contrasts.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from pipeline.inference.networks import twin_of, twins_of
 from pipeline.inference.questions.contrasts import (
     ModelOutcomes,
     Outcome,
-    difference_of,
+    compared,
     regions_by_subject,
     row_of,
+    seeds_in_words,
     units_of,
 )
-from pipeline.inference.requests import StreamSpec
-from pipeline.inference.scores.bootstrap import interval, share_above_zero
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from pipeline.inference.requests import InferenceSettings, StreamSpec
+from pipeline.inference.scores.bootstrap import Sampled, mean_of
 
 REGION = "ventral − dorsal"
 _NAME = re.compile(r"^streams \((?P<assignment>[^()]+)\): (?:(?P<first>.+?) − (?P<second>.+), )?ventral − dorsal$")
-Scored = tuple[float, "NDArray[Any]"]
-"""A score with its draws."""
+BOUNDS = (-4.0, 4.0)  # of a difference of differences of correlations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +61,10 @@ class StreamName:
 
 
 def stream_rows(
-    where: dict[str, Any], streams: Sequence[StreamSpec], outcomes: dict[str, ModelOutcomes], confidence: float
+    where: dict[str, Any],
+    streams: Sequence[StreamSpec],
+    outcomes: dict[str, ModelOutcomes],
+    settings: InferenceSettings,
 ) -> list[dict[str, Any]]:
     """Rows of the contrast table, assignment by assignment, for ``all`` and ``mean`` or else each subject.
 
@@ -82,8 +81,8 @@ def stream_rows(
     for assignment in streams:
         for model, outcome in outcomes.items():
             found = itertools.chain(
-                _pathway_rows(assignment, model, outcome, confidence),
-                _network_rows(assignment, model, outcomes, confidence),
+                _pathway_rows(assignment, model, outcome, settings),
+                _network_rows(assignment, model, outcomes, settings),
             )
             rows.extend({**where, **row} for row in found)
     return rows
@@ -107,9 +106,9 @@ class _Sides:
     def __str__(self) -> str:
         return f"ventral {', '.join(self.ventral)}; dorsal {', '.join(self.dorsal)}"
 
-    def means(self, score: Callable[[str], Scored]) -> tuple[Scored, Scored]:
+    def means(self, score: Callable[[str], Sampled]) -> tuple[Sampled, Sampled]:
         """Mean scores of ventral and of dorsal regions."""
-        return _mean([score(name) for name in self.ventral]), _mean([score(name) for name in self.dorsal])
+        return mean_of([score(name) for name in self.ventral]), mean_of([score(name) for name in self.dorsal])
 
     def outcomes(self, by_region: dict[str, Outcome]) -> list[Outcome]:
         """The outcomes of all regions of both streams."""
@@ -117,7 +116,7 @@ class _Sides:
 
 
 def _pathway_rows(
-    assignment: StreamSpec, model: str, outcome: ModelOutcomes, confidence: float
+    assignment: StreamSpec, model: str, outcome: ModelOutcomes, settings: InferenceSettings
 ) -> Iterator[dict[str, Any]]:
     by_pathway = {name: regions_by_subject(places) for name, places in outcome.pathways.items()}
     for first, second in itertools.combinations(by_pathway, 2):
@@ -130,12 +129,13 @@ def _pathway_rows(
             units, caution = units_of(sides.outcomes(one))
             place = row_of(next(iter(one.values()))) | units
             statement = f"{statement}{caution}; {sides}"
-            compared = sides.means(_differences_in(one, other))
-            yield _row(name, model, model, compared, place, statement, confidence)
+            ventral, dorsal = sides.means(_differences_in(one, other))
+            found = compared(ventral, [dorsal], settings, seeds=False, bounds=BOUNDS)
+            yield _row(name, model, model, found, place, statement)
 
 
 def _network_rows(
-    assignment: StreamSpec, model: str, outcomes: dict[str, ModelOutcomes], confidence: float
+    assignment: StreamSpec, model: str, outcomes: dict[str, ModelOutcomes], settings: InferenceSettings
 ) -> Iterator[dict[str, Any]]:
     if twin_of(model) is not None or outcomes[model].layers.objective == "baseline":
         return
@@ -145,57 +145,32 @@ def _network_rows(
         sides = _Sides.of(assignment, by_region)
         if not sides:
             continue
-        compared, reference = sides.means(_scores_in(by_region)), model
-        statement = "differences in the areas' reliability are in it"
+        ventral, dorsal = sides.means(_scores_in(by_region))
         if twins:
-            others = [difference_of(*sides.means(_scores_in(one[number]))) for one in of_twins]
-            compared, reference = (difference_of(*compared), _mean(others)), f"{model}@random"
-            statement = f"less the mean of {len(twins)} random twins of the same architecture"
+            others = [operator.sub(*sides.means(_scores_in(one[number]))) for one in of_twins]
+            reference = f"{model}@random"
+            found = compared(ventral - dorsal, others, settings, seeds=True, bounds=BOUNDS)
+            many = f"the mean of {len(twins)} random twins" if len(twins) > 1 else "the random twin"
+            statement = f"less {many} of the same architecture{seeds_in_words(reference, others)}"
+        else:
+            reference, found = model, compared(ventral, [dorsal], settings, seeds=False, bounds=BOUNDS)
+            statement = "differences in the areas' reliability are in it"
         units, caution = units_of(sides.outcomes(by_region))
         place = row_of(next(iter(by_region.values()))) | units
         statement = f"{statement}{caution}; {sides}"
-        yield _row(StreamName(assignment.name), model, reference, compared, place, statement, confidence)
+        yield _row(StreamName(assignment.name), model, reference, found, place, statement)
 
 
-def _scores_in(by_region: dict[str, Outcome]) -> Callable[[str], Scored]:
-    return lambda region: _nested(by_region[region])
+def _scores_in(by_region: dict[str, Outcome]) -> Callable[[str], Sampled]:
+    return lambda region: by_region[region].nested
 
 
-def _differences_in(first: dict[str, Outcome], second: dict[str, Outcome]) -> Callable[[str], Scored]:
-    return lambda region: difference_of(_nested(first[region]), _nested(second[region]))
-
-
-def _nested(outcome: Outcome) -> Scored:
-    return outcome.nested, outcome.nested_draws
-
-
-def _mean(scores: Sequence[Scored]) -> Scored:
-    n_draws = min(draws.size for _, draws in scores)
-    return float(np.mean([score for score, _ in scores])), np.mean([draws[:n_draws] for _, draws in scores], axis=0)
+def _differences_in(first: dict[str, Outcome], second: dict[str, Outcome]) -> Callable[[str], Sampled]:
+    return lambda region: first[region].nested - second[region].nested
 
 
 def _row(
-    name: StreamName,
-    model: str,
-    reference: str,
-    compared: tuple[Scored, Scored],
-    place: dict[str, Any],
-    statement: str,
-    confidence: float,
+    name: StreamName, model: str, reference: str, found: dict[str, float], place: dict[str, Any], statement: str
 ) -> dict[str, Any]:
-    difference, draws = difference_of(*compared)
-    low, high = interval(draws, confidence, place["n_units"])
-    return {
-        **place,
-        "contrast": str(name),
-        "region": REGION,
-        "model": model,
-        "reference": reference,
-        "model_score": compared[0][0],
-        "reference_score": compared[1][0],
-        "difference": difference,
-        "ci_low": float(low),
-        "ci_high": float(high),
-        "probability_above_zero": share_above_zero(draws),
-        "statement": statement,
-    }
+    compared_with = {"contrast": str(name), "region": REGION, "model": model, "reference": reference}
+    return {**place, **compared_with, **found, "statement": statement}

@@ -9,11 +9,8 @@ units of a map.
   noise in ten listeners, 6.7 % then had p < .05, and 3.6 % with choices of their own. Flipping signs would need no
   normal distribution, but n listeners have 2^n patterns of signs, so p cannot fall below 1/256 for eight of them, and
   a correction over thousands of units asks for less.
-* With fewer, and for averaged responses: score / SD of the bootstrap draws over blocks, against Student's t of as many
-  degrees of freedom as blocks less one; counting draws would not give a p below 1/1000 either. As for intervals, the
-  draws' SD is widened by √(n / (n − 1)), and by √2 besides: draws take fitted models as given, but where there is
-  nothing to predict, what two folds have in common by chance enters the score twice, once with either as training
-  data. On such responses (one layer, 400 samples) 11 % of units had p < .05 without that, and 6 % with it.
+* With fewer, and for averaged responses: the same fits to the responses in other orders, each unit's layer chosen anew
+  in each (`pipeline.encoding.null_tables`); scores of mappings that are not fitted to other orders have no p.
 
 References
 ----------
@@ -32,8 +29,9 @@ from pipeline.inference.layer_choice import by_depth, choose_layers, most_freque
 from pipeline.inference.places import ALL, MEAN
 from pipeline.inference.profile import mean_over_targets
 from pipeline.inference.requests import InferenceSettings
-from pipeline.inference.scores.bootstrap import draw_counts, generator, interval
+from pipeline.inference.scores.bootstrap import CORRELATION, SUBJECT, Sampled, draw_counts, generator
 from pipeline.inference.scores.fold_scores import LARGEST_R, FoldScores
+from pipeline.inference.scores.null_scores import false_discovery_rate, p_of_largest, p_value
 from pipeline.inference.scores.shared_draws import Batch, LayerAxis, ModelScores
 
 if TYPE_CHECKING:
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
 UNITS_AT_ONCE = 2048
 BYTES_AT_ONCE = 64 << 20  # of one array over draws of listeners
 SIGNIFICANT_BELOW = 0.05
-FITTED_TWICE = 2.0
-"""Variance of a score where there is nothing to predict, over that of draws which take fitted models as given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +189,8 @@ class UnitMaps:
             ]
             score = np.concatenate([part.score[0] for part in parts])
             if number in self._drawn:
-                tested = _over_blocks(score, self._drawn[number], batch.n_units, self._settings.confidence)
+                low, high = self._over_blocks(score, self._drawn[number], batch)
+                tested = _Tested(low, high, *self._against_orders(units))
             else:
                 tested = _over_listeners(self._scores.point, units.columns, self._order, self._settings)
             best = np.concatenate([most_frequent(part.named[0].T, part.is_named[0].T, self._order) for part in parts])
@@ -209,6 +206,30 @@ class UnitMaps:
             rows.extend(_rows(common, units, score, tested, best, self._scores.layers))
         return rows
 
+    def _over_blocks(
+        self, score: NDArray[Any], drawn: Sequence[NDArray[Any]], batch: Batch
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Interval of each unit from its draws (draw, unit), some units at a time."""
+        bounds = []
+        for start in range(0, score.size, UNITS_AT_ONCE):
+            here = slice(start, start + UNITS_AT_ONCE)
+            draws = np.concatenate([chunk[:, here] for chunk in drawn])
+            sampled = Sampled(score[here], draws, batch.ci_unit, batch.n_units, batch.widening)
+            bounds.append(sampled.interval(self._settings.confidence, CORRELATION))
+        low, high = (np.concatenate(values) for values in zip(*bounds, strict=True))
+        return low, high
+
+    def _against_orders(self, units: UnitSet) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+        """p of each unit, p against the largest of all, and the number of orders."""
+        names = units.labels["unit"].tolist()
+        null = self._scores.null
+        known = {} if null is None else null.units.get((units.group, units.subject == MEAN), {})
+        if not known:
+            return np.full(len(names), np.nan), np.full(len(names), np.nan), 0
+        nowhere = np.full(next(iter(known.values())).size, np.nan)
+        scores = np.stack([known.get(name, nowhere) for name in names], axis=1).astype(np.float64)
+        return p_value(scores[0], scores[1:]), p_of_largest(scores[0], scores[1:]), scores.shape[0] - 1
+
 
 def _chunks(columns: NDArray[np.intp], most: int | None = None) -> list[slice]:
     size = min(UNITS_AT_ONCE, most or UNITS_AT_ONCE)
@@ -217,30 +238,37 @@ def _chunks(columns: NDArray[np.intp], most: int | None = None) -> list[slice]:
 
 @dataclasses.dataclass(frozen=True)
 class _Tested:
-    """Per unit, (unit,)."""
+    """Per unit, (unit,); ``n_orders`` of the responses, 0 for a test over listeners."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     p: NDArray[np.float64]
+    p_family: NDArray[np.float64]
+    n_orders: int
 
 
 def _over_listeners(
     point: FoldScores, columns: NDArray[np.intp], order: NDArray[np.intp], settings: InferenceSettings
 ) -> _Tested:
-    """Interval from draws of listeners, and Student's t over them; NaN where fewer than two have the unit."""
+    """Interval over listeners, and Student's t over them; NaN where fewer than two have the unit."""
     n_listeners = columns.shape[1]
     counts = draw_counts(n_listeners, settings.n_bootstrap, generator(settings.seed, "subject"))
     per_unit = counts.shape[0] * point.held_z.shape[1] * max(n_listeners, point.held_z.shape[2]) * counts.itemsize
+    own = np.hstack(
+        [
+            np.concatenate([score_units(point, columns[part, one : one + 1], order).r[0] for part in _chunks(columns)])
+            for one in range(n_listeners)
+        ]
+    )
     bounds = []
     for part in _chunks(columns, max(1, BYTES_AT_ONCE // per_unit)):
+        score = score_units(point, columns[part], order).score[0]
         draws = score_units(point, columns[part], order, counts).score
-        bounds.append(interval(draws, settings.confidence, n_listeners))
-    own = [
-        np.concatenate([score_units(point, columns[part, one : one + 1], order).r[0] for part in _chunks(columns)])
-        for one in range(n_listeners)
-    ]
+        sampled = Sampled(score, draws, SUBJECT, n_listeners, own=own[part].T)
+        bounds.append(sampled.interval(settings.confidence, CORRELATION))
     low, high = (np.concatenate(values) for values in zip(*bounds, strict=True))
-    return _Tested(low, high, t_test(np.hstack(own)))
+    p = t_test(own)
+    return _Tested(low, high, p, np.full_like(p, np.nan), 0)
 
 
 def t_test(r: NDArray[Any]) -> NDArray[np.float64]:
@@ -255,33 +283,6 @@ def t_test(r: NDArray[Any]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         p = t.sf(mean / np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1)), np.maximum(n - 1, 1))
     return np.where(n > 1, p, np.nan)
-
-
-def _over_blocks(score: NDArray[Any], drawn: Sequence[NDArray[Any]], n_blocks: int, confidence: float) -> _Tested:
-    """From the draws of ``(draw, unit)``, some units at a time."""
-    from scipy.stats import t
-
-    parts = []
-    for start in range(0, score.size, UNITS_AT_ONCE):
-        draws = np.concatenate([chunk[:, start : start + UNITS_AT_ONCE] for chunk in drawn]).astype(np.float64)
-        defined = np.isfinite(draws).sum(axis=0)
-        variance = np.nanvar(np.where(defined > 1, draws, 0.0), axis=0, ddof=1) * n_blocks / max(n_blocks - 1, 1)
-        sd = np.sqrt(FITTED_TWICE * variance)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            p = t.sf(score[start : start + UNITS_AT_ONCE] / sd, max(n_blocks - 1, 1))
-        parts.append((*interval(draws, confidence, n_blocks), np.where(defined > 1, p, np.nan)))
-    return _Tested(*(np.concatenate(values) for values in zip(*parts, strict=True)))
-
-
-def false_discovery_rate(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Benjamini–Hochberg q of each p; NaN where p is."""
-    from scipy.stats import false_discovery_control
-
-    q = np.full(p.size, np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        q[known] = false_discovery_control(p[known])
-    return q
 
 
 def _rows(
@@ -303,7 +304,9 @@ def _rows(
         "ci_low": tested.low.tolist(),
         "ci_high": tested.high.tolist(),
         "p": tested.p.tolist(),
+        "p_family": tested.p_family.tolist(),
         "q": q.tolist(),
+        "n_permutations": [tested.n_orders] * score.size,
         "significant": (q < SIGNIFICANT_BELOW).astype(int).tolist(),
         "best_layer": [names[one] for one in best],
         "best_layer_depth": depths[best].tolist(),

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.inference.places import subjects_of
 from pipeline.inference.profile import mean_over_targets
-from pipeline.inference.scores.bootstrap import draw_counts, generator, interval
+from pipeline.inference.scores.bootstrap import SUBJECT, Sampled, draw_counts, generator
 from pipeline.inference.scores.variance_scores import (
     BYTES_AT_ONCE,
     FIRST_SHARE,
@@ -63,19 +63,19 @@ def variance_rows(
     -----
     The nested best layer is that of the joint fit's score, chosen in inner folds.
     """
-    point, drawn = division.point, [_Drawn() for _ in estimates]
-    at_point = [_Drawn() for _ in estimates]
-    by_unit = [number for number, one in enumerate(estimates) if one.ci_unit != "subject"]
+    point = division.point
+    drawn, at_point, own_values = ([_Drawn() for _ in estimates] for _ in range(3))
+    by_unit = [number for number, one in enumerate(estimates) if one.ci_unit != SUBJECT]
     for own, one in zip(at_point, estimates, strict=True):
         own.add(point, one.place.targets, one.place.weights(), one.point.choices)
     for chunk in division.draws() if by_unit else ():
         for number in by_unit:
             one = estimates[number]
             drawn[number].add(chunk, one.place.targets, one.place.weights(), one.point.choices)
-    _draw_subjects(batch, point, estimates, drawn, settings)
+    _draw_subjects(batch, point, estimates, drawn, own_values, settings)
     rows: list[dict[str, Any]] = []
-    for one, data, draws in zip(estimates, at_point, drawn, strict=True):
-        rows.extend(_rows(where, batch, division, one, data, draws, settings.confidence))
+    for one, data, draws, own in zip(estimates, at_point, drawn, own_values, strict=True):
+        rows.extend(_rows(where, batch, division, one, data, draws, own, settings.confidence))
     return rows
 
 
@@ -84,22 +84,27 @@ def _draw_subjects(
     point: VarianceScores,
     estimates: Sequence[Estimate],
     drawn: Sequence[_Drawn],
+    own_values: Sequence[_Drawn],
     settings: InferenceSettings,
 ) -> None:
-    """Draws of places whose interval is over subjects, in the order of the scores' own draws."""
+    """Draws of places whose interval is over subjects, in the order of the scores' own, and each subject by itself."""
     n_subjects = len(subjects_of(batch.targets))
-    counts = draw_counts(n_subjects, settings.n_bootstrap, generator(settings.seed, "subject")) if n_subjects else None
-    for one, own in zip(estimates, drawn, strict=True):
-        if one.ci_unit != "subject" or counts is None:
+    for one, draws, own in zip(estimates, drawn, own_values, strict=True):
+        if one.own is None:
             continue
+        counts = draw_counts(n_subjects, settings.n_bootstrap, generator(settings.seed, "subject"))
         at_layers = point.over_folds(one.place.targets)
         at_once = max(1, BYTES_AT_ONCE // (8 * max(1, point.held[0, :, :, 0][..., one.place.targets].size)))
-        for start in range(0, len(counts), at_once):
-            part = slice(start, start + at_once)
-            weights = one.place.weights(counts[part])
-            own.layers.append(mean_over_targets(at_layers, weights))
-            nested = point.at_layers(one.place.targets, one.draws.choices[part])
-            own.nested.append(mean_over_targets(nested, weights))
+        for values, times, choices in (
+            (draws, counts, one.draws.choices),
+            (own, np.eye(n_subjects), one.own.choices),
+        ):
+            for start in range(0, len(times), at_once):
+                part = slice(start, start + at_once)
+                weights = one.place.weights(times[part])
+                values.layers.append(mean_over_targets(at_layers, weights))
+                nested = point.at_layers(one.place.targets, choices[part])
+                values.nested.append(mean_over_targets(nested, weights))
 
 
 def _rows(
@@ -109,6 +114,7 @@ def _rows(
     estimate: Estimate,
     point: _Drawn,
     drawn: _Drawn,
+    own: _Drawn,
     confidence: float,
 ) -> list[dict[str, Any]]:
     place, layers = estimate.place, estimate.layers
@@ -125,7 +131,7 @@ def _rows(
         "n_targets": int(place.targets.size),
         "n_subjects": place.n_subjects,
     }
-    low, high = interval(np.concatenate(drawn.layers), confidence, estimate.n_units)
+    low, high = _interval(point.layers, drawn.layers, own.layers, estimate, confidence)
     weight = mean_over_targets(division.weight[..., place.targets].mean(axis=0), place.weights())
     rows = []
     for index, name in enumerate(layers.name):
@@ -139,7 +145,7 @@ def _rows(
         values = point.layers[0][0, :, index], low[:, index], high[:, index]
         rows += _spaces({**common, **layer}, division.spaces, *values, weight[:, index])
     best = int(estimate.point.best[0])
-    nested_low, nested_high = interval(np.concatenate(drawn.nested), confidence, estimate.n_units)
+    nested_low, nested_high = _interval(point.nested, drawn.nested, own.nested, estimate, confidence)
     named = {
         "nested": 1,
         "pathway": estimate.pathway,
@@ -150,6 +156,19 @@ def _rows(
     nested_weight = np.full(len(division.spaces), np.nan)
     rows += _spaces({**common, **named}, division.spaces, point.nested[0][0], nested_low, nested_high, nested_weight)
     return rows
+
+
+def _interval(
+    point: Sequence[NDArray[Any]],
+    drawn: Sequence[NDArray[Any]],
+    own: Sequence[NDArray[Any]],
+    estimate: Estimate,
+    confidence: float,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Interval of values of one draw, (1, …), from their draws and the subjects' own."""
+    subjects = np.concatenate(own) if own else None
+    drawn_over = estimate.ci_unit, estimate.n_units, estimate.widening
+    return Sampled(point[0][0], np.concatenate(drawn), *drawn_over, subjects).interval(confidence)
 
 
 def _spaces(

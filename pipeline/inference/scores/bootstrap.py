@@ -1,17 +1,28 @@
-"""Bootstrap draws and percentile intervals.
+"""Bootstrap draws, the intervals that they give, and the p of a difference.
 
 What is drawn is named in every table (``ci_unit``): subjects or animals when there are enough of them,
 else held-out blocks or items; never cells, voxels or folds. One set of draws serves every subject, target, layer
 and model that share the same blocks, so that all differences between them are paired.
 
+Draws over blocks or items take the fitted models as given. But outer folds share their training data, so the errors of
+their models are alike, and a mean over folds varies more than such draws do: on noise, 10 % of their 95 % intervals lay
+above 0, and the true SD was 1.47 times theirs. Their variance is therefore multiplied by ``widening``, which is
+1 + K/(K − 1) for K outer folds and 1 where nothing was trained (similarity structures) or subjects are drawn.
+
 References
 ----------
 Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals);
-Hesterberg 2015, The American Statistician 69:371–386 (expanded for few units).
+Hesterberg 2015, The American Statistician 69:371–386 (expanded for few units);
+Nadeau & Bengio 2003, Machine Learning 52:239–281 (variance of scores whose folds share training data);
+Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9:39 (p of random sign flips).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,17 +30,43 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_STREAMS = {"unit": 0, "subject": 1, "halves": 2, "group": 3}
+_STREAMS = {"unit": 0, "subject": 1, "halves": 2, "group": 3, "signs": 4, "order": 5}
+SUBJECT = "subject"
+FEWEST_DRAWN_SUBJECTS = 12
+"""With fewer, percentiles are too narrow even when expanded: the interval is Student's t over subjects."""
+FEWEST_FLIPPED = 6
+"""Of five subjects no pattern of signs has a two-sided p below 1/16."""
+ALL_SIGNS_UP_TO = 12
+RANDOM_SIGNS = 9_999
+UNBOUNDED = (-np.inf, np.inf)
+CORRELATION = (-1.0, 1.0)
+DIFFERENCE = (-2.0, 2.0)
+"""Of two correlations."""
+_NO_SPREAD = 1e-12
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:
-    """A generator for one purpose: ``unit`` (blocks or items), ``subject``, ``halves`` or ``group``."""
+    """A generator for one purpose: `unit` (blocks, items), `subject`, `halves`, `group`, `signs` or `order`."""
     return np.random.default_rng([seed, _STREAMS[stream]])
 
 
 def draw_counts(n_units: int, n_draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """How often each unit is taken in each draw with replacement: (n_draws, n_units), rows sum to n_units."""
     return rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_draws).astype(np.float32)
+
+
+def widening_of(n_folds: int) -> float:
+    """Variance of a score over that of draws of its blocks or items: 1 + K/(K − 1) for K outer folds, 2 to 3.
+
+    Nadeau & Bengio's corrected variance is (1/K + n_test/n_train) times that of one fold's score, over 1/K if folds
+    were independent; in K folds n_test/n_train is 1/(K − 1). A single split has 1 + n_test/n_train, which is taken
+    to be 2, as where no more is held out than trained on.
+
+    References
+    ----------
+    Nadeau & Bengio 2003, Machine Learning 52:239–281, section 4.
+    """
+    return 1 + n_folds / (n_folds - 1) if n_folds > 1 else 2.0
 
 
 def expanded_confidence(confidence: float, n_units: int) -> float:
@@ -51,31 +88,174 @@ def expanded_confidence(confidence: float, n_units: int) -> float:
     return float(2 * norm.cdf(wider) - 1)
 
 
-def interval(draws: NDArray[Any], confidence: float, n_units: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Expanded percentile interval over the first axis; draws where a value is undefined (NaN) are left out.
+def interval(
+    value: NDArray[Any] | float, draws: NDArray[Any], confidence: float, n_units: int, widening: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Expanded percentiles of draws about their median, stretched by √widening and put about the estimate.
+
+    So no interval excludes its own estimate, as plain percentiles do where draws are biased. Draws in which a value is
+    undefined (NaN) are left out.
 
     Parameters
     ----------
+    value : (…), the estimate
     draws : (n_draws, …)
     n_units : how many subjects, blocks or items were drawn from
+    widening : of the draws' variance
 
     Returns
     -------
     lower and upper bounds, (…)
-        NaN where fewer than half of the draws are defined.
+        NaN where the estimate is, where fewer than half of the draws are defined, and of a single unit.
     """
-    draws = np.asarray(draws, dtype=np.float64)
+    draws, value = np.asarray(draws, dtype=np.float64), np.asarray(value, dtype=np.float64)
+    if n_units < 2 or not draws.size:
+        return np.full(value.shape, np.nan), np.full(value.shape, np.nan)
     level = expanded_confidence(confidence, n_units)
-    levels = [(1 - level) / 2, (1 + level) / 2]
+    levels = [(1 - level) / 2, 0.5, (1 + level) / 2]
     if np.isfinite(draws).all():
-        low, high = np.quantile(draws, levels, axis=0)
-        return np.asarray(low), np.asarray(high)
-    defined = np.isfinite(draws).mean(axis=0) >= 0.5
-    low, high = np.nanquantile(np.where(defined, draws, 0.0), levels, axis=0)
-    return np.where(defined, low, np.nan), np.where(defined, high, np.nan)
+        low, middle, high = np.quantile(draws, levels, axis=0)
+    else:
+        defined = np.isfinite(draws).mean(axis=0) >= 0.5
+        low, middle, high = np.nanquantile(np.where(defined, draws, 0.0), levels, axis=0)
+        value = np.where(defined, value, np.nan)
+    stretch = np.sqrt(widening)
+    return np.asarray(value - stretch * (middle - low)), np.asarray(value + stretch * (high - middle))
 
 
-def share_above_zero(draws: NDArray[Any]) -> float:
-    """Share of the defined draws above 0, ties counted half; NaN if none is defined."""
-    draws = draws[np.isfinite(draws)]
-    return float((draws > 0).mean() + (draws == 0).mean() / 2) if draws.size else float("nan")
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """An estimate with all that its interval and its p are made of.
+
+    Parameters
+    ----------
+    value : (…), the estimate
+    draws : (draw, …)
+    unit : what was drawn: ``subject``, ``block``, ``item``, or several joined by ``and``
+    n_units : how many there are
+    widening : of the draws' variance, for what folds share
+    own : (subject, …), the value of each of the batch's subjects by itself, its layers chosen on its own scores; NaN
+        for those without one. None where blocks or items were drawn
+
+    Notes
+    -----
+    A layer choice common to all subjects moves their scores together, which a test over them cannot see; hence ``own``.
+    """
+
+    value: NDArray[Any]
+    draws: NDArray[Any]
+    unit: str
+    n_units: int
+    widening: float = 1.0
+    own: NDArray[Any] | None = None
+
+    def __sub__(self, other: Sampled) -> Sampled:
+        """The difference, paired where the same units were drawn, and subject by subject where both have these."""
+        n_draws = min(len(self.draws), len(other.draws))
+        own = None if self.own is None or other.own is None else self.own - other.own
+        draws = np.asarray(self.draws[:n_draws] - other.draws[:n_draws])
+        return Sampled(np.asarray(self.value - other.value), draws, *_units([self, other]), own)
+
+    def of(self, linear: Callable[[NDArray[Any]], NDArray[Any]]) -> Sampled:
+        """A linear function of the values, which takes any leading axes."""
+        own = None if self.own is None else linear(self.own)
+        return dataclasses.replace(self, value=linear(self.value), draws=linear(self.draws), own=own)
+
+    def standard_error(self) -> NDArray[np.float64]:
+        """Of the estimate, (…): from the subjects' own values where all that count have one, else from the draws."""
+        draws = np.asarray(self.draws, dtype=np.float64)
+        defined = np.isfinite(draws).mean(axis=0) >= 0.5
+        bias = self.n_units / (self.n_units - 1) if self.n_units > 1 else np.nan
+        error = np.sqrt(self.widening * bias) * np.nanstd(np.where(defined, draws, 0.0), axis=0, ddof=1)
+        error = np.where(defined, error, np.nan)
+        if self.own is None:
+            return error
+        there = np.isfinite(self.own)
+        n = np.maximum(there.sum(axis=0), 2)
+        mean = np.where(there, self.own, 0).sum(axis=0) / n
+        squares = np.where(there, (self.own - mean) ** 2, 0).sum(axis=0)
+        return np.where(there.sum(axis=0) >= self.n_units, np.sqrt(squares / (n - 1) / n), error)
+
+    def interval(
+        self, confidence: float, bounds: tuple[float, float] = UNBOUNDED
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper ends, (…), about the estimate: from the draws, or of few subjects Student's t over them.
+
+        Parameters
+        ----------
+        bounds : what the quantity cannot exceed; ends are cut there
+        """
+        from scipy.stats import t
+
+        if self.unit == SUBJECT and 1 < self.n_units < FEWEST_DRAWN_SUBJECTS:
+            reach = t.ppf((1 + confidence) / 2, self.n_units - 1) * self.standard_error()
+            low, high = self.value - reach, self.value + reach
+        else:
+            low, high = interval(self.value, self.draws, confidence, self.n_units, self.widening)
+        return np.clip(low, *bounds), np.clip(high, *bounds)
+
+    def p(self, seed: int) -> float:
+        """Two-sided p of a single difference from 0; NaN where there is none.
+
+        Of subjects: by flipping the signs of their own differences, of six or more; else, and of blocks and items, by
+        Student's t of the difference over its standard error, on as many degrees of freedom as units less one; that is
+        never below one in as many as there are draws, as of depths, which come in steps, these may all agree.
+
+        Parameters
+        ----------
+        seed : of random signs, which more than twelve subjects have
+        """
+        from scipy.stats import t
+
+        value, error = float(self.value), float(self.standard_error())
+        if self.own is not None:
+            own = self.own[np.isfinite(self.own)].astype(np.float64)
+            if own.size >= max(self.n_units, FEWEST_FLIPPED):
+                return sign_flip_p(own, seed)
+        if not np.isfinite([value, error]).all() or self.n_units < 2:
+            return float("nan")
+        if abs(value) < _NO_SPREAD:
+            return 1.0
+        p = float(2 * t.sf(abs(value) / error, self.n_units - 1)) if error > 0 else 0.0
+        return max(p, 1 / (1 + len(self.draws)))
+
+
+def mean_of(several: Sequence[Sampled]) -> Sampled:
+    """The mean of several estimates, draw by draw and subject by subject."""
+    n_draws = min(len(one.draws) for one in several)
+    own = [one.own for one in several if one.own is not None]
+    return Sampled(
+        np.mean([one.value for one in several], axis=0),
+        np.mean([one.draws[:n_draws] for one in several], axis=0),
+        *_units(several),
+        np.mean(own, axis=0) if len(own) == len(several) else None,
+    )
+
+
+def _units(several: Sequence[Sampled]) -> tuple[str, int, float]:
+    """Unit, number and widening of what is made of several: the fewest units and the largest widening count."""
+    units = dict.fromkeys(unit for one in several for unit in one.unit.split(" and "))
+    return " and ".join(units), min(one.n_units for one in several), max(one.widening for one in several)
+
+
+def sign_flip_p(difference: NDArray[np.float64], seed: int) -> float:
+    """Two-sided p of a mean over subjects, if each one's difference might as well have the other sign.
+
+    Of up to twelve subjects all 2^S patterns of signs, else 9,999 random ones.
+
+    Parameters
+    ----------
+    difference : (subject,)
+    """
+    signs = _signs(difference.size, seed)
+    reached = int((np.abs(signs @ difference) >= abs(difference.sum()) - _NO_SPREAD).sum())
+    if difference.size <= ALL_SIGNS_UP_TO:
+        return reached / len(signs)
+    return (1 + reached) / (1 + len(signs))
+
+
+@functools.lru_cache(maxsize=8)
+def _signs(n_subjects: int, seed: int) -> NDArray[np.float64]:
+    if n_subjects <= ALL_SIGNS_UP_TO:
+        return np.array(list(itertools.product((1.0, -1.0), repeat=n_subjects)))
+    return generator(seed, "signs").choice((1.0, -1.0), size=(RANDOM_SIGNS, n_subjects))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,17 @@ import numpy as np
 from pipeline.artifacts.scores import CHOSEN, open_header, open_scores
 from pipeline.core.errors import SampleMismatch
 from pipeline.inference.requests import InferenceSettings
-from pipeline.inference.scores.bootstrap import draw_counts, generator
+from pipeline.inference.scores.bootstrap import draw_counts, generator, widening_of
 from pipeline.inference.scores.fold_scores import BlockSums, FoldScores, block_sums, fold_scores, join_targets
-from pipeline.inference.scores.shared_draws import Batch, ModelScores, check_layers_agree, layer_axis, target_table
+from pipeline.inference.scores.null_scores import null_of
+from pipeline.inference.scores.shared_draws import (
+    Batch,
+    ModelScores,
+    check_layers_agree,
+    layer_axis,
+    reliability_errors,
+    target_table,
+)
 from pipeline.inference.scores.variance_scores import division_of
 
 if TYPE_CHECKING:
@@ -102,7 +111,8 @@ def _batch(
 ) -> Batch:
     targets = target_table(parts)
     if within_category:
-        targets = targets.assign(reliability=np.nan, ceiling=np.nan, ceiling_kind="")
+        targets = targets.assign(reliability=np.nan, ceiling=np.nan, ceiling_kind="", signal_power=np.nan)
+    deviation, degrees = reliability_errors(parts)
     counts = draw_counts(blocks.fold.size, settings.n_bootstrap, generator(settings.seed, "unit"))
     return Batch(
         metric=f"{metric}-within-category" if within_category else metric,
@@ -111,7 +121,12 @@ def _batch(
         n_units=int(blocks.fold.size),
         models=list(files[0]),
         load=_loader(blocks, files, counts, within_category),
+        reliability_deviation=deviation,
+        reliability_df=degrees,
+        ceiling=math.sqrt,
+        untested="scores within categories are not held against other orders" if within_category else "",
         on_surface=frozenset(str(part.attrs["group"]) for part in parts if "surface_unit" in part.variables),
+        widening=widening_of(np.unique(blocks.fold).size),
     )
 
 
@@ -137,6 +152,7 @@ def _loader(
             draws=_Draws([one.as_floats(counts.dtype) for one in sums], counts),
             edge=np.concatenate([part["penalty_edge"].values for part in parts], axis=2) if chosen else None,
             division=None if within_category else division_of(parts, counts),
+            null=None if within_category else null_of(parts),
         )
 
     return load

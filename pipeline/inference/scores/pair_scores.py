@@ -131,12 +131,20 @@ def agreement(
 
 
 def _kendall(
-    models: PairVectors, targets: PairVectors, pairs: NDArray[np.intp], weight: NDArray[np.float64]
+    models: PairVectors,
+    targets: PairVectors,
+    pairs: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    measured: NDArray[np.intp] | None = None,
 ) -> NDArray[np.float64]:
+    """τ-b over some pairs; ``measured`` are those of the targets' matrices, if they are other ones."""
+    measured = pairs if measured is None else measured
     if pairs.size <= MOST_ENTRIES:
-        return kendall_tau(models.dense_rank[:, pairs], targets.dense_rank[:, pairs], weight)
+        return kendall_tau(models.dense_rank[:, pairs], targets.dense_rank[:, measured], weight)
     times = weight.astype(np.intp)
-    rows, columns = (np.repeat(one.values[:, pairs], times, axis=1) for one in (models, targets))
+    rows, columns = (
+        np.repeat(one.values[:, own], times, axis=1) for one, own in ((models, pairs), (targets, measured))
+    )
     return np.array([[compare(row, column, "kendall") for column in columns] for row in rows])
 
 
@@ -167,14 +175,141 @@ def pair_scores(
     halves = np.empty((n_draws, n_halvings, 2, *shape), dtype=counts.dtype)
     for draw, drawn in enumerate(counts):
         score[draw] = agreement(models, targets, drawn, stretch, comparison)
-        there = np.flatnonzero(drawn)
         for halving in range(n_halvings):
-            in_first = np.isin(np.arange(drawn.size), rng.permutation(there)[: there.size // 2])
+            in_first = first_half(drawn, rng)
             for half, members in enumerate((in_first, ~in_first)):
                 halves[draw, halving, half] = agreement(models, targets, drawn * members, stretch, comparison)
+    return _over_halves(score, halves)
+
+
+def first_half(drawn: NDArray[Any], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which stretches are in the first half of a random halving of those drawn: (stretch,)."""
+    there = np.flatnonzero(drawn)
+    return np.isin(np.arange(drawn.size), rng.permutation(there)[: there.size // 2])
+
+
+def scores_in_orders(
+    models: PairVectors,
+    targets: PairVectors,
+    orders: NDArray[np.intp],
+    halvings: NDArray[np.bool_],
+    comparison: str,
+) -> FoldScores:
+    """The scores of `pair_scores` of all items once, for each order of the measured matrices' items.
+
+    The network's matrices stay as they are, and so do their ranks. Halves are of its items: the same in every order.
+
+    Parameters
+    ----------
+    orders : (order, item), the measured item that stands at each place
+    halvings : (halving, item), whether an item is in the first half
+
+    Returns
+    -------
+    FoldScores in single precision, as those of `pair_scores`
+    """
+    shape = (len(orders), models.values.shape[0], targets.values.shape[0])
+    score = np.empty(shape, dtype=np.float32)
+    halves = np.empty((shape[0], len(halvings), 2, *shape[1:]), dtype=np.float32)
+    measured = _Reordered.of(targets, orders.shape[1], comparison)
+    _fill(score, models, measured, orders, np.arange(models.first.size))
+    for halving, in_first in enumerate(halvings):
+        for half, members in enumerate((in_first, ~in_first)):
+            pairs = np.flatnonzero(members[models.first] & members[models.second])
+            _fill(halves[:, halving, half], models, measured, orders, pairs)
+    return _over_halves(score, halves)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reordered:
+    """Measured matrices of which any pairs are ranked among themselves, without sorting them anew.
+
+    Parameters
+    ----------
+    vectors : of the matrices
+    pair_of : (item, item2) number of each pair
+    ascending : (matrix, pair) the pairs from the smallest value to the largest
+    below, upto : (matrix, pair) how many pairs have a smaller value, and at most the same
+    tied : whether any two pairs have equal values
+    """
+
+    vectors: PairVectors
+    comparison: str
+    pair_of: NDArray[np.intp]
+    ascending: NDArray[np.intp]
+    below: NDArray[np.intp]
+    upto: NDArray[np.intp]
+    tied: bool
+
+    @classmethod
+    def of(cls, vectors: PairVectors, n_items: int, comparison: str) -> _Reordered:
+        pair_of = np.zeros((n_items, n_items), dtype=np.intp)
+        pair_of[vectors.first, vectors.second] = pair_of[vectors.second, vectors.first] = np.arange(vectors.first.size)
+        occurs = [np.bincount(row) for row in vectors.dense_rank]
+        upto = np.stack([np.cumsum(one)[row] for one, row in zip(occurs, vectors.dense_rank, strict=True)])
+        own = np.stack([one[row] for one, row in zip(occurs, vectors.dense_rank, strict=True)])
+        ascending = np.argsort(vectors.dense_rank, axis=1)
+        return cls(vectors, comparison, pair_of, ascending, upto - own, upto, bool((own > 1).any()))
+
+    def standardised(self, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+        """What is correlated of some different pairs: (matrix, pair)."""
+        return _standardised(self.vectors.values[:, pairs] if self.comparison == "pearson" else self._midranks(pairs))
+
+    def _midranks(self, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+        chosen = np.zeros(self.ascending.shape[1], dtype=np.int32)
+        chosen[pairs] = 1
+        counted = np.zeros((len(self.ascending), chosen.size + 1), dtype=np.int32)
+        np.cumsum(chosen[self.ascending], axis=1, out=counted[:, 1:])
+        not_larger = np.take_along_axis(counted, self.upto[:, pairs], axis=1)
+        if not self.tied:
+            return not_larger.astype(np.float64)
+        smaller = np.take_along_axis(counted, self.below[:, pairs], axis=1)
+        return (smaller + not_larger + 1) / 2
+
+
+def _fill(
+    into: NDArray[np.float32],
+    models: PairVectors,
+    measured: _Reordered,
+    orders: NDArray[np.intp],
+    pairs: NDArray[np.intp],
+) -> None:
+    """Agreement over some pairs of places, (order, layer, target)."""
+    if pairs.size < FEWEST_PAIRS:
+        into[:] = np.nan
+        return
+    first, second = models.first[pairs], models.second[pairs]
+    if measured.comparison == "kendall":
+        once = np.ones(pairs.size)
+        for number, order in enumerate(orders):
+            there = measured.pair_of[order[first], order[second]]
+            into[number] = _kendall(models, measured.vectors, pairs, once, there)
+        return
+    pearson = measured.comparison == "pearson"
+    rows = _standardised(
+        models.values[:, pairs] if pearson else weighted_midranks(models.dense_rank[:, pairs], np.ones(pairs.size))
+    )
+    # all pairs in another order have the ranks that they had
+    every = measured.standardised(pairs) if pairs.size == models.first.size else None
+    for number, order in enumerate(orders):
+        there = measured.pair_of[order[first], order[second]]
+        columns = measured.standardised(there) if every is None else every[:, there]
+        into[number] = np.clip(rows @ columns.T, -1.0, 1.0)
+
+
+def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centred, of length 1; 0 throughout if constant: products are correlations."""
+    values = values - values.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.asarray(np.where(length > 0, values / np.where(length > 0, length, 1.0), 0.0))
+
+
+def _over_halves(score: NDArray[Any], halves: NDArray[Any]) -> FoldScores:
+    """Folds of halvings, one per direction: (draw, halving, half, layer, target) → (draw, fold, layer, target)."""
+    n_draws, n_halvings, _, *shape = halves.shape
     chosen_in = halves.reshape(n_draws, 2 * n_halvings, *shape)
     held = np.ascontiguousarray(halves[:, :, ::-1]).reshape(n_draws, 2 * n_halvings, *shape)
     defined = np.isfinite(held).all(axis=2)
     np.nan_to_num(held, copy=False)  # in place: these arrays are the largest there are
     np.arctanh(np.clip(held, -LARGEST_R, LARGEST_R, out=held), out=held)
-    return FoldScores(score, chosen_in, held, defined.astype(counts.dtype))
+    return FoldScores(score, chosen_in, held, defined.astype(score.dtype))

@@ -12,11 +12,13 @@ import pandas as pd
 
 from pipeline.core.errors import BrokenArtifact
 from pipeline.inference.scores.fold_scores import FoldScores
+from pipeline.inference.scores.null_scores import NullScores
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from pipeline.inference.scores.null_scores import NullScores
     from pipeline.inference.scores.variance_scores import Division
 
 _TARGET_COLUMNS = ("region", "compartment", "subject", "reliability", "ceiling", "ceiling_kind")
@@ -55,6 +57,7 @@ class ModelScores:
     edge : (fold, layer, target), −1/+1 where the penalty is the smallest/largest of the grid; None for metrics that
         choose no penalty
     division : how the explained variance divides among the spaces of a joint fit; None for other fits
+    null : scores of other orders of the responses, None where there are none
     """
 
     layers: LayerAxis
@@ -62,6 +65,7 @@ class ModelScores:
     draws: Iterable[FoldScores]
     edge: NDArray[np.int8] | None = None
     division: Division | None = None
+    null: NullScores | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +80,16 @@ class Batch:
         and −1 where they are not known
     ci_unit : ``block`` or ``item``
     n_units : how many of them
+    widening : of the variance of draws over them, as folds share training data; 1 where nothing was trained
     models : in the order shown
     load : scores of one model
+    reliability_deviation : (part, target) of the targets' reliabilities, see `pipeline.artifacts.scores`; no part where
+        they have no interval
+    reliability_df : degrees of freedom of their errors
+    ceiling : the square root of a reliability in the unit of the scores
     on_surface : the groups whose targets are painted on a cortical mesh
+    stimuli_drawn : intervals over subjects are over items as well, as both are samples
+    untested : why there are no other orders of the responses to test scores against, in words; empty if there are
     """
 
     metric: str
@@ -87,7 +98,13 @@ class Batch:
     n_units: int
     models: list[str]
     load: Callable[[str], ModelScores]
+    reliability_deviation: NDArray[np.float64]
+    reliability_df: int
+    ceiling: Callable[[float], float]
     on_surface: frozenset[str] = frozenset()
+    stimuli_drawn: bool = False
+    untested: str = ""
+    widening: float = 1.0
 
 
 def layer_axis(scores: xr.Dataset) -> LayerAxis:
@@ -106,16 +123,34 @@ def target_table(parts: Sequence[xr.Dataset]) -> pd.DataFrame:
     """The targets of several groups' scores, one after the other."""
     frames = []
     for scores in parts:
+        n_targets = scores.sizes["target"]
         frame = pd.DataFrame({name: scores[name].values for name in _TARGET_COLUMNS})
         frame["group"] = str(scores.attrs["group"])
         frame["n_in_group"] = int(scores.attrs["n_subjects"])
         frame["constant"] = scores["constant"].values.astype(bool) if "constant" in scores.variables else False
+        power = scores["signal_power"].values if "signal_power" in scores.variables else np.full(n_targets, np.nan)
+        frame["signal_power"] = power.astype(np.float64)
         for name, unknown in (("unit", ""), ("hemisphere", ""), ("vertex", -1)):
             frame[name] = scores[name].values if name in scores.variables else unknown
         for name in ("region", "compartment", "subject", "ceiling_kind", "unit", "hemisphere"):
             frame[name] = frame[name].astype(str)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def reliability_errors(parts: Sequence[xr.Dataset]) -> tuple[NDArray[np.float64], int]:
+    """Deviations of several groups' reliabilities, one group after the other, and the df of their errors.
+
+    Groups that share their blocks have the same parts of them. Scores without deviations leave all intervals unknown.
+
+    Returns
+    -------
+    (part, target) and df; no part and 0 where unknown
+    """
+    if any("reliability_deviation" not in scores.variables for scores in parts):
+        return np.empty((0, sum(scores.sizes["target"] for scores in parts))), 0
+    deviation = np.concatenate([scores["reliability_deviation"].values for scores in parts], axis=1)
+    return deviation.astype(np.float64), min(int(scores.attrs["reliability_df"]) for scores in parts)
 
 
 def check_layers_agree(parts: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:

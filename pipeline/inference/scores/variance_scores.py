@@ -39,15 +39,14 @@ class VarianceSums:
     ----------
     spaces : names; the layer itself comes first
     n, fold : (block,) samples, and the fold's number from 0
-    y, y2 : (block, target) sums of the responses less their fold's mean, and of their squares
-    explained : (quantity, block, layer, target) sums of what is explained, less what the constant mean explains
+    y2 : (block, target) sums of squares of the responses less their fold's mean
+    explained : (quantity, block, layer, target) sums of what is explained, less what the fold's mean explains
     y_varies : (fold, target)
     """
 
     spaces: list[str]
     n: NDArray[np.floating]
     fold: NDArray[np.intp]
-    y: NDArray[np.floating]
     y2: NDArray[np.floating]
     explained: NDArray[np.floating]
     y_varies: NDArray[np.bool_]
@@ -55,7 +54,7 @@ class VarianceSums:
     def as_floats(self, dtype: np.dtype[Any]) -> VarianceSums:
         """The same in the precision of the draws."""
         return dataclasses.replace(
-            self, **{name: getattr(self, name).astype(dtype) for name in ("n", "y", "y2", "explained")}
+            self, **{name: getattr(self, name).astype(dtype) for name in ("n", "y2", "explained")}
         )
 
 
@@ -69,13 +68,12 @@ def variance_sums(scores: xr.Dataset) -> VarianceSums | None:
     without = {name: scores[f"without_sum_{name}"].values.astype(np.float64) for name in ("p2", "py")}
     shares = 2 * scores["sum_spy"].values.astype(np.float64) - scores["sum_spp"].values
     explained = np.zeros((FIRST_SHARE + shares.shape[0], *shares.shape[1:]))
-    y, y2 = np.zeros_like(raw["y"]), np.zeros_like(raw["y"])
-    varies = np.zeros((fold.max() + 1, y.shape[1]), bool)
+    y2 = np.zeros_like(raw["y"])
+    varies = np.zeros((fold.max() + 1, y2.shape[1]), bool)
     for k in range(fold.max() + 1):
         rows = np.flatnonzero(fold == k)
         m = n[rows][:, None]
         mean = raw["y"][rows].sum(axis=0) / m.sum()
-        y[rows] = raw["y"][rows] - m * mean
         y2[rows] = raw["y2"][rows] - 2 * mean * raw["y"][rows] + m * mean**2
         # Σ (p − ȳ) (2 (y − ȳ) − (p − ȳ)) over a block's samples
         of_mean = m * mean**2 - 2 * mean * raw["y"][rows]
@@ -85,12 +83,11 @@ def variance_sums(scores: xr.Dataset) -> VarianceSums | None:
         total = y2[rows].sum(axis=0)
         varies[k] = total > NO_VARIANCE_RAW * raw["y2"][rows].sum(axis=0)
         variance = np.where(varies[k], total / m.sum(), 1.0)
-        y[rows] /= np.sqrt(variance)
         y2[rows] /= variance
         explained[:, rows] /= variance
     explained[UNIQUE] = explained[JOINT] - explained[WITHOUT]
     explained[OFFSET] = explained[JOINT] - explained[FIRST_SHARE:].sum(axis=0)
-    return VarianceSums([str(name) for name in scores["space"].values], n, fold, y, y2, explained, varies)
+    return VarianceSums([str(name) for name in scores["space"].values], n, fold, y2, explained, varies)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +131,7 @@ def _mean_over_folds(values: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]
 
 
 def variance_scores(sums: VarianceSums, counts: NDArray[np.floating] | None = None) -> VarianceScores:
-    """R² and its parts, each block taken as often as a draw says.
+    """R² and its parts, each block taken as often as a draw says; the fold's mean stays that of the whole fold.
 
     Parameters
     ----------
@@ -150,13 +147,9 @@ def variance_scores(sums: VarianceSums, counts: NDArray[np.floating] | None = No
         rows = np.flatnonzero(sums.fold == k)
         drawn = counts[:, rows]
         n = drawn @ sums.n[rows].astype(counts.dtype, copy=False)
-        y, y2 = drawn @ sums.y[rows], drawn @ sums.y2[rows]
-        of_mean = y**2 / np.where(n > 0, n, 1)[:, None]  # what the mean of the drawn samples explains
-        square = y2 - of_mean
+        square = drawn @ sums.y2[rows]
         varies = sums.y_varies[k] & (square > NO_VARIANCE_DRAWN * n[:, None])
         explained = np.moveaxis(np.tensordot(drawn, sums.explained[:, rows], axes=(1, 1)), 1, 1)
-        for quantity in (JOINT, WITHOUT, OFFSET):
-            explained[:, quantity] -= of_mean[:, None]
         held[:, k] = np.where(varies, 1 / np.where(varies, square, 1), 0)[:, None, None] * explained
         distinct = (drawn > 0) @ sums.n[rows].astype(counts.dtype, copy=False)
         weight[:, k] = np.where(distinct > 3, n - 3, 0)[:, None] * varies

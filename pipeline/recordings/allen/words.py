@@ -42,7 +42,7 @@ were not.
 {%- else %} The compared matrices and those of the ceiling are treated alike, neither being centred; there only the
 compared ones were.
 {%- endif %} The layer is chosen on other stretches of the stimulus than those that it is scored on; there on the same
-data. Intervals are {{ percent }} bootstrap intervals over {{ c.units }}; there bars were half a standard deviation over
+data. Intervals are {{ percent }} intervals over {{ c.units }}; there bars were half a standard deviation over
 resamplings of trials.
 {%- if a.dataset.window_s %} Responses are taken from {{ a.dataset.window_s | window }} after each frame's onset; there
 no response latency was allowed for.

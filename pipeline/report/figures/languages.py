@@ -21,23 +21,23 @@ from pipeline.report.figures.figure import (
     score_range,
     slug,
 )
-from pipeline.report.sections.findings import Row, records
+from pipeline.report.sections.findings import Row, records, verdict_of
 from pipeline.report.sections.languages import LanguageView, name_of
 
 NEUTRAL = "#333333"
 GROUP_COLOURS = (*NETWORK_COLOURS, *BASELINE_COLOURS)
 MEAN_OF_REGIONS = "mean over regions"
-HOVER = ("ci_low", "ci_high", "probability_above_zero", "contrast", "place")
+HOVER = ("ci_low", "ci_high", "p", "contrast", "place")
 
 LANGUAGE_EFFECTS = Caption(
     "Native over non-native language",
     "{analysis}, {subject}. How much more of the listeners' responses models trained on their own language predict, "
     "beyond what a model or a group of listeners differs in overall, region by region ({score}), with {interval}; "
-    "filled where the interval leaves zero out. Where a panel is about the acoustic domain, it is the same for models "
-    "trained on the kind of sound that the listeners heard. Each listener heard only one language: no claim about "
-    "experience follows.",
+    "filled where the interval leaves zero out and p is below .05. Where a panel is about the acoustic domain, it is "
+    "the same for models trained on the kind of sound that the listeners heard. Each listener heard only one language: "
+    "no claim about experience follows.",
     "{contrasts}: rows named 'native over non-native language …' and 'acoustic domain match …', difference, ci_low, "
-    "ci_high, probability_above_zero, statement",
+    "ci_high, p, statement",
 )
 
 LANGUAGE_CELLS = Caption(
@@ -76,7 +76,7 @@ def _values(view: LanguageView, percent: str, ci_unit: Iterable[str]) -> dict[st
     return {
         "subject": "all groups of listeners",
         "score": f"held-out {view.analysis.symbol}",
-        "interval": f"{percent} bootstrap interval over {view.analysis.ci_units(ci_unit)}",
+        "interval": f"{percent} interval over {view.analysis.ci_units(ci_unit)}",
     }
 
 
@@ -138,11 +138,11 @@ def _effect(view: LanguageView, rows: list[Row], colour: str, shift: float) -> d
             "color": colour,
             "size": 9,
             "line": {"width": 2, "color": colour},
-            "symbol": ["circle" if a > 0 or b < 0 else "circle-open" for a, b in zip(low, high, strict=True)],
+            "symbol": ["circle" if verdict_of(row) in ("above", "below") else "circle-open" for row in rows],
         },
         "error_y": error_bars(difference, low, high, color=colour),
         "hovertemplate": "%{customdata[4]}: %{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>"
-        "%{customdata[3]}<br>share of draws above zero %{customdata[2]:.3f}<extra></extra>",
+        "%{customdata[3]}<br>p %{customdata[2]:.3f}<extra></extra>",
     }
 
 

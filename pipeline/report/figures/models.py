@@ -18,7 +18,7 @@ from pipeline.report.figures.figure import (
     layout,
     score_range,
 )
-from pipeline.report.sections.findings import Row, records
+from pipeline.report.sections.findings import Row, records, verdict_of
 from pipeline.report.study_facts import BASELINE
 from pipeline.report.views import View
 
@@ -38,10 +38,11 @@ MODELS = Caption(
 CONTRASTS = Caption(
     "Networks against twins, baselines and each other",
     "{analysis}, {subject}. Difference in {score} (model minus reference) with paired {interval}; filled where the "
-    "interval leaves zero out. Against several twins the reference is the best of their seeds in every draw. Two "
-    "trained networks differ in more than what they were trained for: a difference between them is not a test of the "
-    "learning objective.",
-    "{contrasts}: contrast, region, difference, ci_low, ci_high, probability_above_zero",
+    "interval leaves zero out and p is below .05. Against twins the reference is the mean of their seeds, and interval "
+    "and p are those of one more seed: crosses mark the difference from the best of the seeds. Fewer than five seeds "
+    "have no interval. Two trained networks differ in more than what they were trained for: a difference between them "
+    "is not a test of the learning objective.",
+    "{contrasts}: contrast, region, difference, best_reference_score, ci_low, ci_high, p",
 )
 
 SUBJECTS = Caption(
@@ -61,7 +62,7 @@ def models_side_by_side(view: View) -> Figure:
     panels = [_models(view, place, colours, x_range) for place in view.places]
     legend = [LegendEntry("nested best layer with interval", NEUTRAL, "circle")]
     if (view.summary["role"] == "twin").any():
-        legend.append(LegendEntry("each seed of the twins (interval: best seed)", TWIN_COLOUR, "open"))
+        legend.append(LegendEntry("each seed of the twins (filled: best seed, with interval)", TWIN_COLOUR, "open"))
     if view.summary["ceiling"].notna().any():
         legend.append(LegendEntry("ceiling", CEILING_COLOUR, "longdash"))
     return Figure(f"{view.id}-models", MODELS, panels, {"score": view.score_name}, legend)
@@ -150,15 +151,14 @@ def _forest(view: View, number: int, name: str, table: pd.DataFrame, x_range: li
     rows = records(table)
     places = [str(row["place"]) for row in rows]
     difference, low, high = ([float(row[key]) for row in rows] for key in ("difference", "ci_low", "ci_high"))
-    clear = [a > 0 or b < 0 for a, b in zip(low, high, strict=True)]
+    clear = [verdict_of(row) in ("above", "below") for row in rows]
     trace = {
         "type": "scatter",
         "mode": "markers",
         "x": difference,
         "y": places,
         "customdata": [
-            [row["ci_low"], row["ci_high"], row["model_score"], row["reference_score"], row["probability_above_zero"]]
-            for row in rows
+            [row["ci_low"], row["ci_high"], row["model_score"], row["reference_score"], row["p"]] for row in rows
         ],
         "marker": {
             "color": NEUTRAL,
@@ -168,11 +168,26 @@ def _forest(view: View, number: int, name: str, table: pd.DataFrame, x_range: li
         },
         "error_x": error_bars(difference, low, high, color=NEUTRAL),
         "hovertemplate": "%{y}: %{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>model %{customdata[2]:.3f}, "
-        "reference %{customdata[3]:.3f}<br>share of draws above zero %{customdata[4]:.3f}<extra></extra>",
+        "reference %{customdata[3]:.3f}<br>p %{customdata[4]:.3f}<extra></extra>",
     }
+    traces = [trace, *_from_best_seed(rows)]
     y = axis(type="category", categoryarray=places[::-1], categoryorder="array", ticksuffix=" ", dtick=1)
     x = axis(f"difference in {view.axis_name}", range=x_range, zeroline=True)
-    return Panel(f"{view.id}-contrast-{number}", name, [trace], layout(x, y), 28 * len(rows) + 70, 290)
+    return Panel(f"{view.id}-contrast-{number}", name, traces, layout(x, y), 28 * len(rows) + 70, 290)
+
+
+def _from_best_seed(rows: list[Row]) -> list[dict[str, Any]]:
+    """The differences from the best of several seeds; none where there is one reference."""
+    several = [row for row in rows if row["n_references"] > 1]
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [float(row["model_score"] - row["best_reference_score"]) for row in several],
+        "y": [str(row["place"]) for row in several],
+        "marker": {"color": TWIN_COLOUR, "size": 7, "symbol": "x-thin", "line": {"width": 2, "color": TWIN_COLOUR}},
+        "hovertemplate": "%{y}: %{x:.3f} from the best seed<extra></extra>",
+    }
+    return [trace] if several else []
 
 
 def subject_spread(view: View) -> Figure | None:

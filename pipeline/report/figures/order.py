@@ -17,19 +17,19 @@ from pipeline.report.figures.figure import (
     layout,
     slug,
 )
-from pipeline.report.sections.findings import Row, is_predicted, records, unpredicted
+from pipeline.report.sections.findings import Row, is_predicted, records, unpredicted, verdict_of
 from pipeline.report.views import View
 from pipeline.report.wording import with_interval
 
-ORDER_HOVER = ("ci_low", "ci_high", "probability_above_zero", "statement")
+ORDER_HOVER = ("ci_low", "ci_high", "p", "statement")
 
 ORDER = Caption(
     "Order of regions in depth",
     "{analysis}, {subject}. Difference in relative depth between two regions' nested best layers (later minus earlier "
-    "in the study's order) with {interval}; filled where the interval leaves zero out, and pale where one of the two "
-    "has a score that is not reliably above zero, so that its layer means nothing. Hover for the bootstrap probability "
-    "that the later region lies deeper. This is an order within the network, not in time or in anatomy.",
-    "{contrasts}: rows named 'depth order …', difference, ci_low, ci_high, probability_above_zero",
+    "in the study's order) with {interval}; filled where the interval leaves zero out and p is below .05, and pale "
+    "where one of the two has a score that is not reliably above zero, so that its layer means nothing. This is an "
+    "order within the network, not in time or in anatomy.",
+    "{contrasts}: rows named 'depth order …', difference, ci_low, ci_high, p",
 )
 
 GRADIENT = Caption(
@@ -46,7 +46,7 @@ GRADIENT = Caption(
 
 
 def order_plot(view: View) -> Figure | None:
-    """Difference in depth between two regions' best layers, with interval and bootstrap probability.
+    """Difference in depth between two regions' best layers, with interval.
 
     Pairs with a region that is not predicted are pale: their best layers mean nothing.
     """
@@ -70,7 +70,7 @@ def _pair(row: Row) -> str:
 
 def _differences(rows: list[Row], colour: str) -> dict[str, Any]:
     difference, low, high = ([float(row[name]) for row in rows] for name in ("difference", "ci_low", "ci_high"))
-    clear = [colour != PALE_COLOUR and (a > 0 or b < 0) for a, b in zip(low, high, strict=True)]
+    clear = [colour != PALE_COLOUR and verdict_of(row) in ("above", "below") for row in rows]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -85,7 +85,7 @@ def _differences(rows: list[Row], colour: str) -> dict[str, Any]:
         },
         "error_x": error_bars(difference, low, high, color=colour),
         "hovertemplate": "%{y}<br>depth difference %{x:.2f} [%{customdata[0]:.2f}, %{customdata[1]:.2f}]<br>"
-        "probability %{customdata[2]:.3f}<br>%{customdata[3]}<extra></extra>",
+        "p %{customdata[2]:.3f}<br>%{customdata[3]}<extra></extra>",
     }
 
 

@@ -16,7 +16,7 @@ from pipeline.report.figures.figure import (
     error_bars,
     layout,
 )
-from pipeline.report.sections.findings import Row
+from pipeline.report.sections.findings import Row, verdict_of
 from pipeline.report.sections.streams import StreamLine, assignments_of, stream_lines
 from pipeline.report.views import View
 
@@ -25,16 +25,16 @@ OF_PAIRS = (
     "For a pair of pathways: ({score} of the first − that of the second) in ventral minus the same in dorsal regions. "
 )
 OF_NETWORKS = "For a network: {score} in ventral minus that in dorsal regions{less}. "
-LESS = ", less the mean of the same of its random twins"
+LESS = ", less the mean of the same of its random twins, for one more of them (no interval for fewer than five)"
 TWINS = "Open grey circles are single seeds of the twins, without their intervals. "
-HOVER = ("ci_low", "ci_high", "probability_above_zero", "statement")
+HOVER = ("ci_low", "ci_high", "p", "statement")
 
 STREAMS = Caption(
     "Two streams",
     "{analysis}, {subject}. Each panel is an assignment of regions to the ventral and the dorsal stream. {what}Bars "
-    "are {interval}; filled where they leave zero out. {twins}Layers are chosen anew for every region, network and "
-    "pathway.",
-    "{contrasts}: rows named 'streams (…)', difference, ci_low, ci_high, probability_above_zero, statement",
+    "are {interval}; filled where they leave zero out and p is below .05. {twins}Layers are chosen anew for every "
+    "region, network and pathway.",
+    "{contrasts}: rows named 'streams (…)', difference, ci_low, ci_high, p, statement",
 )
 
 
@@ -100,11 +100,11 @@ def _network(row: Row, label: str, colour: str) -> dict[str, Any]:
             "color": colour,
             "size": 9,
             "line": {"width": 2, "color": colour},
-            "symbol": "circle" if low > 0 or high < 0 else "circle-open",
+            "symbol": "circle" if verdict_of(row) in ("above", "below") else "circle-open",
         },
         "error_x": error_bars([difference], [low], [high], color=colour),
-        "hovertemplate": "%{y}: %{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>share of draws above zero "
-        "%{customdata[2]:.3f}<br>%{customdata[3]}<extra></extra>",
+        "hovertemplate": "%{y}: %{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>p %{customdata[2]:.3f}"
+        "<br>%{customdata[3]}<extra></extra>",
     }
 
 

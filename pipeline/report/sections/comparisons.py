@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pipeline.core.prose import counted, listed
+from pipeline.inference.networks import twin_of
+from pipeline.inference.questions.contrasts import without_values
 from pipeline.inference.questions.region_order import ShareOfOrders
-from pipeline.report.sections.findings import Finding, Row, records, unpredicted
+from pipeline.report.sections.findings import Finding, Row, records, unpredicted, verdict_of
 from pipeline.report.views import View
-from pipeline.report.wording import follows_order, interval, number, signed, with_interval
+from pipeline.report.wording import follows_order, interval, number, p_value, signed, with_interval
 
 
 def contrast_findings(view: View) -> list[Finding]:
@@ -17,24 +19,33 @@ def contrast_findings(view: View) -> list[Finding]:
 
 def contrast_finding(name: str, rows: list[Row], *, statement: bool = True) -> Finding:
     """In which regions a contrast lies above, below, or not distinguishably from zero; and what it is a test of."""
-    above = [row for row in rows if row["ci_low"] > 0]
-    below = [row for row in rows if row["ci_high"] < 0]
-    open_ones = [row for row in rows if row not in above and row not in below]
+    found = {one: [row for row in rows if verdict_of(row) == one] for one in ("above", "below", "open", "none")}
+    n_judged = len(rows) - len(found["none"])
     parts = []
-    if above:
-        parts.append(f"above zero in {len(above)} of {counted(len(rows), 'region')}: {listed([_at(r) for r in above])}")
-    else:
-        parts.append(f"above zero in no region (of {len(rows)})")
-    if below:
-        parts.append(f"below zero in {listed([_at(row) for row in below])}")
-    if open_ones:
-        parts.append(f"not distinguishable from zero in {listed([_at(row) for row in open_ones])}")
-    read_as = f" Read as: {rows[0]['statement']}." if statement else ""
+    if found["above"]:
+        where = listed([_at(row) for row in found["above"]])
+        parts.append(f"above zero in {len(found['above'])} of {counted(n_judged, 'region')}: {where}")
+    elif n_judged:
+        parts.append(f"above zero in no region (of {n_judged})")
+    if found["below"]:
+        parts.append(f"below zero in {listed([_at(row) for row in found['below']])}")
+    if found["open"]:
+        parts.append(f"not distinguishable from zero in {listed([_at(row) for row in found['open']])}")
+    if found["none"]:
+        parts.append(f"no verdict in {listed([_at(row) for row in found['none']])}")
+    read_as = f" Read as: {without_values(str(rows[0]['statement']))}." if statement else ""
     return Finding(f"{name}:", f"{'; '.join(parts)}.{read_as}")
 
 
 def _at(row: Row) -> str:
-    return f"{row['place']} {signed(row['difference'])} {interval(row['ci_low'], row['ci_high'])}"
+    """``STG +0.09 [0.02, 0.16], p = 0.01``; against seeds of twins with both sides behind it."""
+    told = "" if verdict_of(row) == "none" else f" {interval(row['ci_low'], row['ci_high'])}"
+    p = p_value(float(row["p"]))
+    text = f"{row['place']} {signed(row['difference'])}{told}{f', {p}' if p else ''}"
+    if row["n_references"] > 1 and twin_of(str(row["reference"])):
+        model, mean, best = (number(row[one]) for one in ("model_score", "reference_score", "best_reference_score"))
+        text += f" ({model} against a mean of {mean} of {int(row['n_references'])} twins, best {best})"
+    return text
 
 
 def order_findings(view: View) -> list[Finding]:
@@ -69,8 +80,8 @@ def _rank(row: Row, view: View) -> Finding:
 
 def _order(model: str, rows: list[Row], view: View) -> Finding:
     told = [row for row in rows if not unpredicted(row)]
-    deeper = [_pair(row) for row in told if row["ci_low"] > 0]
-    shallower = [_pair(row) for row in told if row["ci_high"] < 0]
+    deeper = [_pair(row) for row in told if verdict_of(row) == "above"]
+    shallower = [_pair(row) for row in told if verdict_of(row) == "below"]
     undecided = len(told) - len(deeper) - len(shallower)
     text = (
         f"of {counted(len(told), 'pair')} of regions in the study's order, the later region's best layer lies reliably "
@@ -91,10 +102,8 @@ def _first_and_last(rows: list[Row], view: View) -> str:
     for row in rows:
         if len(rows) > 1 and _regions(row) == (order[0], order[-1]):
             difference = with_interval(row["difference"], row["ci_low"], row["ci_high"])
-            return (
-                f" First to last, {_pair(row)}: probability {number(row['probability_above_zero'])}, difference in "
-                f"depth {difference}."
-            )
+            p = p_value(float(row["p"]))
+            return f" First to last, {_pair(row)}: difference in depth {difference}{f', {p}' if p else ''}."
     return ""
 
 

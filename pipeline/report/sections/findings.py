@@ -8,10 +8,11 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from pipeline.core.prose import counted, listed
+from pipeline.inference.null_tests import SIGNIFICANT_BELOW
 from pipeline.inference.questions.region_order import STATEMENT
 from pipeline.report.study_facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, ceiling_limit, ceilings, layer_set, number, with_interval
+from pipeline.report.wording import NBSP, ceiling_limit, ceilings, layer_set, number, verdict, with_interval
 
 NO_BEST_LAYER = " In none of them can a best layer be told from layers far from it{or_elsewhere}."
 Row = Mapping[Hashable, Any]
@@ -46,9 +47,19 @@ def records(table: Any) -> list[Row]:
     return rows
 
 
+def is_tested(row: Row) -> bool:
+    """Whether the score was held against other orders of the responses."""
+    return math.isfinite(row["p_family"])
+
+
 def is_predicted(row: Row) -> bool:
-    """Whether the interval of the nested score lies above zero."""
-    return bool(row["ci_low"] > 0)
+    """Whether the score exceeds the largest that its family has by chance; untested, whether its interval exceeds 0."""
+    return bool(row["p_family"] < SIGNIFICANT_BELOW if is_tested(row) else row["ci_low"] > 0)
+
+
+def verdict_of(row: Row) -> str:
+    """``above``, ``below``, ``open`` or ``none``: what a row of the contrast table says of its difference."""
+    return verdict(float(row["ci_low"]), float(row["ci_high"]), float(row["p"]))
 
 
 def is_distinguished(row: Row, n_layers: int) -> bool:
@@ -110,17 +121,17 @@ def in_short(view: View, rows: list[Row], parts: Parts) -> str:
     if not rows:
         return "Nothing was scored."
     predicted = [row for row in rows if is_predicted(row)]
+    tested = any(map(is_tested, rows))
+    regions = counted(len(rows), "region")
     if not predicted:
         highest = max(rows, key=lambda row: row["best_layer_score"] if math.isfinite(row["best_layer_score"]) else -2)
-        return (
-            f"In none of {counted(len(rows), 'region')} is the score reliably above zero "
-            f"(highest in {highest['place']}, {scored(view, highest)})."
-        )
+        none = "is the score reliably above zero" if tested else "does the interval of the score lie above zero"
+        how = f"p{NBSP}≥{NBSP}.05 {_against(rows)}" if tested else f"no p: {rows[0]['untested']}"
+        return f"In none of {regions} {none} ({how}); highest in {highest['place']}, {scored(view, highest)}."
     best = max(predicted, key=lambda row: row["best_layer_score"])
-    text = (
-        f"The score is reliably above zero in {len(predicted)} of {counted(len(rows), 'region')}, "
-        f"highest in {best['place']} ({scored(view, best)})."
-    )
+    some = "The score is reliably above zero" if tested else "The interval of the score lies above zero"
+    how = f"p{NBSP}<{NBSP}.05 {_against(rows)}" if tested else f"no p: {rows[0]['untested']}"
+    text = f"{some} in {len(predicted)} of {regions} ({how}), highest in {best['place']} ({scored(view, best)})."
     n_layers = n_layers_of(parts)
     if n_layers > 1:
         named = [str(row["place"]) for row in predicted if is_distinguished(row, n_layers)]
@@ -130,6 +141,14 @@ def in_short(view: View, rows: list[Row], parts: Parts) -> str:
         nowhere = NO_BEST_LAYER.format(or_elsewhere=elsewhere)
         text += f" A best layer can be named in {len(named)}: {listed(named)}." if named else nowhere
     return text
+
+
+def _against(rows: list[Row]) -> str:
+    """What the score of a region was held against."""
+    orders = max(int(row["n_permutations"]) for row in rows)
+    n = sum(map(is_tested, rows))
+    largest = f"the largest of the {n} in" if n > 1 else "it in"
+    return f"against {largest} {orders:,} other orders of the responses"
 
 
 def scored(view: View, row: Row) -> str:
@@ -143,7 +162,7 @@ def region_sentence(view: View, row: Row, parts: Parts) -> str:
     if not math.isfinite(row["best_layer_score"]):
         return f"no score could be computed.{constant}"
     if not is_predicted(row):
-        where = "reliably below zero" if row["ci_high"] < 0 else "not reliably above zero"
+        where = "below zero" if row["ci_high"] < 0 else "not reliably above zero"
         return f"{where}: {scored(view, row)}.{_ceiling(row, relative=False)}{constant}"
     return f"{_layer(view, row, parts)}{scored(view, row)}.{_ceiling(row, relative=True)}{constant}"
 
@@ -172,20 +191,24 @@ def _set(members: list[str], parts: Parts) -> str:
 
 def _ceiling(row: Row, *, relative: bool) -> str:
     if not math.isfinite(row["ceiling"]):
-        return ""
+        if not math.isfinite(row["reliability_ci_low"]):
+            return ""
+        reliability = with_interval(row["reliability"], row["reliability_ci_low"], row["reliability_ci_high"])
+        return f" No ceiling: a reliability of {reliability} is not surely above the floor."
     ceiling = f"ceiling {number(row['ceiling'])}"
     if relative and math.isfinite(row["score_normalised"]):
         limit = ceiling_limit(row["ceiling_kind"])
-        return f" That is {number(row['score_normalised'])} of {limit} ({ceiling})."
+        share = with_interval(row["score_normalised"], row["score_normalised_ci_low"], row["score_normalised_ci_high"])
+        return f" That is {share} of {limit} ({ceiling})."
     return f" {ceiling[0].upper()}{ceiling[1:]}."
 
 
 def unit_sentence(facts: StudyFacts, view: View) -> str:
     """What the brackets of a view are."""
     units = view.analysis.ci_units(view.summary["ci_unit"])
-    text = f"Brackets: {facts.percent} bootstrap intervals over {units}"
+    text = f"Brackets: {facts.percent} intervals over {units}"
     kinds = ceilings(view.summary.loc[view.summary["ceiling"].notna(), "ceiling_kind"])
-    known = f"Ceilings: {kinds}." if kinds else "No ceiling is known."
+    known = f"Ceilings: {kinds}; estimates, which a score may exceed." if kinds else "No ceiling is known."
     return f"{text}, not corrected for the number of regions. {known}"
 
 
@@ -196,10 +219,11 @@ def shuffled_sentence(facts: StudyFacts, views: list[View]) -> str:
         rows = [row for model in view.networks for row in records(view.summary_of(model).reset_index())]
         scores = [float(row["best_layer_score"]) for row in rows if math.isfinite(row["best_layer_score"])]
         above = sum(is_predicted(row) for row in rows)
+        how = "reliably above zero" if any(map(is_tested, rows)) else "with an interval above zero"
         if scores:
             parts.append(
                 f"{view.analysis.name} ({view.subject_in_words}): mean {view.score_name} over "
                 f"{counted(len(scores), 'region')} {number(sum(scores) / len(scores))} "
-                f"(from {number(min(scores))} to {number(max(scores))}), {above} with an interval above zero"
+                f"(from {number(min(scores))} to {number(max(scores))}), {above} {how}"
             )
     return "; ".join(parts) + "."

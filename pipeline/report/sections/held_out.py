@@ -14,6 +14,10 @@ from pipeline.report.wording import NBSP, number, percent, quantity, with_interv
 MANY_AT_SMALLEST = 0.1
 """Share of targets × folds at the smallest penalty from which a region is warned of."""
 MOST_WARNED = 5
+CHOSEN_BY = {
+    "r2": " They are chosen by squared error, which the size of predictions is part of.",
+    "r": " They are chosen by r, so that the size of predictions may be wrong, and R² low.",
+}
 MOST_ROWS_OPEN = 60
 
 
@@ -74,7 +78,7 @@ class _Known:
 def _header(symbol: str, known: _Known) -> list[str]:
     r, r2 = [symbol], ["R²"]
     if known.ceiling:
-        r, r2 = [symbol, f"{symbol} / ceiling"], ["R²", "R² / reliability"]
+        r, r2 = [symbol, f"{symbol} / ceiling"], ["R²", "R² / reliability", "Reliability"]
     ends = ["Smallest / largest penalty"] if known.grid else []
     return ["Layer", *r, *r2, "Targets", *ends]
 
@@ -85,12 +89,16 @@ def _cells(row: Row, n_layers: int, known: _Known) -> list[str]:
     return [
         str(row["best_layer"]) if n_layers > 1 else "–",
         with_interval(row["best_layer_score"], row["ci_low"], row["ci_high"]),
-        *([number(row["score_normalised"])] if known.ceiling else []),
+        *([_interval(row, "score_normalised")] if known.ceiling else []),
         with_interval(row["r2"], row["r2_ci_low"], row["r2_ci_high"]),
-        *([number(row["r2_normalised"])] if known.ceiling else []),
+        *([number(row["r2_normalised"]), _interval(row, "reliability")] if known.ceiling else []),
         f"{int(row['n_targets']):,}{constant}",
         *([f"{ends[0]}{NBSP}/{NBSP}{ends[1]}{NBSP}%"] if known.grid else []),
     ]
+
+
+def _interval(row: Row, name: str) -> str:
+    return with_interval(row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"])
 
 
 def _note(facts: StudyFacts, view: View, known: _Known) -> str:
@@ -104,15 +112,22 @@ def _note(facts: StudyFacts, view: View, known: _Known) -> str:
     )
     if known.ceiling:
         text += (
-            f" Where reliability is at least {facts.reliability_floor:g}, R² is divided by it, and {symbol} by the "
-            "ceiling, its square root, target by target."
+            " Reliability is the mean over all targets, small and negative ones as they are, with a jackknife interval "
+            "over blocks or items. Where that (at 97.5 %, one-sided) lies above "
+            f"{facts.reliability_floor:g}, R² is divided by the reliability, and {symbol} by the ceiling, its square "
+            f"root: an estimate, which a score may exceed. The interval of {symbol} / ceiling holds the errors of both."
         )
     if known.grid:
         text += (
-            " Penalties: share of targets × folds at either end of the grid, each fold at the layer scored. They are "
-            f"chosen by {symbol}, so that the size of predictions may be wrong, and R² low."
+            " Penalties: share of targets × folds at either end of the grid, each fold at the layer scored."
+            f"{CHOSEN_BY.get(_criterion(view), '')}"
         )
     return text
+
+
+def _criterion(view: View) -> str:
+    """What penalties are chosen by; empty where the metric does not say."""
+    return str(view.analysis.options.get("choose_by", ""))
 
 
 def _end(view: View, end: str) -> str:
@@ -133,11 +148,12 @@ def _penalties(view: View, rows: dict[str, list[Row]]) -> Finding:
                 for end in ("low", "high")
             )
             told.append(f"{model} {percent(low)} and {percent(high)}")
+    flat = ", or where r hardly depends on it" if _criterion(view) == "r" else ""
     return Finding(
         "Ends of the penalty grid:",
         f"share of targets × folds at the smallest penalty{_end(view, 'lowest')} and at the largest"
         f"{_end(view, 'highest')}: {'; '.join(told)}. The largest is taken where nothing "
-        "is predicted, or where r hardly depends on it.",
+        f"is predicted{flat}.",
     )
 
 

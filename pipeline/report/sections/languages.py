@@ -12,7 +12,7 @@ from pipeline.report.sections.comparisons import contrast_finding
 from pipeline.report.sections.findings import Finding, Row, records
 from pipeline.report.study_facts import AnalysisFacts, LanguageFacts
 from pipeline.report.views import ALL, MEAN, View, labelled_by_place
-from pipeline.report.wording import interval, signed
+from pipeline.report.wording import interval, p_value, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +150,11 @@ def _finding(name: str, rows: list[Row]) -> Finding:
 
 
 def _cell(row: Row | None) -> str:
-    return "" if row is None else f"{signed(row['difference'])} {interval(row['ci_low'], row['ci_high'])}"
+    if row is None:
+        return ""
+    p = p_value(float(row["p"]))
+    told = f"{signed(row['difference'])} {interval(row['ci_low'], row['ci_high'])}"
+    return f"{told}, {p}" if p else told
 
 
 def _design(design: LanguageFacts) -> str:

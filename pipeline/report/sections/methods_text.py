@@ -116,6 +116,8 @@ def methods_text(
         study=study,
         contents={one.name: _analysis(one, contents[one.name], own[one.name]) for one in study.analyses},
         draws=draws,
+        orders=orders_in_words(summary),
+        untested=listed([one.name for one in study.analyses if not (own[one.name]["n_permutations"] > 0).any()]),
         units=listed(list(dict.fromkeys(units)), last="or"),
         version=__version__,
         maps_of_cortex=maps_of_cortex,
@@ -146,6 +148,12 @@ def _analysis(analysis: AnalysisFacts, contents: ScoresContents, summary: pd.Dat
         animals=", ".join(animals),
         n_animals=len(set().union(*contents.subjects.values())),
     )
+
+
+def orders_in_words(summary: pd.DataFrame) -> str:
+    """``1,000``, or ``300 to 1,000``; empty where nothing was tested."""
+    found = sorted(int(n) for n in summary["n_permutations"].unique() if n > 0)
+    return "" if not found else f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
 def draws_in_words(study: StudyFacts, contents: dict[str, ScoresContents], summary: pd.DataFrame) -> str:

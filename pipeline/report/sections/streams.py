@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.core.prose import counted, listed
-from pipeline.report.sections.findings import Finding, Row, records
+from pipeline.inference.questions.contrasts import without_values
+from pipeline.report.sections.findings import Finding, Row, records, verdict_of
 from pipeline.report.study_facts import StreamFacts
 from pipeline.report.views import View
-from pipeline.report.wording import interval, number, signed
+from pipeline.report.wording import interval, number, p_value, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,7 @@ VERDICTS = {
     "above": "distinguishable from 0, and above it",
     "below": "distinguishable from 0, and below it",
     "open": OPEN,
+    "none": "without a verdict",
 }
 
 
@@ -150,17 +152,13 @@ def _intro(streams: Sequence[StreamFacts]) -> str:
     return f"{text} The study makes {len(streams)}, {listed([one.name for one in streams])}{what}."
 
 
-def _verdict(row: Row) -> str:
-    return "above" if row["ci_low"] > 0 else "below" if row["ci_high"] < 0 else "open"
-
-
 def _sentence(line: StreamLine, view: View) -> str:
     """Whether the difference can be told from 0 under each assignment, and whether the answer depends on it."""
     told: dict[str, list[str]] = {}
     for name, row in line.rows.items():
-        told.setdefault(_verdict(row), []).append(f"{signed(row['difference'])} {_brackets(row)} ({name})")
+        told.setdefault(verdict_of(row), []).append(f"{signed(row['difference'])}{_brackets(row)} ({name})")
     text = f"{_quantity(line)} is {'; '.join(f'{VERDICTS[one]}: {listed(found)}' for one, found in told.items())}."
-    if len(line.rows) > 1:
+    if len(line.rows) > 1 and "none" not in told:
         text += (
             " The answer is the same under every assignment."
             if len(told) == 1
@@ -168,7 +166,7 @@ def _sentence(line: StreamLine, view: View) -> str:
         )
     for kind, found in line.twins.items():
         text += f" {_twins_sentence(kind, found)}"
-    statements = [str(row["statement"]).partition(SIDES)[0] for row in line.rows.values()]
+    statements = [without_values(str(row["statement"]).partition(SIDES)[0]) for row in line.rows.values()]
     return f"{text} Read as: {max(statements, key=len)}."  # an assignment's regions may call for a caution more
 
 
@@ -184,17 +182,20 @@ def _of_regions(streams: Sequence[StreamFacts]) -> str:
 
 
 def _brackets(row: Row) -> str:
-    return interval(row["ci_low"], row["ci_high"])
+    """`` [0.02, 0.16], p = 0.01``; empty without an interval."""
+    p = p_value(float(row["p"]))
+    told = f" {interval(row['ci_low'], row['ci_high'])}{f', {p}' if p else ''}"
+    return "" if verdict_of(row) == "none" else told
 
 
 def _twins_sentence(kind: str, found: dict[str, list[Row]]) -> str:
     rows = [row for seeds in found.values() for row in seeds]
     n_seeds = max(len(seeds) for seeds in found.values())
-    told = sum(_verdict(row) != "open" for row in rows)
+    told = sum(verdict_of(row) in ("above", "below") for row in rows)
     untrained = " What untrained twins show as well does not come from training." if told else ""
     return (
         f"In its {counted(n_seeds, f'{kind} twin')} the same goes from {_range(rows)}, and {told} of "
-        f"{counted(len(rows), 'interval')} {'leaves' if told == 1 else 'leave'} 0 out.{untrained}"
+        f"{len(rows)} {'is' if told == 1 else 'are'} distinguishable from 0.{untrained}"
     )
 
 
@@ -215,8 +216,8 @@ def _table_rows(line: StreamLine, names: list[str]) -> list[StreamTableRow]:
 
 
 def _cell(row: Row) -> str:
-    open_ = "" if _verdict(row) != "open" else f", {OPEN}"
-    return f"{signed(row['difference'])} {_brackets(row)}{open_}"
+    added = {"open": f", {OPEN}", "none": ", no interval"}.get(verdict_of(row), "")
+    return f"{signed(row['difference'])}{_brackets(row)}{added}"
 
 
 def _twins_cell(rows: list[Row]) -> str:
