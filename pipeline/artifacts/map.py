@@ -145,6 +145,8 @@ CONTRAST_COLUMNS = {
     "ci_unit": "s",
     "n_units": "i",
     "p": "f",  # two-sided, of no difference; against seeds, of one more of them; NaN where there is none
+    "p_family": "f",  # corrected by Holm for a contrast's regions, or an order's pairs of regions, of one subject
+    "q": "f",  # Benjamini–Hochberg over the same
     "statement": "s",  # what the contrast is and is not a test of
 }
 UNIT_COLUMNS = {
