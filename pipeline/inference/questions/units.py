@@ -62,7 +62,7 @@ class UnitSet:
     labels: pd.DataFrame
 
     def over_subjects(self, settings: InferenceSettings) -> bool:
-        """Whether its test is over listeners."""
+        """Whether its interval and test are over listeners."""
         return self.subject != MEAN and self.columns.shape[1] >= settings.min_subjects
 
 
@@ -162,7 +162,7 @@ class UnitMaps:
 
     @property
     def needs_draws(self) -> bool:
-        """Whether any test is over blocks."""
+        """Whether any interval is over blocks."""
         return bool(self._drawn)
 
     def add(self, chunk: FoldScores) -> None:
