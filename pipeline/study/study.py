@@ -246,7 +246,7 @@ class Inference(Section):
     min_subjects: int = Field(
         8,
         ge=2,
-        description="from this many subjects on, intervals are over subjects (of similarities of items: over subjects and items)",
+        description="from this many subjects on, intervals are over subjects (of similarities of items: over both)",
     )
     permutations: int = Field(
         1000,
@@ -255,6 +255,13 @@ class Inference(Section):
         "most; groups of many targets have fewer, at least 99. 0: no p",
     )
     seed: int = Field(0, ge=0, description="seed of the bootstrap and of the permutations")
+
+    @field_validator("permutations")
+    @classmethod
+    def _none_or_enough(cls, value: int) -> int:
+        if 0 < value < 20:
+            raise ValueError(f"{value} orders allow no p below .05: take 20 or more, or 0 for no p")
+        return value
 
 
 class Study(Section):

@@ -38,7 +38,8 @@ MODELS = Caption(
 CONTRASTS = Caption(
     "Networks against twins, baselines and each other",
     "{analysis}, {subject}. Difference in {score} (model minus reference) with paired {interval}; filled where the "
-    "interval leaves zero out and p, corrected for the regions, is below .05. Against twins the reference is the mean of their seeds, and interval "
+    "interval leaves zero out and p, corrected for the regions, is below .05. Against "
+    "twins the reference is the mean of their seeds, and interval "
     "and p are those of one more seed: crosses mark the difference from the best of the seeds. Fewer than five seeds "
     "have no interval. Two trained networks differ in more than what they were trained for: a difference between them "
     "is not a test of the learning objective.",

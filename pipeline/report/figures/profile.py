@@ -43,7 +43,8 @@ HEAT = Caption(
     "(columns); the scale starts at zero, and scores below zero take its darkest colour. White dots mark the nested "
     "best layer where it can be named; no dot means that the score is not reliably above zero or that layers spanning "
     "more than a third of the depth are not reliably below the best.{pathways} Hover for values with {interval}.",
-    "{map}: model, layer, region, score, ci_low, ci_high, ceiling, r2; {summary}: best_layer, distinguishable, p_family",
+    "{map}: model, layer, region, score, ci_low, ci_high, ceiling, r2; {summary}: best_layer, distinguishable, "
+    "p_family",
 )
 
 COMPARTMENTS = Caption(

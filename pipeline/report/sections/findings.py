@@ -126,11 +126,11 @@ def in_short(view: View, rows: list[Row], parts: Parts) -> str:
     if not predicted:
         highest = max(rows, key=lambda row: row["best_layer_score"] if math.isfinite(row["best_layer_score"]) else -2)
         none = "is the score reliably above zero" if tested else "does the interval of the score lie above zero"
-        how = f"p{NBSP}≥{NBSP}.05 {_against(view, rows)}" if tested else f"no p: {rows[0]['untested']}"
+        how = f"p{NBSP}≥{NBSP}.05 {_against(rows)}" if tested else f"no p: {rows[0]['untested']}"
         return f"In none of {regions} {none} ({how}); highest in {highest['place']}, {scored(view, highest)}."
     best = max(predicted, key=lambda row: row["best_layer_score"])
     some = "The score is reliably above zero" if tested else "The interval of the score lies above zero"
-    how = f"p{NBSP}<{NBSP}.05 {_against(view, rows)}" if tested else f"no p: {rows[0]['untested']}"
+    how = f"p{NBSP}<{NBSP}.05 {_against(rows)}" if tested else f"no p: {rows[0]['untested']}"
     text = f"{some} in {len(predicted)} of {regions} ({how}), highest in {best['place']} ({scored(view, best)})."
     n_layers = n_layers_of(parts)
     if n_layers > 1:
@@ -143,12 +143,11 @@ def in_short(view: View, rows: list[Row], parts: Parts) -> str:
     return text
 
 
-def _against(view: View, rows: list[Row]) -> str:
+def _against(rows: list[Row]) -> str:
     """What the score of a region was held against."""
     orders = max(int(row["n_permutations"]) for row in rows)
     n = sum(map(is_tested, rows))
-    parts = " and their compartments" if len(view.compartments) else ""
-    largest = f"the largest of the {n}{parts} in" if n > 1 or parts else "it in"
+    largest = f"the largest of the {n} in" if n > 1 else "it in"
     return f"against {largest} {orders:,} other orders of the responses"
 
 
