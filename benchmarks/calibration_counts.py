@@ -24,7 +24,7 @@ COLUMNS = {
         *("depth_index", "depth_ci_low", "depth_ci_high"),
     ),
     "unit": ("score", "ci_low", "ci_high", "p", "p_family", "q"),
-    "contrast": ("difference", "ci_low", "ci_high", "p"),
+    "contrast": ("difference", "ci_low", "ci_high", "p", "p_family"),
 }
 """Of the map's tables; a table that has rows lacks none of them."""
 LABELS = {

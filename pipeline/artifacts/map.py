@@ -72,7 +72,7 @@ ROW_COLUMNS = {
     "ci_high": "f",
     "ci_unit": "s",
     "p": "f",  # one-sided: a score this high where nothing predicts; NaN where that was not tried
-    "p_family": "f",  # of the largest of all layers and regions of one model and subject
+    "p_family": "f",  # of the largest of all layers and regions (or compartments) of one model and subject
     "q": "f",  # Benjamini–Hochberg over the same
     "n_permutations": "i",  # orders of the responses behind them: the smallest p is 1/(1 + n); 0 where not tested
     **_RELIABILITY,
@@ -101,7 +101,7 @@ SUMMARY_COLUMNS = {
     "ci_high": "f",
     "ci_unit": "s",
     "p": "f",  # one-sided: a score this high where nothing predicts; NaN where that was not tried
-    "p_family": "f",  # of the largest of all regions of one model and subject
+    "p_family": "f",  # of the largest of all regions (or compartments) of one model, or pathway, and subject
     "q": "f",  # Benjamini–Hochberg over the same
     "n_permutations": "i",  # orders of the responses behind them: the smallest p is 1/(1 + n); 0 where not tested
     "untested": "s",  # why there is no p, in words
@@ -145,6 +145,8 @@ CONTRAST_COLUMNS = {
     "ci_unit": "s",
     "n_units": "i",
     "p": "f",  # two-sided, of no difference; against seeds, of one more of them; NaN where there is none
+    "p_family": "f",  # corrected by Holm for a contrast's regions, or an order's pairs of regions, of one subject
+    "q": "f",  # Benjamini–Hochberg over the same
     "statement": "s",  # what the contrast is and is not a test of
 }
 UNIT_COLUMNS = {
@@ -163,7 +165,7 @@ UNIT_COLUMNS = {
     "ci_low": "f",
     "ci_high": "f",
     "ci_unit": "s",
-    "p": "f",  # one-sided: a score this high where nothing predicts; over listeners, Student's t
+    "p": "f",  # one-sided, pooled over units: a score this high where nothing predicts; over listeners, Student's t
     "p_family": "f",  # of the largest of all units of one group, subject and model; NaN over listeners
     "q": "f",  # Benjamini–Hochberg over the same
     "n_permutations": "i",  # orders of the responses behind them; 0 over listeners

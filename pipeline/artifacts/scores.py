@@ -45,10 +45,10 @@ is the sum of all parts and the mean of the training responses:
 ``without_sum_p, _p2, _py``              (block, target)                  Σp, Σp², Σpy of the fit without the layer
 =======================================  ===============================  =============================================
 
-Where each target is fitted by itself, scores also hold what they would be if nothing predicted, from the same fits to
-the responses in other orders; the first of ``order`` is the data as they are. A leaf is what one subject has in one
-region and compartment; ``leaf_of (target)`` is −1 for constant targets, ``fold_weight (fold_id)`` each fold's degrees
-of freedom:
+Where each target is fitted by itself, and the model is no twin, scores also hold what they would be if nothing
+predicted, from the same fits to the responses in other orders; the first of ``order`` is the data as they are. A leaf
+is what one subject has in one region and compartment; ``leaf_of (target)`` is −1 for constant targets, ``order_code
+(order)`` is one number for one order in all files, ``fold_weight (fold_id)`` each fold's degrees of freedom:
 
 =========================  ===================================  ======================================================
 ``null_z``                 (order, fold_id, layer, leaf)        Fisher z of r in the outer fold, mean over its targets

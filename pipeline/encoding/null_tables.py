@@ -7,6 +7,7 @@ and regions in every order as it does in the data. A leaf is what one subject ha
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -123,6 +124,7 @@ class NullTables:
         by_leaf = ("order", "fold_id", "layer", "leaf")
         found: dict[str, Any] = {"null_z": (by_leaf, self.z), "null_inner": (by_leaf, self.inner)}
         found |= {"leaf_of": ("target", self.leaf), "fold_weight": ("fold_id", self.weight)}
+        found["order_code"] = ("order", np.array([0, *(zlib.crc32(order.tobytes()) for order in self._orders)]))
         if self.units is not None:
             found["null_unit"] = (("order", "null_unit_name"), self.units.scores())
             found["null_unit_subject"] = ("null_unit_name", self.units.subjects)
@@ -162,7 +164,9 @@ class _Units:
 
     def scores(self) -> np.ndarray:
         """(order, unit), mean over folds by Fisher z."""
-        return np.asarray(np.tanh(np.einsum("okt,k->ot", self._z, self._weight / max(self._weight.sum(), 1e-9))))
+        if not self._weight.any():
+            return np.full(self._z.shape[::2], np.nan)
+        return np.asarray(np.tanh(np.einsum("okt,k->ot", self._z, self._weight / self._weight.sum())))
 
 
 def _numbers(columns: Sequence[np.ndarray], kept: np.ndarray) -> np.ndarray:

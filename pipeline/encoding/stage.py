@@ -29,7 +29,7 @@ from pipeline.encoding.group.reliability import (
     scored_responses,
     z_score_runs,
 )
-from pipeline.encoding.group.shuffle import Reordered, null_orders
+from pipeline.encoding.group.shuffle import FEWEST_ORDERS, Reordered, alike_over, null_orders, shuffled_rows
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
 from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs, SpaceFiles
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 NO_NULL = NullOptions()
-FEWEST_ORDERS = 19
-"""Orders that allow p = .05 at the least; with fewer there is no p."""
 
 
 def encode_group(
@@ -147,8 +145,14 @@ def score_group(
         scratch=scratch,
     )
     nulls = None
-    orders = null_orders(group.samples, n_orders(null, responses.shape[1]), null.seed)
-    if len(orders) >= FEWEST_ORDERS:
+    orders = null_orders(
+        group.samples,
+        n_orders(null, responses.shape[1]),
+        null.seed,
+        alike=alike_over(responses, group.samples) if null.n else 1,
+        shuffled=None if shuffle_seed is None else shuffled_rows(group.samples, shuffle_seed),
+    )
+    if len(orders) >= FEWEST_ORDERS and not tables.constant.all():
         base, after = _unfiltered(group, responses, high_pass)
         reordered = functools.partial(Reordered, base, after=after)
         nulls = NullTables(reordered, orders, design, group.targets, tables.constant, len(layers), scratch)

@@ -39,6 +39,7 @@ class Estimate:
     widening : of the draws' variance; 1 for subjects
     own : each of the batch's subjects by itself, with layers of its own choice, (subject,) in place of draws; None
         where blocks or items were drawn
+    alone : draws of subjects alone and of stimuli alone, where both were drawn
     """
 
     place: Place
@@ -52,6 +53,7 @@ class Estimate:
     n_units: int
     widening: float
     own: Profile | None = None
+    alone: tuple[Profile, Profile] | None = None
 
     def sampled(self, values: Callable[[Profile], NDArray[Any]], *, is_mean: bool = True) -> Sampled:
         """What an interval of anything that a profile has is made of.
@@ -63,7 +65,8 @@ class Estimate:
             none, so that subjects' own say nothing of its error
         """
         own = values(self.own) if is_mean and self.own is not None else None
-        return Sampled(values(self.point)[0], values(self.draws), self.ci_unit, self.n_units, self.widening, own)
+        alone = None if self.alone is None else (values(self.alone[0]), values(self.alone[1]))
+        return Sampled(values(self.point)[0], values(self.draws), self.ci_unit, self.n_units, self.widening, own, alone)
 
 
 def over_subjects(place: Place, settings: InferenceSettings) -> bool:
@@ -81,6 +84,7 @@ class _Part:
     point: FoldScores
     drawn: dict[int, list[Profile]] = dataclasses.field(default_factory=lambda: defaultdict(list))
     own: dict[int, Profile] = dataclasses.field(default_factory=dict)
+    alone: dict[int, tuple[Profile, Profile]] = dataclasses.field(default_factory=dict)
 
     def of(self, chunk: FoldScores) -> FoldScores:
         return chunk if self.members is None else chunk.layers(self.members)
@@ -132,7 +136,8 @@ def estimate_places(
             drawn = _over_subjects(part, places[number], counts)
             if batch.stimuli_drawn:
                 chunks = map(part.of, scores.draws)
-                drawn = [over_both(drawn, chunks, places[number], counts, part.layers.relative_depth)]
+                both, part.alone[number] = over_both(drawn, chunks, places[number], counts, part.layers.relative_depth)
+                drawn = [both]
             else:
                 part.own[number] = join_draws(_over_subjects(part, places[number], np.eye(n_subjects)))
             part.drawn[number].extend(drawn)
@@ -176,4 +181,5 @@ def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: In
         n_units=n_units,
         widening=batch.widening if ci_unit == batch.ci_unit else 1.0,
         own=part.own.get(number),
+        alone=part.alone.get(number),
     )

@@ -1,6 +1,7 @@
 """Whether anything is predicted: every place against the same scores of the responses in other orders.
 
-A family is what is looked at together: all layers and regions of one model and subject (or of the average subject).
+A family is what is looked at together: all layers and regions of one model and subject (or of the average subject);
+single compartments are a family apart.
 ``p_family`` compares a score with the largest of its family in each order, so that any of them is below .05 in 5 % of
 studies in which nothing predicts. q is Benjamini–Hochberg's over the same family.
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.inference.places import Place
+from pipeline.inference.places import ALL, Place
 from pipeline.inference.profile import Profile, estimate, join_draws
 from pipeline.inference.scores.null_scores import NullScores, false_discovery_rate, p_of_largest, p_value
 
@@ -97,9 +98,11 @@ def _leaves(null: NullScores, place: Place) -> tuple[NDArray[np.intp], NDArray[A
 
 
 def _families(places: Sequence[Place]) -> list[list[int]]:
-    found: dict[tuple[str, str], list[int]] = {}
+    found: dict[tuple[str, str, bool], list[int]] = {}
+    several = any(place.compartment == ALL for place in places)
     for number, place in enumerate(places):
-        found.setdefault((place.group, place.subject), []).append(number)
+        whole = place.compartment == ALL or not several
+        found.setdefault((place.group, place.subject, whole), []).append(number)
     return list(found.values())
 
 

@@ -170,7 +170,7 @@ def _untested(batch: Batch, model: str) -> str:
         return batch.untested
     if twin_of(model):
         return "twins are compared, not tested"
-    return "the scores hold none of other orders of the responses"
+    return "the scores hold no, or too few, other orders of the responses"
 
 
 def tested(test: NullTest, number: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pipeline.inference.networks import pathways_of, twin_of
 from pipeline.inference.null_tests import PlaceTest, null_tests
 from pipeline.inference.places import Place, list_places
 from pipeline.inference.questions.contrasts import ModelOutcomes, contrast_rows, outcomes_of
+from pipeline.inference.questions.families import with_families
 from pipeline.inference.questions.languages import Cells, cells_of, language_rows
 from pipeline.inference.questions.region_order import order_rows, rank_rows
 from pipeline.inference.questions.streams import stream_rows
@@ -63,6 +64,7 @@ def build_map(
     rows: Rows = {table: [] for table in TABLES}
     for analysis in analyses:
         _add_analysis(rows, {"study": study, "analysis": analysis.name}, analysis, inference)
+    rows["contrast"] = with_families(rows["contrast"])
     return {table: _table(table, found) for table, found in rows.items()}
 
 

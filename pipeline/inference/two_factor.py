@@ -6,8 +6,8 @@ noise of measurement, three times. With draws of subjects alone, of stimuli alon
 
     V = 2 (V_subjects + V_stimuli) − V_both,  at least max(V_subjects, V_stimuli), at most V_both
 
-and the draws of both are rescaled about their mean to have it. So they keep the shape of the naive draws, and pairs of
-models and layers their pairing, up to the factor of each.
+and the draws of both are rescaled about their mean to have it (`pipeline.inference.scores.bootstrap.rescaled`), last of
+all: of a difference between models, layers or regions, the variances are those of its own draws.
 
 References
 ----------
@@ -16,11 +16,8 @@ Schütt, Kipnis, Diedrichsen & Kriegeskorte 2023, eLife 12:e82566 (two-factor bo
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from pipeline.inference.places import Place
 from pipeline.inference.profile import Profile, estimate, join_draws
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNIT = "subject and item"
-_RESCALED = ("score", "nested", "spread", "depth", "r2", "nested_r2")
 
 
 def over_both(
@@ -39,8 +35,8 @@ def over_both(
     place: Place,
     counts: NDArray[Any],
     relative_depth: NDArray[Any],
-) -> Profile:
-    """Draws over subjects and stimuli with the corrected spread; choices of layers are those of the draws of both.
+) -> tuple[Profile, tuple[Profile, Profile]]:
+    """Draws over subjects and stimuli at once, and over either alone, which `Sampled` corrects the spread with.
 
     Parameters
     ----------
@@ -57,25 +53,4 @@ def over_both(
         n_drawn += len(chunk.score)
         alone.append(estimate(chunk, place.targets, place.weights(), relative_depth))
         both.append(estimate(chunk, place.targets, place.weights(own), relative_depth))
-    of_both, parts = join_draws(both), (join_draws(subjects), join_draws(alone))
-    found = {name: _rescaled(*(getattr(one, name) for one in (*parts, of_both))) for name in _RESCALED}
-    return dataclasses.replace(of_both, **found)
-
-
-def _rescaled(subjects: NDArray[Any], stimuli: NDArray[Any], both: NDArray[Any]) -> NDArray[Any]:
-    """The draws of both, (draw, …), about their mean with the corrected spread; undefined draws (NaN) stay so."""
-    defined = np.isfinite(both)
-    mean = np.where(defined, both, 0).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
-    by_subjects, by_stimuli, naive = (_variance(one) for one in (subjects, stimuli, both))
-    wanted = np.maximum(2 * (by_subjects + by_stimuli) - naive, np.maximum(by_subjects, by_stimuli))
-    scale = np.sqrt(np.minimum(wanted, naive) / np.where(naive > 0, naive, 1))
-    return np.asarray(mean + (both - mean) * scale, dtype=both.dtype)
-
-
-def _variance(draws: NDArray[Any]) -> NDArray[np.float64]:
-    """Over the draws that are defined; 0 where none is."""
-    defined = np.isfinite(draws)
-    n = np.maximum(defined.sum(axis=0), 1)
-    values = np.where(defined, draws, 0).astype(np.float64)
-    mean = values.sum(axis=0) / n
-    return np.asarray((defined * (values - mean) ** 2).sum(axis=0) / n)
+    return join_draws(both), (join_draws(subjects), join_draws(alone))

@@ -77,8 +77,8 @@ def interval(low: float, high: float) -> str:
 
 
 def with_interval(value: float, low: float, high: float) -> str:
-    """``0.41 [0.35, 0.47]``."""
-    return f"{number(value)}{NBSP}{interval(low, high)}"
+    """``0.41 [0.35, 0.47]``; without brackets where there is no interval."""
+    return f"{number(value)}{NBSP}{interval(low, high)}" if math.isfinite(low) or math.isfinite(high) else number(value)
 
 
 def p_value(p: float) -> str:

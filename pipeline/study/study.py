@@ -236,14 +236,18 @@ class Analysis(Section):
 
 
 class Inference(Section):
-    """Bootstrap and reliability settings of the map."""
+    """Settings of the bootstrap, of reliabilities and of other orders."""
 
     n_bootstrap: int = Field(1000, ge=100, description="bootstrap draws")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="level of the intervals")
     reliability_floor: float = Field(
         0.05, ge=0, lt=1, description="below this reliability no normalised score is given"
     )
-    min_subjects: int = Field(8, ge=2, description="from this many subjects on, intervals are over subjects")
+    min_subjects: int = Field(
+        8,
+        ge=2,
+        description="from this many subjects on, intervals are over subjects (of similarities of items: over both)",
+    )
     permutations: int = Field(
         1000,
         ge=0,
@@ -251,6 +255,13 @@ class Inference(Section):
         "most; groups of many targets have fewer, at least 99. 0: no p",
     )
     seed: int = Field(0, ge=0, description="seed of the bootstrap and of the permutations")
+
+    @field_validator("permutations")
+    @classmethod
+    def _none_or_enough(cls, value: int) -> int:
+        if 0 < value < 20:
+            raise ValueError(f"{value} orders allow no p below .05: take 20 or more, or 0 for no p")
+        return value
 
 
 class Study(Section):

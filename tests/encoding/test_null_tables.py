@@ -7,12 +7,12 @@ from scipy.stats import kstest
 from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
-from pipeline.encoding.group.shuffle import MIN_SHIFT_S, Reordered, null_orders
+from pipeline.encoding.group.shuffle import MIN_SHIFT_S, Reordered, alike_over, null_orders, shuffled_rows
 from pipeline.encoding.null_tables import FEWEST, MOST_COLUMNS, NullTables, n_orders
 from pipeline.encoding.options import NullOptions, Splits
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
-from pipeline.inference.scores.null_scores import p_of_largest, p_value
+from pipeline.inference.scores.null_scores import false_discovery_rate, p_of_largest, p_pooled, p_value
 
 GRID = np.geomspace(1e-2, 1e4, 15)
 
@@ -159,10 +159,76 @@ def test_a_large_effect_makes_no_other_score_of_its_family_reliable():
     assert np.mean(found) < 0.04  # of a sixth of a family in which nothing else is by chance
 
 
-def test_the_largest_of_many_scores_of_noise_is_rarely_called_reliable():
+@pytest.mark.parametrize(("n_orders", "n_scores"), [(20, 5), (27, 50), (99, 5), (99, 400), (340, 50)])
+def test_the_largest_of_many_scores_of_noise_is_rarely_called_reliable(n_orders, n_scores):
     rng = np.random.default_rng(1)
-    rejected = [(p_of_largest(rng.standard_normal(30), rng.standard_normal((99, 30))) < 0.05).any() for _ in range(400)]
-    assert 0.02 < np.mean(rejected) < 0.08
+    n = 300
+    rejected = [
+        (p_of_largest(rng.standard_normal(n_scores), rng.standard_normal((n_orders, n_scores))) < 0.05).any()
+        for _ in range(n)
+    ]
+    assert np.mean(rejected) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / n)
+
+
+def test_pooled_p_is_uniform_and_can_be_as_small_as_many_units_need():
+    rng = np.random.default_rng(3)
+    scale = rng.uniform(0.5, 2, 400)  # units need not be equally noisy
+    null = scale * rng.standard_normal((99, 400))
+    assert kstest(p_pooled(scale * rng.standard_normal(400), null), "uniform").pvalue > 0.01
+    observed = np.r_[np.full(5, 8.0) * scale[:5], scale[5:] * rng.standard_normal(395)]
+    assert (false_discovery_rate(p_pooled(observed, null))[:5] < 0.05).all()
+    assert (false_discovery_rate(p_value(observed, null)) > 0.05).all()
+
+
+def test_runs_are_rolled_by_offsets_as_far_apart_as_responses_are_alike():
+    samples = seconds(300)
+    fine, coarse = (null_orders(samples, 1000, seed=1, alike=alike) for alike in (1, 3))
+    offsets = sorted(int(order[0]) for order in coarse)
+    assert offsets == list(range(20, 281, 4))
+    assert {order.tobytes() for order in coarse} < {order.tobytes() for order in fine}
+    assert null_orders(samples, 1000, seed=1, alike=14) == []  # 18 rolls
+    assert len(null_orders(seconds(60, 60, 60), 50, seed=1, alike=6)) == 50  # 3 rolls each, 27 together
+
+
+def test_fewer_orders_are_the_first_of_more():
+    for samples in (items(30), seconds(200), seconds(80, 90)):
+        few, many = (null_orders(samples, n, seed=3) for n in (20, 60))
+        assert all((a == b).all() for a, b in zip(few, many, strict=False))
+
+
+def test_a_shuffled_study_is_not_held_against_the_truth():
+    samples = seconds(200)
+    shuffled = shuffled_rows(samples, 5)
+    for order in null_orders(samples, 1000, seed=1, shuffled=shuffled):
+        offset = int(shuffled[order[0]]) % 200
+        assert min(offset, 200 - offset) >= 20
+
+
+@pytest.mark.parametrize(("ar", "expected"), [(0.0, 1), (0.5, 2), (0.9, 10)])
+def test_responses_are_alike_over_the_lag_of_their_autocorrelation(ar, expected):
+    rng = np.random.default_rng(0)
+    courses = rng.standard_normal((2000, 40))
+    for row in range(1, 2000):
+        courses[row] += ar * courses[row - 1]
+    assert abs(alike_over(courses, seconds(900, 1100)) - expected) <= 1
+    assert alike_over(np.zeros((200, 3)), seconds(200)) == 1
+    assert alike_over(courses, items(2000)) == 1
+
+
+def test_rolls_of_a_short_slow_series_give_no_p_and_of_a_longer_one_uniform_ps():
+    p = []
+    for seed in range(150):
+        rng = np.random.default_rng([4, seed])
+        courses = rng.standard_normal((1250, 2))
+        for row in range(1, 1250):
+            courses[row] += np.exp(-1 / 10) * courses[row - 1]
+        course, other = courses[50:].T
+        samples = seconds(1200, interval_s=0.1)
+        assert null_orders(seconds(450, interval_s=0.1), 999, seed=seed, alike=10) == []
+        orders = null_orders(samples, 999, seed=seed, alike=alike_over(course[:, None], samples))
+        null = np.array([np.corrcoef(course[order], other)[0, 1] for order in orders])
+        p.append(p_value(np.array([np.corrcoef(course, other)[0, 1]]), null[:, None])[0])
+    assert np.mean(np.array(p) < 0.05) < 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 150)
 
 
 def test_p_of_slow_noise_through_real_fits_is_uniform():

@@ -201,3 +201,18 @@ def test_repeats_of_a_member_recorded_once_have_no_reliability() -> None:
     members = np.array(["a", "b"])
     result = estimate_reliability(joined, RUNS, PARTS, subjects=members, units=None, seed=0, members=members)
     assert list(result.kind) == ["split_half_spearman_brown", "none"] and np.isnan(result.reliability[1])
+
+
+def test_a_cell_with_a_single_event_takes_no_ceiling_from_its_region():
+    rng = np.random.default_rng(6)
+    signal = rng.standard_normal((1, 118, 20))
+    responses = signal + rng.standard_normal((10, 118, 20))
+    sparse = np.zeros((10, 118, 1))
+    sparse[3, 50] = 1.0
+    parts = np.arange(118) % 20
+    runs = np.full(118, "r")
+    with_it = np.concatenate([responses, sparse], axis=2)
+    names = {"subjects": np.full(21, "a"), "units": None, "seed": 0}
+    found = estimate_reliability(with_it, runs, parts, **names)
+    assert np.isfinite(found.deviation).all()
+    assert np.abs(found.reliability[:20] - 10 / 11).max() < 0.05

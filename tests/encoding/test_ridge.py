@@ -258,6 +258,23 @@ def test_penalties_at_the_ends_of_the_grid_are_flagged() -> None:
     assert np.all(fit.penalty_edge[:, 0] == -1) and np.all(fit.penalty_edge[:, 1] == 1)
 
 
+@pytest.mark.parametrize("n_features", [60, 400])
+def test_a_smallest_penalty_that_shrinks_nothing_is_no_end_of_the_grid(n_features: int) -> None:
+    generator = np.random.default_rng(0)
+    features = generator.standard_normal((200, n_features))
+    clean = features @ generator.standard_normal((n_features, 2))
+    design = Design.of_bins(200, folds_in_time(200))
+    fit = fit_ridge(features, clean, np.geomspace(1e-6, 1.0, 15), design)
+    assert np.isclose(fit.penalty, 1e-6).mean() > 0.2 and np.all(fit.penalty_edge == 0)
+    features = features[:, :60]
+    difference = generator.standard_normal(
+        (200, 1)
+    )  # of two features that are alike: any penalty takes some of it away
+    features[:, [1]] = features[:, [0]] + 0.01 * difference
+    fit = fit_ridge(features, difference, np.geomspace(1e-6, 1.0, 15), design)
+    assert np.all(fit.penalty_edge == -1)
+
+
 def test_sample_counts_that_differ_are_named() -> None:
     features, responses = simulate(100, 5, 2, noise=1.0)
     with pytest.raises(SampleMismatch, match="100 samples and responses 99"):

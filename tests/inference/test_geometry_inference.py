@@ -17,7 +17,7 @@ from pipeline.inference.estimates import estimate_places
 from pipeline.inference.places import Place, list_places
 from pipeline.inference.profile import estimate
 from pipeline.inference.scores import geometry_batches as module
-from pipeline.inference.scores.bootstrap import draw_counts
+from pipeline.inference.scores.bootstrap import draw_counts, rescaled
 from pipeline.inference.scores.fold_scores import FoldScores
 from pipeline.inference.scores.null_scores import p_value
 from pipeline.inference.two_factor import over_both
@@ -153,8 +153,8 @@ def test_draws_of_both_have_the_spread_of_new_subjects_and_new_stimuli(spread):
         items, subjects = draw_counts(n_items, n_draws, rng), draw_counts(n_subjects, n_draws, rng)
         drawn, point = fold_scores_of(items @ table.T / n_items), fold_scores_of(table.mean(axis=1)[None])
         alone = estimate(point, place.targets, place.weights(subjects), np.zeros(1))
-        both = over_both([alone], [drawn], place, subjects, np.zeros(1))
-        found.append(both.score.var())
+        both, parts = over_both([alone], [drawn], place, subjects, np.zeros(1))
+        found.append(rescaled(parts[0].score, parts[1].score, both.score).var())
         naive.append(estimate(drawn, place.targets, place.weights(subjects), np.zeros(1)).score.var())
     # the bounds hold for each data set, so where noise is all there is the mean is somewhat too large
     assert 0.8 * expected < np.mean(found) < 1.3 * expected

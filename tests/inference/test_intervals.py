@@ -19,6 +19,7 @@ from pipeline.inference.scores.bootstrap import (
     draw_counts,
     expanded_confidence,
     generator,
+    mean_of,
     sign_flip_p,
     widening_of,
 )
@@ -270,3 +271,37 @@ def test_few_seeds_have_values_only():
     assert said == "; 3 seeds: too few for an interval; values .12 | .15 | −.11"
     assert without_values(f"trained{said}; ventral A") == "trained; 3 seeds: too few for an interval; ventral A"
     assert seeds_in_words("net@random", seeds * 2) == seeds_in_words("pixels", seeds[:1]) == ""
+
+
+def test_a_difference_of_regions_that_not_all_animals_have_rests_on_the_draws() -> None:
+    rng = np.random.default_rng(3)
+    own, draws = rng.normal(0.2, 0.1, 20), rng.normal(0, 0.03, (500, 2))
+    few = np.where(np.arange(20) < 8, own + 0.001 * rng.standard_normal(20), np.nan)
+    first = Sampled(np.asarray(own.mean()), draws[:, 0], "subject", 20, own=own)
+    second = Sampled(np.asarray(np.nanmean(few)), draws[:, 1], "subject", 8, own=few)
+    for found in (first - second, mean_of([first, second])):
+        assert found.own is None
+        spread = found.draws.std()
+        assert found.standard_error() == pytest.approx(spread * np.sqrt(8 / 7), rel=0.01)
+        low, high = found.interval(0.95)
+        assert (high - low) / 2 == pytest.approx(2.36 * spread, rel=0.15)
+
+
+def test_two_factors_are_corrected_once_differences_are_taken() -> None:
+    """Two models share the noise of measurement; one has an effect of items, which alone is in the difference."""
+    n_subjects, n_items, rng = 12, 24, np.random.default_rng(4)
+    error, true = [], []
+    for _ in range(60):
+        noise, items = 3 * rng.standard_normal((n_subjects, n_items)), 0.5 * rng.standard_normal(n_items)
+        tables = np.stack([noise + items, noise])
+        by_subject, by_item = draw_counts(n_subjects, 300, rng), draw_counts(n_items, 300, rng)
+        subjects = np.einsum("ds,msi->dm", by_subject, tables) / n_subjects / n_items
+        stimuli = np.einsum("di,msi->dm", by_item, tables) / n_subjects / n_items
+        both = np.einsum("ds,di,msi->dm", by_subject, by_item, tables) / n_subjects / n_items
+        value = tables.mean(axis=(1, 2))
+        one, other = (
+            Sampled(value[m], both[:, m], "subject and item", 12, alone=(subjects[:, m], stimuli[:, m])) for m in (0, 1)
+        )
+        error.append(float((one - other).standard_error()) ** 2)
+        true.append(float(value[0] - value[1]))
+    assert 0.8 < np.mean(error) / np.var(true) < 1.6

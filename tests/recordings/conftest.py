@@ -47,7 +47,7 @@ def write_study(folder: Path, model: str = "pixels", **recording: object) -> str
                 "metric": RIDGE,
             }
         },
-        "inference": {"n_bootstrap": 100, "permutations": 19},
+        "inference": {"n_bootstrap": 100, "permutations": 20},
     }
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump(content))

@@ -132,6 +132,7 @@ def check_recovery(
     assert spearmanr(list(index.values()), [DEPTH[layer] for layer in planted.values()])[0] >= 0.8
     for region, layer in planted.items():
         if layer in index_for:
+            assert best[region] == LAYERS.index(layer), (region, found[region])
             assert index[region] == pytest.approx(DEPTH[layer], abs=tolerance), (region, found[region])
 
 
@@ -296,7 +297,8 @@ def test_layers_of_crepe_come_back_from_real_sounds(tmp_path):
     samples = np.round(stimulus["clips"].values[0] * 32768).astype(np.int16)
     _, features = listening.extract_features(samples, weights)
     found = profiles(recording, features, "mean")
-    check_recovery(found, options, index_for=("conv1", "conv4", "pitch"), tolerance=0.1)
+    # the noise of seven layers' scores pulls the index to the middle: of IFG it is .88, though only pitch predicts
+    check_recovery(found, options, index_for=("conv1", "conv4", "pitch"), tolerance=0.15)
     assert np.abs(found["WM"]).max() < 0.06
 
 

@@ -116,7 +116,14 @@ def contrast_rows(like, places):
             size = NATIVE * (number % len(places) + 1) if effect.startswith("native") else 0.001
             row = {"contrast": effect, "group": "all", "subject": "all", "region": place, "compartment": ""}
             row |= {"difference": size, "ci_low": size - 0.03, "ci_high": size + 0.03, "n_units": 27, "model": "all"}
-            row |= {"reference": "all", "p": 0.001, "n_references": 1, "statement": f"{statement}; {CAUTION}"}
+            row |= {
+                "reference": "all",
+                "p": 0.001,
+                "p_family": 0.002,
+                "q": 0.002,
+                "n_references": 1,
+                "statement": f"{statement}; {CAUTION}",
+            }
             rows.append({**like, **row})
     return pd.DataFrame(rows)
 

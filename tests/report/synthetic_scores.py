@@ -151,6 +151,7 @@ def null_scores(predicted, measured, r, fold, targets, rng):
         "null_inner": (by_leaf, inner),
         "leaf_of": ("target", leaf_of),
         "fold_weight": ("fold_id", np.bincount(fold) - 3.0),
+        "order_code": ("order", np.arange(len(orders))),
     }
 
 

@@ -182,7 +182,7 @@ def test_contrasts_sort_regions_by_their_intervals_and_p(simulated):
         model_score=0.31, reference_score=0.22, best_reference_score=0.25, n_references=5, difference=0.09
     )
     table["ci_low"], table["ci_high"] = [0.02, 0.01, -0.1, np.nan], [0.16, 0.17, 0.2, np.nan]
-    table["p"] = [0.01, 0.06, 0.4, np.nan]
+    table["p"] = table["p_family"] = [0.01, 0.06, 0.4, np.nan]
     text = contrast_findings(dataclasses.replace(view, contrasts=table))[0].text
     sides = "(0.31 against a mean of 0.22 of 5 twins, best 0.25)"
     assert text.startswith(f"above zero in 1 of 3 regions: VISp +0.09 [0.02,{NBSP}0.16], p{NBSP}={NBSP}0.01 {sides}; ")

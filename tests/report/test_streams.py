@@ -17,7 +17,7 @@ def with_differences(view, of_network):
     table = view.streams.copy()
     for name, values in of_network.items():
         here = (table["assignment"] == name) & (table["model"] == "net") & (table["first"] == "path1")
-        table.loc[here, ["difference", "ci_low", "ci_high", "p"]] = (*values, float("nan"))
+        table.loc[here, ["difference", "ci_low", "ci_high", "p", "p_family"]] = (*values, *[float("nan")] * 2)
     return dataclasses.replace(view, streams=table)
 
 
@@ -53,7 +53,7 @@ def test_differences_below_zero_are_called_so(movies):
 def test_twins_are_told_together_and_what_they_share_is_not_training(movies):
     view = movies.views[0]
     twins = view.streams[view.streams["model"].str.contains("@") & (view.streams["first"] == "path1")]
-    told = int((((twins["ci_low"] > 0) | (twins["ci_high"] < 0)) & (twins["p"] < 0.05)).sum())
+    told = int((((twins["ci_low"] > 0) | (twins["ci_high"] < 0)) & (twins["p_family"] < 0.05)).sum())
     text = sentence(view)
     assert f"In its 2 random twins the same goes from +{twins['difference'].min():.2f} to" in text
     assert f"{told} of 6 {'is' if told == 1 else 'are'} distinguishable from 0" in text

@@ -331,3 +331,13 @@ def test_text_that_yaml_would_take_for_something_else(tmp_path, alice):
     path.write_text(text.replace("title: TITLE", "title: 12"))
     with pytest.raises(BadConfiguration, match=r"title: Input should be a valid string \(got 12\)"):
         load_study(str(path))
+
+
+@pytest.mark.parametrize("n", [1, 19])
+def test_too_few_permutations_for_any_p_are_refused(tmp_path, alice, n):
+    content = dict(alice)
+    content["inference"] = {"permutations": n}
+    with pytest.raises(BadConfiguration, match=f"{n} orders allow no p below .05: take 20 or more, or 0 for no p"):
+        load_study(write(tmp_path, content))
+    assert load_study(write(tmp_path, content), permutations=0).inference.permutations == 0
+    assert load_study(write(tmp_path, content), permutations=20).inference.permutations == 20

@@ -95,7 +95,7 @@ def scenes(mirror, tmp_path_factory) -> Folder:
     del study["analyses"]["scenes-with-position"]
     efficientnet, two_pathway, *_ = study["analyses"]["scenes"]["models"]
     efficientnet["random_twins"], two_pathway["random_twins"] = 2, 1
-    study["inference"] = {"n_bootstrap": 200, "permutations": 19}
+    study["inference"] = {"n_bootstrap": 200, "permutations": 20}
     run_study(folder, mirror, study)
     return folder
 

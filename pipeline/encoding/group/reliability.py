@@ -238,7 +238,7 @@ def _split_half(
 
 
 def _correlate_without(first: np.ndarray, second: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Correlations of z-scored columns with each part left out, (part, target); NaN where nothing that varies is left.
+    """Correlations of z-scored columns with each part left out, (part, target); 0 where nothing that varies is left.
 
     The means and SDs of the whole stay: what they change is of second order, and equal in both columns.
     """
@@ -247,7 +247,7 @@ def _correlate_without(first: np.ndarray, second: np.ndarray, members: np.ndarra
     power = left[0] * left[1]
     varies = (left[0] > 1e-12 * own[0].sum(axis=0)) & (left[1] > 1e-12 * own[1].sum(axis=0))
     r = (both.sum(axis=0) - both) / np.sqrt(np.where(varies, power, 1.0))
-    return np.where(varies, r, np.nan)
+    return np.where(varies, r, 0.0)
 
 
 def signal_power(
@@ -338,7 +338,7 @@ def mean_pairwise_r(
         total += centred @ (1 / np.sqrt(power))
         left = power - members @ centred**2
         varies = left > 1e-12 * power
-        totals += centred @ np.where(varies, 1 / np.sqrt(np.where(varies, left, 1.0)), np.nan).T
+        totals += centred @ np.where(varies, 1 / np.sqrt(np.where(varies, left, 1.0)), 0.0).T
     sums = np.append(total @ total, np.einsum("tg,tg,gt->g", totals, totals, 1 - members))
     r = (sums - chosen.size) / (chosen.size * (chosen.size - 1))
     return float(r[0]), r[1:]

@@ -12,6 +12,9 @@ from pipeline.encoding.splits import Samples
 
 MIN_SHIFT_S = 20.0
 NULL_STREAM = 1
+FEWEST_ORDERS = 20
+"""With fewer no p is below .05."""
+MOST_LOOKED_AT = 256
 SEARCHED = 20
 """Orders drawn for each that is wanted, before fewer are taken."""
 
@@ -34,31 +37,90 @@ def shuffled_rows(samples: Samples, seed: int) -> np.ndarray:
     return _draw_order(samples, np.random.default_rng(seed))
 
 
-def null_orders(samples: Samples, n: int, seed: int) -> list[np.ndarray]:
+def null_orders(
+    samples: Samples, n: int, seed: int, *, alike: int = 1, shuffled: np.ndarray | None = None
+) -> list[np.ndarray]:
     """Different orders of a group's samples, none of them the given one; see `shuffled_rows`.
 
-    They depend on the samples and the seed alone: groups that saw the same share them.
+    Neighbouring samples are alike, and rolls by nearly the same offset nearly one order: counted as many, they made
+    p < .05 in 10 to 30 % of unrelated slow series. A single run is therefore rolled by offsets at least as far apart as
+    samples are alike, on grids of 1, 2, 4, … samples, so that groups of one stimulus share those of the slowest. Of
+    several runs, rolled each by itself, there are enough combinations.
+
+    Parameters
+    ----------
+    n : how many are wanted
+    seed : of their sequence; groups that saw the same share it
+    alike : over how many samples responses are alike, see `alike_over`
+    shuffled : (n_samples,) order that the responses are in already, as of a shuffled study: orders that undo it within
+        20 s are left out
 
     Returns
     -------
     list of arrays of shape (n_samples,)
-        ``n`` of them. Where fewer are possible, all of a single run's offsets, or as many of several runs' as a random
-        search found: 362 volumes of 2 s allow about 340.
+        No more than n; none where time allows fewer than 20 that are not alike.
     """
+    generator = np.random.default_rng([seed, NULL_STREAM])
+    if samples.kind == "time":
+        n_apart = math.prod(max(1, _offsets(samples, rows).size // alike) for rows in samples.runs)
+        if n_apart < FEWEST_ORDERS:
+            return []
     if samples.kind == "time" and len(samples.runs) == 1:
         offsets = _offsets(samples, samples.runs[0])
-        if offsets.size <= n:
-            return [np.roll(np.arange(samples.n), offset) for offset in offsets]
+        step = 1 << (alike - 1).bit_length()
+        in_turn = generator.permutation(offsets)
+        picked = in_turn[(in_turn - offsets[0]) % step == 0]
+        orders = [np.roll(np.arange(samples.n), offset) for offset in picked]
+        return [order for order in orders if not _undoes(samples, order, shuffled)][:n]
     found: dict[bytes, np.ndarray] = {}
-    generator = np.random.default_rng([seed, NULL_STREAM])
     given = np.arange(samples.n).tobytes()
     for _ in range(SEARCHED * n):
         if len(found) == n:
             break
         order = _draw_order(samples, generator)
-        if order.tobytes() != given:
+        if order.tobytes() != given and not _undoes(samples, order, shuffled):
             found.setdefault(order.tobytes(), order)
     return list(found.values())
+
+
+def alike_over(responses: np.ndarray, samples: Samples) -> int:
+    """Over how many samples responses are alike: the first lag at which their autocorrelation has fallen to 1/e.
+
+    Parameters
+    ----------
+    responses : (n_samples, n_targets), of which at most 256 targets are looked at
+
+    Returns
+    -------
+    int, at least 1; the mean over targets and runs counts
+    """
+    if samples.kind == "item":
+        return 1
+    some = np.unique(np.linspace(0, responses.shape[1] - 1, MOST_LOOKED_AT).astype(int))
+    longest = max(rows.size for rows in samples.runs)
+    total, power = np.zeros(longest), 0.0
+    for rows in samples.runs:
+        values = np.asarray(responses[rows][:, some], np.float64)
+        centred = values - values.mean(axis=0)
+        length = np.sqrt((centred**2).sum(axis=0))
+        centred /= np.where(length > 0, length, 1.0)
+        spectrum = np.abs(np.fft.rfft(centred, 2 * rows.size, axis=0)) ** 2
+        own = np.fft.irfft(spectrum, axis=0)[: rows.size].sum(axis=1)
+        total[: rows.size] += own
+        power += own[0]
+    below = np.flatnonzero(total < np.exp(-1) * power) if power > 0 else np.array([1])
+    return max(1, int(below[0])) if below.size else longest
+
+
+def _undoes(samples: Samples, order: np.ndarray, shuffled: np.ndarray | None) -> bool:
+    """Whether an order puts a run's shuffled responses back to within 20 s of where they belong."""
+    if shuffled is None or samples.kind == "item":
+        return False
+    for rows in samples.runs:
+        offset = int(shuffled[order[rows[0]]] - rows[0]) % rows.size
+        if min(offset, rows.size - offset) * samples.interval_s < MIN_SHIFT_S - 1e-9:
+            return True
+    return False
 
 
 def _offsets(samples: Samples, rows: np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ def _fit_batch(fit: LayerFit, number: int, fold: _FoldFit, grid: np.ndarray, res
         fit.constant[where] = constant_targets(measured, where.start)
     predicted, score, chosen, inner_r = fold.fit(measured, fit.constant[where])
     fit.predictions[fold.test, where] = predicted
-    fit.note_penalties(number, where, grid, chosen)
+    fit.note_penalties(number, where, grid, chosen, shrinks=fold.refit.shrinks)
     fit.inner_score[number, where] = inner_r
     fit.score[number, where] = score
 

@@ -13,6 +13,7 @@ import torch
 
 from pipeline.encoding.arithmetic.compute import product
 from pipeline.encoding.arithmetic.correlation import MAX_R, TIE
+from pipeline.encoding.layer_fit import shrinks_something
 from pipeline.encoding.options import Criterion
 from pipeline.encoding.ridge.decomposition import Part
 from pipeline.encoding.ridge.shrinkage import low_rank_filters
@@ -141,6 +142,9 @@ class Refit:
         self.part, self._penalties = part, penalties
         self._basis = part.basis.T.to(dtype)
         self._operators: dict[int, torch.Tensor] = {}
+        smallest = float(part.eigenvalues.min()) if len(part.eigenvalues) else 0.0
+        self.shrinks = shrinks_something(float(penalties[0]), smallest)
+        """Whether the smallest penalty changes predictions."""
 
     def n_bytes(self, n_penalties: int) -> int:
         """Held for all batches, if every penalty is chosen by some target."""

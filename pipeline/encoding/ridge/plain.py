@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.encoding.arithmetic.columns import constant_targets, missing_bins, read_features
 from pipeline.encoding.arithmetic.correlation import TIE, correlate, fisher_z, is_constant, standardise, unit
 from pipeline.encoding.arithmetic.scratch import target_batches
-from pipeline.encoding.layer_fit import LayerFit
+from pipeline.encoding.layer_fit import LayerFit, shrinks_something
 from pipeline.encoding.options import Criterion
 from pipeline.encoding.ridge.cost import RidgeProblem
 from pipeline.encoding.splits import Fold
@@ -38,7 +38,7 @@ def fit_plain(problem: RidgeProblem, fit: LayerFit, *, after_fold: Callable[[], 
             chosen, inner_r = _choose_penalty(inner, responses, grid, problem.choose_by)
             predicted = outer.predict(*_centred(responses, fold), grid[chosen])
             fit.predictions[fold.test, batch] = predicted
-            fit.note_penalties(number, batch, grid, chosen)
+            fit.note_penalties(number, batch, grid, chosen, shrinks=outer.shrinks(grid[0]))
             fit.inner_score[number, batch] = inner_r
             fit.score[number, batch] = correlate(predicted, responses[fold.test])
         after_fold()
@@ -52,6 +52,10 @@ class _Part:
     project: np.ndarray  # (rank, n_train)
     evaluate: np.ndarray  # (n_test, rank)
     unit: float
+
+    def shrinks(self, penalty: float) -> bool:
+        """Whether a penalty changes predictions."""
+        return self.eigenvalues.size == 0 or shrinks_something(penalty * self.unit, float(self.eigenvalues.min()))
 
     def predict(self, responses: np.ndarray, mean: np.ndarray, penalties: np.ndarray) -> np.ndarray:
         """Predictions of the test rows, one penalty per target, from centred training responses and their mean."""

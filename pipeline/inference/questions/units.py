@@ -31,7 +31,7 @@ from pipeline.inference.profile import mean_over_targets
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import CORRELATION, SUBJECT, Sampled, draw_counts, generator
 from pipeline.inference.scores.fold_scores import LARGEST_R, FoldScores
-from pipeline.inference.scores.null_scores import false_discovery_rate, p_of_largest, p_value
+from pipeline.inference.scores.null_scores import false_discovery_rate, p_of_largest, p_pooled
 from pipeline.inference.scores.shared_draws import Batch, LayerAxis, ModelScores
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class UnitSet:
     labels: pd.DataFrame
 
     def over_subjects(self, settings: InferenceSettings) -> bool:
-        """Whether its test is over listeners."""
+        """Whether its interval and test are over listeners."""
         return self.subject != MEAN and self.columns.shape[1] >= settings.min_subjects
 
 
@@ -162,7 +162,7 @@ class UnitMaps:
 
     @property
     def needs_draws(self) -> bool:
-        """Whether any test is over blocks."""
+        """Whether any interval is over blocks."""
         return bool(self._drawn)
 
     def add(self, chunk: FoldScores) -> None:
@@ -228,7 +228,7 @@ class UnitMaps:
             return np.full(len(names), np.nan), np.full(len(names), np.nan), 0
         nowhere = np.full(next(iter(known.values())).size, np.nan)
         scores = np.stack([known.get(name, nowhere) for name in names], axis=1).astype(np.float64)
-        return p_value(scores[0], scores[1:]), p_of_largest(scores[0], scores[1:]), scores.shape[0] - 1
+        return p_pooled(scores[0], scores[1:]), p_of_largest(scores[0], scores[1:]), scores.shape[0] - 1
 
 
 def _chunks(columns: NDArray[np.intp], most: int | None = None) -> list[slice]:

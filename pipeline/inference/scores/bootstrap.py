@@ -136,6 +136,7 @@ class Sampled:
     widening : of the draws' variance, for what folds share
     own : (subject, …), the value of each of the batch's subjects by itself, its layers chosen on its own scores; NaN
         for those without one. None where blocks or items were drawn
+    alone : where subjects and stimuli were both drawn: the draws (draw, …) of subjects alone, and of stimuli alone
 
     Notes
     -----
@@ -148,22 +149,31 @@ class Sampled:
     n_units: int
     widening: float = 1.0
     own: NDArray[Any] | None = None
+    alone: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     def __sub__(self, other: Sampled) -> Sampled:
         """The difference, paired where the same units were drawn, and subject by subject where both have these."""
         n_draws = min(len(self.draws), len(other.draws))
-        own = None if self.own is None or other.own is None else self.own - other.own
         draws = np.asarray(self.draws[:n_draws] - other.draws[:n_draws])
-        return Sampled(np.asarray(self.value - other.value), draws, *_units([self, other]), own)
+        own, alone = (_combined([self, other], name, lambda one: one[0] - one[1]) for name in ("own", "alone"))
+        return Sampled(np.asarray(self.value - other.value), draws, *_units([self, other]), own, alone)
 
     def of(self, linear: Callable[[NDArray[Any]], NDArray[Any]]) -> Sampled:
         """A linear function of the values, which takes any leading axes."""
         own = None if self.own is None else linear(self.own)
-        return dataclasses.replace(self, value=linear(self.value), draws=linear(self.draws), own=own)
+        alone = None if self.alone is None else (linear(self.alone[0]), linear(self.alone[1]))
+        return dataclasses.replace(self, value=linear(self.value), draws=linear(self.draws), own=own, alone=alone)
+
+    def corrected(self) -> NDArray[Any]:
+        """The draws; of subjects and stimuli both, about their mean with the corrected spread, each value by itself.
+
+        It is corrected last, once differences and means are taken: that of a difference is not the difference of two.
+        """
+        return self.draws if self.alone is None else rescaled(*self.alone, self.draws)
 
     def standard_error(self) -> NDArray[np.float64]:
         """Of the estimate, (…): from the subjects' own values where all that count have one, else from the draws."""
-        draws = np.asarray(self.draws, dtype=np.float64)
+        draws = np.asarray(self.corrected(), dtype=np.float64)
         defined = np.isfinite(draws).mean(axis=0) >= 0.5
         bias = self.n_units / (self.n_units - 1) if self.n_units > 1 else np.nan
         error = np.sqrt(self.widening * bias) * np.nanstd(np.where(defined, draws, 0.0), axis=0, ddof=1)
@@ -191,7 +201,7 @@ class Sampled:
             reach = t.ppf((1 + confidence) / 2, self.n_units - 1) * self.standard_error()
             low, high = self.value - reach, self.value + reach
         else:
-            low, high = interval(self.value, self.draws, confidence, self.n_units, self.widening)
+            low, high = interval(self.value, self.corrected(), confidence, self.n_units, self.widening)
         return np.clip(low, *bounds), np.clip(high, *bounds)
 
     def p(self, seed: int) -> float:
@@ -223,13 +233,30 @@ class Sampled:
 def mean_of(several: Sequence[Sampled]) -> Sampled:
     """The mean of several estimates, draw by draw and subject by subject."""
     n_draws = min(len(one.draws) for one in several)
-    own = [one.own for one in several if one.own is not None]
+    own, alone = (_combined(several, name, lambda values: np.mean(values, axis=0)) for name in ("own", "alone"))
     return Sampled(
         np.mean([one.value for one in several], axis=0),
         np.mean([one.draws[:n_draws] for one in several], axis=0),
         *_units(several),
-        np.mean(own, axis=0) if len(own) == len(several) else None,
+        own,
+        alone,
     )
+
+
+def _combined(several: Sequence[Sampled], name: str, linear: Callable[[Sequence[Any]], Any]) -> Any:
+    """What is made of the ``own`` or ``alone`` of several; None where one has none.
+
+    Nor where they are of other subjects, as of regions that not all animals have: those that all share say nothing of
+    an estimate that averages the others too.
+    """
+    values = [getattr(one, name) for one in several]
+    if any(one is None for one in values):
+        return None
+    if name == "own":
+        alike = all(np.array_equal(np.isfinite(one), np.isfinite(values[0])) for one in values)
+        return linear(values) if alike else None
+    n = [min(len(one[part]) for one in values) for part in (0, 1)]
+    return tuple(linear([one[part][: n[part]] for one in values]) for part in (0, 1))
 
 
 def _units(several: Sequence[Sampled]) -> tuple[str, int, float]:
@@ -259,3 +286,29 @@ def _signs(n_subjects: int, seed: int) -> NDArray[np.float64]:
     if n_subjects <= ALL_SIGNS_UP_TO:
         return np.array(list(itertools.product((1.0, -1.0), repeat=n_subjects)))
     return generator(seed, "signs").choice((1.0, -1.0), size=(RANDOM_SIGNS, n_subjects))
+
+
+def rescaled(subjects: NDArray[Any], stimuli: NDArray[Any], both: NDArray[Any]) -> NDArray[Any]:
+    """Draws of subjects and stimuli both, (draw, …), with the spread corrected by that of either alone.
+
+    Undefined draws (NaN) stay so; see `pipeline.inference.two_factor`.
+
+    References
+    ----------
+    Schütt, Kipnis, Diedrichsen & Kriegeskorte 2023, eLife 12:e82566.
+    """
+    defined = np.isfinite(both)
+    mean = np.where(defined, both, 0).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
+    by_subjects, by_stimuli, naive = (_variance(one) for one in (subjects, stimuli, both))
+    wanted = np.maximum(2 * (by_subjects + by_stimuli) - naive, np.maximum(by_subjects, by_stimuli))
+    scale = np.sqrt(np.minimum(wanted, naive) / np.where(naive > 0, naive, 1))
+    return np.asarray(mean + (both - mean) * scale, dtype=both.dtype)
+
+
+def _variance(draws: NDArray[Any]) -> NDArray[np.float64]:
+    """Over the draws that are defined; 0 where none is."""
+    defined = np.isfinite(draws)
+    n = np.maximum(defined.sum(axis=0), 1)
+    values = np.where(defined, draws, 0).astype(np.float64)
+    mean = values.sum(axis=0) / n
+    return np.asarray((defined * (values - mean) ** 2).sum(axis=0) / n)

@@ -20,13 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.encoding.group.shuffle import MIN_SHIFT_S
+from pipeline.encoding.group.shuffle import FEWEST_ORDERS, MIN_SHIFT_S
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FEWEST_ROLLS = 19
-"""With fewer no p is .05 or less."""
 ALIKE = np.exp(-1)
 """Blocks are alike up to the lag at which the likeness of neighbours has fallen to this share."""
 
@@ -83,10 +81,10 @@ def rolled_blocks(
     n_each = [max(1, own.size) for own in offsets]
     n_rolls = float(np.prod(n_each, dtype=np.float64)) if any(own.size for own in offsets) else 0.0
     identity = np.arange(stimulus.size)
-    if n_orders == 0 or n_rolls < FEWEST_ROLLS:
+    if n_orders == 0 or n_rolls < FEWEST_ORDERS:
         words = (
             f"{stimulus.size} blocks of {block_s:g} s, alike over {alike * block_s:g} s, allow {n_rolls:.0f} rolls, of "
-            f"which a test needs {FEWEST_ROLLS}: too short for their own autocorrelation"
+            f"which a test needs {FEWEST_ORDERS}: too short for their own autocorrelation"
         )
         return ItemOrders(identity[None][:0], words if n_orders else "")
     if n_rolls <= n_orders:

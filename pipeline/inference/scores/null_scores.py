@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 BYTES_AT_ONCE = 64 << 20
 MEAN = "mean"
+FEWEST_ORDERS = 20
+"""With fewer no p is below .05."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,7 @@ class NullScores:
 
 
 def null_of(parts: Sequence[xr.Dataset]) -> NullScores | None:
-    """Of encoding scores of groups that share their samples; None where one of them has no other orders."""
+    """Of encoding scores of groups that share their samples; None where they have too few other orders in common."""
     if not all("null_z" in part.variables for part in parts):
         return None
     first_leaf = np.cumsum([0, *(part.sizes["leaf"] for part in parts)])
@@ -63,10 +65,23 @@ def null_of(parts: Sequence[xr.Dataset]) -> NullScores | None:
         np.where(part["leaf_of"].values >= 0, part["leaf_of"].values + first, -1)
         for part, first in zip(parts, first_leaf, strict=False)
     ]
-    n = min(part.sizes["order"] for part in parts)  # a group of many targets has fewer: the first of the same ones
-    z, inner = (np.concatenate([part[name].values[:n] for part in parts], axis=-1) for name in ("null_z", "null_inner"))
+    common = _common_orders(parts)
+    if len(common) < FEWEST_ORDERS:
+        return None
+    codes = [part["order_code"].values.tolist() for part in parts]
+    rows = [[0, *(own.index(code) for code in common)] for own in codes]
+    z, inner = (
+        np.concatenate([part[name].values[own] for part, own in zip(parts, rows, strict=True)], axis=-1)
+        for name in ("null_z", "null_inner")
+    )
     orders = _Orders(z, inner, parts[0]["fold_weight"].values.astype(np.float32))
-    return NullScores(np.concatenate(leaf_of), orders.chunk(slice(0, 1)), orders, n - 1, _units_of(parts))
+    return NullScores(np.concatenate(leaf_of), orders.chunk(slice(0, 1)), orders, len(common), _units_of(parts))
+
+
+def _common_orders(parts: Sequence[xr.Dataset]) -> list[int]:
+    """Orders that all groups were put in: slower responses, and more targets, allow fewer."""
+    first, *others = ([int(code) for code in part["order_code"].values[1:]] for part in parts)
+    return [code for code in first if all(code in other for other in others)]
 
 
 def _units_of(parts: Sequence[xr.Dataset]) -> dict[tuple[str, bool], dict[str, NDArray[Any]]]:
@@ -100,7 +115,7 @@ class _Orders:
         return dataclasses.replace(average_folds(z, weight), inner=self.inner[which])
 
     def __iter__(self) -> Iterator[FoldScores]:
-        size = max(1, BYTES_AT_ONCE // self.z[0].nbytes)
+        size = max(1, BYTES_AT_ONCE // max(1, self.z[0].nbytes))
         for start in range(1, self.z.shape[0], size):
             yield self.chunk(slice(start, start + size))
 
@@ -119,26 +134,58 @@ def p_value(observed: NDArray[Any], null: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def p_of_largest(observed: NDArray[Any], null: NDArray[Any]) -> NDArray[np.float64]:
-    """p of each statistic against the largest of its family in each order, each less its mean and over its SD.
-
-    Mean and SD are those over the other orders: with the data among them, one large effect would shrink its own
-    column, and the largest of the rest would be too small for all others.
+    """p of each statistic against the largest of its family in each order, all of them standardised.
 
     Parameters
     ----------
     observed : (statistic,), a family
     null : (order, statistic)
     """
-    varies = np.isfinite(null).sum(axis=0) > 1
-    known = np.where(varies, null, 0.0)
-    mean, sd = np.nanmean(known, axis=0), np.nanstd(known, axis=0, ddof=1)
-    varies &= sd > 0
-    scale = np.where(varies, sd, 1.0)
-    standard = np.where(varies & np.isfinite(known), (known - mean) / scale, -np.inf)
-    own = np.where(varies & np.isfinite(observed), (observed - mean) / scale, np.nan)
-    largest = standard.max(axis=1, initial=-np.inf)
+    own, others = standardised(observed, null)
+    largest = np.where(np.isfinite(others), others, -np.inf).max(axis=1, initial=-np.inf)
     found = (1 + (largest[:, None] >= own - 1e-12).sum(axis=0)) / (1 + null.shape[0])
     return np.where(np.isfinite(own), found, np.nan)
+
+
+def p_pooled(observed: NDArray[Any], null: NDArray[Any]) -> NDArray[np.float64]:
+    """p of each statistic against all standardised ones of all orders together: many alike have p below 1/(1 + orders).
+
+    Parameters
+    ----------
+    observed : (statistic,)
+    null : (order, statistic)
+    """
+    own, others = standardised(observed, null)
+    pool = np.sort(others[np.isfinite(others)])
+    reached = pool.size - np.searchsorted(pool, own - 1e-12)
+    return np.where(np.isfinite(own), (1 + reached) / (1 + pool.size), np.nan)
+
+
+def standardised(observed: NDArray[Any], null: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Statistics less their mean and over their SD in the other orders; NaN where these do not vary.
+
+    Every order is held against the orders beside itself, as the data are: with itself among them none could exceed
+    (n − 1)/√n. The data are in no mean or SD: one large effect would shrink its own column, and the largest of the
+    others would be too small for the rest of its family.
+
+    Returns
+    -------
+    of the data, (statistic,), and of each order, (order, statistic)
+    """
+    there = np.isfinite(null)
+    n = there.sum(axis=0)
+    values = np.where(there, null, 0.0).astype(np.float64)
+    centre = values.sum(axis=0) / np.maximum(n, 1)
+    values = np.where(there, values - centre, 0.0)  # sums of squares lose nothing about their own mean
+    squares = (values**2).sum(axis=0)
+    known = (n > 2) & (squares > 1e-20 * np.maximum(centre**2, 1e-12))
+    without = -values / np.maximum(n - 1, 1)
+    variance = (squares - values**2 - (n - 1) * without**2) / np.maximum(n - 2, 1)
+    usable = known & there & (variance > 0)
+    others = np.where(usable, (values - without) / np.sqrt(np.where(usable, variance, 1.0)), np.nan)
+    sd = np.sqrt(np.where(known, squares / np.maximum(n - 1, 1), 1.0))
+    own = np.where(known & np.isfinite(observed), (observed - centre) / sd, np.nan)
+    return own, others
 
 
 def false_discovery_rate(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -38,11 +38,12 @@ MODELS = Caption(
 CONTRASTS = Caption(
     "Networks against twins, baselines and each other",
     "{analysis}, {subject}. Difference in {score} (model minus reference) with paired {interval}; filled where the "
-    "interval leaves zero out and p is below .05. Against twins the reference is the mean of their seeds, and interval "
+    "interval leaves zero out and p, corrected for the regions, is below .05. Against "
+    "twins the reference is the mean of their seeds, and interval "
     "and p are those of one more seed: crosses mark the difference from the best of the seeds. Fewer than five seeds "
     "have no interval. Two trained networks differ in more than what they were trained for: a difference between them "
     "is not a test of the learning objective.",
-    "{contrasts}: contrast, region, difference, best_reference_score, ci_low, ci_high, p",
+    "{contrasts}: contrast, region, difference, best_reference_score, ci_low, ci_high, p_family",
 )
 
 SUBJECTS = Caption(
@@ -132,7 +133,7 @@ def _twins(seeds: list[Row], label: str) -> list[dict[str, Any]]:
 
 
 def contrast_plot(view: View) -> Figure | None:
-    """Model − reference per region with interval; filled where the interval leaves zero out."""
+    """Model − reference per region with interval; filled where the interval leaves zero out and p is below .05."""
     names = list(dict.fromkeys(view.contrasts["contrast"]))
     if not names:
         return None

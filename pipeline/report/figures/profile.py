@@ -23,6 +23,7 @@ from pipeline.report.figures.figure import (
     slug,
     translucent,
 )
+from pipeline.report.sections.findings import is_predicted, records
 from pipeline.report.study_facts import BASELINE, TWIN
 from pipeline.report.views import View
 
@@ -42,7 +43,8 @@ HEAT = Caption(
     "(columns); the scale starts at zero, and scores below zero take its darkest colour. White dots mark the nested "
     "best layer where it can be named; no dot means that the score is not reliably above zero or that layers spanning "
     "more than a third of the depth are not reliably below the best.{pathways} Hover for values with {interval}.",
-    "{map}: model, layer, region, score, ci_low, ci_high, ceiling, r2",
+    "{map}: model, layer, region, score, ci_low, ci_high, ceiling, r2; {summary}: best_layer, distinguishable, "
+    "p_family",
 )
 
 COMPARTMENTS = Caption(
@@ -158,7 +160,7 @@ def _heat_map(
 def _chosen_layers(view: View, model: str) -> dict[str, Any]:
     """White dots on the nested best layers that can be named, pathway by pathway; none where layers cannot be told."""
     parts = [view.summary_of(model, pathway) for pathway in view.parts(model)]
-    found = [part[(part["distinguishable"] == 1) & (part["ci_low"] > 0)] for part in parts]
+    found = [part[[row["distinguishable"] == 1 and is_predicted(row) for row in records(part)]] for part in parts]
     return {
         "type": "scatter",
         "mode": "markers",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pipeline.core.prose import counted, listed
 from pipeline.inference.networks import twin_of
 from pipeline.inference.questions.contrasts import without_values
@@ -33,14 +35,16 @@ def contrast_finding(name: str, rows: list[Row], *, statement: bool = True) -> F
         parts.append(f"not distinguishable from zero in {listed([_at(row) for row in found['open']])}")
     if found["none"]:
         parts.append(f"no verdict in {listed([_at(row) for row in found['none']])}")
-    read_as = f" Read as: {without_values(str(rows[0]['statement']))}." if statement else ""
+    n_tested = sum(math.isfinite(row["p"]) for row in rows)
+    corrected = f" p is corrected for the {n_tested} regions (Holm)." if n_tested > 1 else ""
+    read_as = f"{corrected} Read as: {without_values(str(rows[0]['statement']))}." if statement else corrected
     return Finding(f"{name}:", f"{'; '.join(parts)}.{read_as}")
 
 
 def _at(row: Row) -> str:
     """``STG +0.09 [0.02, 0.16], p = 0.01``; against seeds of twins with both sides behind it."""
     told = "" if verdict_of(row) == "none" else f" {interval(row['ci_low'], row['ci_high'])}"
-    p = p_value(float(row["p"]))
+    p = p_value(float(row["p_family"]))
     text = f"{row['place']} {signed(row['difference'])}{told}{f', {p}' if p else ''}"
     if row["n_references"] > 1 and twin_of(str(row["reference"])):
         model, mean, best = (number(row[one]) for one in ("model_score", "reference_score", "best_reference_score"))
@@ -102,7 +106,7 @@ def _first_and_last(rows: list[Row], view: View) -> str:
     for row in rows:
         if len(rows) > 1 and _regions(row) == (order[0], order[-1]):
             difference = with_interval(row["difference"], row["ci_low"], row["ci_high"])
-            p = p_value(float(row["p"]))
+            p = p_value(float(row["p_family"]))
             return f" First to last, {_pair(row)}: difference in depth {difference}{f', {p}' if p else ''}."
     return ""
 

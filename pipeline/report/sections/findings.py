@@ -59,7 +59,7 @@ def is_predicted(row: Row) -> bool:
 
 def verdict_of(row: Row) -> str:
     """``above``, ``below``, ``open`` or ``none``: what a row of the contrast table says of its difference."""
-    return verdict(float(row["ci_low"]), float(row["ci_high"]), float(row["p"]))
+    return verdict(float(row["ci_low"]), float(row["ci_high"]), float(row["p_family"]))
 
 
 def is_distinguished(row: Row, n_layers: int) -> bool:

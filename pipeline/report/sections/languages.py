@@ -152,7 +152,7 @@ def _finding(name: str, rows: list[Row]) -> Finding:
 def _cell(row: Row | None) -> str:
     if row is None:
         return ""
-    p = p_value(float(row["p"]))
+    p = p_value(float(row["p_family"]))
     told = f"{signed(row['difference'])} {interval(row['ci_low'], row['ci_high'])}"
     return f"{told}, {p}" if p else told
 

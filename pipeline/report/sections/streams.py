@@ -183,7 +183,7 @@ def _of_regions(streams: Sequence[StreamFacts]) -> str:
 
 def _brackets(row: Row) -> str:
     """`` [0.02, 0.16], p = 0.01``; empty without an interval."""
-    p = p_value(float(row["p"]))
+    p = p_value(float(row["p_family"]))
     told = f" {interval(row['ci_low'], row['ci_high'])}{f', {p}' if p else ''}"
     return "" if verdict_of(row) == "none" else told
 
