@@ -1,10 +1,24 @@
-"""Estimates with their bootstrap draws for every place of a batch and one model."""
+"""Estimates with their bootstrap draws for every place of a batch and one model.
+
+Where subjects and stimuli are both samples, both are drawn. Draws over subjects take the stimuli as the only ones: what
+all subjects share and a network happens to resemble on these few stimuli is then found again in every draw. Draws of subjects and stimuli at once count what is neither's, the
+noise of measurement, three times. With draws of subjects alone, of stimuli alone and of both, the variance is
+
+    V = 2 (V_subjects + V_stimuli) − V_both,  at least max(V_subjects, V_stimuli), at most V_both
+
+and the draws of both are rescaled about their mean to have it (`pipeline.inference.scores.bootstrap.rescaled`), last of
+all: of a difference between models, layers or regions, the variances are those of its own draws.
+
+References
+----------
+Schütt, Kipnis, Diedrichsen & Kriegeskorte 2023, eLife 12:e82566 (two-factor bootstrap of representational similarity).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +31,12 @@ from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import Sampled, draw_counts, generator
 from pipeline.inference.scores.fold_scores import FoldScores
 from pipeline.inference.scores.shared_draws import Batch, LayerAxis, ModelScores
-from pipeline.inference.two_factor import UNIT, over_both
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BYTES_AT_ONCE = 64 << 20
+SUBJECT_AND_ITEM = "subject and item"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +171,33 @@ def _over_subjects(part: _Part, place: Place, counts: NDArray[np.floating]) -> l
     ]
 
 
+def over_both(
+    subjects: Sequence[Profile],
+    stimuli: Iterable[FoldScores],
+    place: Place,
+    counts: NDArray[Any],
+    relative_depth: NDArray[Any],
+) -> tuple[Profile, tuple[Profile, Profile]]:
+    """Draws over subjects and stimuli at once, and over either alone, which `Sampled` corrects the spread with.
+
+    Parameters
+    ----------
+    subjects : draws over subjects, the stimuli as they are
+    stimuli : chunks of scores of draws of stimuli
+    place : averages subjects' scores
+    counts : (draw, subject) multiplicities, at least as many draws as there are of stimuli
+    relative_depth : (layer,)
+    """
+    alone, both = [], []
+    n_drawn = 0
+    for chunk in stimuli:
+        own = counts[n_drawn : n_drawn + len(chunk.score)]
+        n_drawn += len(chunk.score)
+        alone.append(estimate(chunk, place.targets, place.weights(), relative_depth))
+        both.append(estimate(chunk, place.targets, place.weights(own), relative_depth))
+    return join_draws(both), (join_draws(subjects), join_draws(alone))
+
+
 def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: InferenceSettings) -> Estimate:
     point = estimate(part.point, place.targets, place.weights(), part.layers.relative_depth)
     choice = part.point.weight[..., place.targets], point.choices, point.choices >= 0, place.targets
@@ -168,7 +209,7 @@ def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: In
     if over_subjects(place, settings):
         ci_unit, n_units = "subject", place.n_subjects
         if batch.stimuli_drawn:
-            ci_unit, n_units = UNIT, min(place.n_subjects, batch.n_units)
+            ci_unit, n_units = SUBJECT_AND_ITEM, min(place.n_subjects, batch.n_units)
     return Estimate(
         place=place,
         pathway=part.pathway,

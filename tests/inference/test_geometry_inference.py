@@ -13,14 +13,13 @@ import xarray as xr
 
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.comparison.similarity import item_similarity
-from pipeline.inference.estimates import estimate_places
+from pipeline.inference.estimates import estimate_places, over_both
 from pipeline.inference.places import Place, list_places
 from pipeline.inference.profile import estimate
 from pipeline.inference.scores import geometry_batches as module
 from pipeline.inference.scores.bootstrap import draw_counts, rescaled
 from pipeline.inference.scores.fold_scores import FoldScores
 from pipeline.inference.scores.null_scores import p_value
-from pipeline.inference.two_factor import over_both
 
 N_ITEMS, N_FEATURES = 24, 10
 ALONE, BOTH = "subject", "subject and item"

@@ -291,7 +291,7 @@ def _signs(n_subjects: int, seed: int) -> NDArray[np.float64]:
 def rescaled(subjects: NDArray[Any], stimuli: NDArray[Any], both: NDArray[Any]) -> NDArray[Any]:
     """Draws of subjects and stimuli both, (draw, …), with the spread corrected by that of either alone.
 
-    Undefined draws (NaN) stay so; see `pipeline.inference.two_factor`.
+    Undefined draws (NaN) stay so; see `pipeline.inference.estimates`.
 
     References
     ----------
