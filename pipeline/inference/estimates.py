@@ -1,8 +1,9 @@
 """Estimates with their bootstrap draws for every place of a batch and one model.
 
 Where subjects and stimuli are both samples, both are drawn. Draws over subjects take the stimuli as the only ones: what
-all subjects share and a network happens to resemble on these few stimuli is then found again in every draw. Draws of subjects and stimuli at once count what is neither's, the
-noise of measurement, three times. With draws of subjects alone, of stimuli alone and of both, the variance is
+all subjects share and a network happens to resemble on these few stimuli is then found again in every draw. Draws
+of subjects and stimuli at once count what is neither's, the noise of measurement, three times. With draws of subjects
+alone, of stimuli alone and of both, the variance is
 
     V = 2 (V_subjects + V_stimuli) − V_both,  at least max(V_subjects, V_stimuli), at most V_both
 
