@@ -99,8 +99,10 @@ def unit_by_unit(responses, subjects, units):  # type: ignore[no-untyped-def]
         for target in targets:
             mean = subjects[target] == "mean"
             kind[target] = "intersubject_mean" if mean else "intersubject_single"
-            stepped = spearman_brown(r, len(recorded) if mean else 1)
-            reliability[target] = n_parts * stepped[0] - (n_parts - 1) * stepped[1:].mean()
+            factor = len(recorded) if mean else 1
+            variance = min((n_parts - 1) * r[1:].var(), (1 - r[0] ** 2) ** 2 / n_parts)
+            bent = factor * (factor - 1) / (1 + (factor - 1) * max(r[0], 0)) ** 3
+            reliability[target] = spearman_brown(r[0], factor) + bent * variance
             if np.ptp(responses[0, :, target]) == 0:
                 reliability[target] = 0
     return reliability, kind

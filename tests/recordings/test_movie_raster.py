@@ -157,10 +157,11 @@ def test_reliability_of_every_cell_is_that_of_all_halvings(study, responses):
     pairs = [(responses[a].mean(axis=0), responses[b].mean(axis=0)) for a, b in zip(chosen, rest, strict=True)]
     r = np.mean([correlation(*pair) for pair in pairs], axis=0)
     found = scores["reliability"].values
-    expected = stepped_up(np.maximum(r, 0))
+    expected = stepped_up(r)
     assert set(scores["ceiling_kind"].values) == {"split_half_spearman_brown"}
-    # 50 random halvings stand for all 126; cells of a few spikes vary most
-    assert np.abs(found - expected).max() < 0.15 and np.abs(found - expected).mean() < 0.02
+    # 50 random halvings stand for all 126, and the bias of stepping up is taken off; cells of a few spikes vary most
+    assert np.abs(found - expected).max() < 0.15 and np.abs(found - expected).mean() < 0.03
+    assert found.max() < 1
     assert np.corrcoef(found, expected)[0, 1] > 0.99
     assert np.median(found) == pytest.approx(0.56, abs=0.03)
 

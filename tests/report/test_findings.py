@@ -188,7 +188,7 @@ def test_contrasts_sort_regions_by_their_intervals_and_p(simulated):
     assert text.startswith(f"above zero in 1 of 3 regions: VISp +0.09 [0.02,{NBSP}0.16], p{NBSP}={NBSP}0.01 {sides}; ")
     _, _, rest = text.partition("not distinguishable from zero in ")
     assert rest.startswith("VISl") and "VISam" in rest.partition("; ")[0]  # an interval without a p does not suffice
-    assert f"; no verdict in noise +0.09 {sides}. Read as: " in rest
+    assert f"; no verdict in noise +0.09 {sides}. p is corrected for the 3 regions (Holm). Read as: " in rest
     assert " values " not in text  # they are those of one region
 
 
@@ -212,7 +212,7 @@ def test_order_counts_its_pairs(simulated):
         "of 3 pairs of regions in the study's order, the later region's best layer lies reliably deeper"
     )
     assert "deeper in 3 (VISp before VISl, VISp before VISam, VISl before VISam)" in text
-    assert "First to last, VISp before VISam: difference in depth" in text and text.endswith(f", p{NBSP}={NBSP}0.005.")
+    assert "First to last, VISp before VISam: difference in depth" in text and text.endswith(f", p{NBSP}={NBSP}0.03.")
 
 
 def test_order_leaves_out_regions_that_are_not_predicted(simulated, shuffled):

@@ -68,7 +68,7 @@ def test_every_statement_stands_under_its_effect(design):
     section = language_section(design)
     assert section.header == [EFFECTS[0], EFFECTS[2], EFFECTS[1]]
     assert [place for place, _ in section.rows] == ["LATL", "LIFG", "all regions"]
-    told = f"+0.08 [0.05,{NBSP}0.11], p{NBSP}={NBSP}0.001"
+    told = f"+0.08 [0.05,{NBSP}0.11], p{NBSP}={NBSP}0.002"
     assert section.rows[0][1][0] == told
     assert [one.lead for one in section.statements] == [f"{name}:" for name in section.header]
     for one in section.statements:

@@ -216,7 +216,7 @@ def test_blocks_are_not_called_items(movies):
     own = text.partition("Block × block similarities of the target")[2].partition("Figure")[0]
     assert "matches best on all blocks" in own
     assert "item" not in own
-    assert "Bootstrap: 200 draws, seed 0" in text
+    assert "Bootstrap: 200 draws; 95 % intervals; seed 0" in text
 
 
 def test_wall_times_or_that_there_are_none(simulated):

@@ -90,7 +90,7 @@ class Folder:
 
     def run_stages(self, last: str, study: str, first: str = "catalogue", **settings: object) -> None:
         """All stages as plain commands, each with all its jobs: one process for each stage rather than for each job."""
-        flags = [f"--{name}={value}" for name, value in {"permutations": 20, **settings}.items()]
+        flags = [f"--{name}={value}" for name, value in settings.items()]
         for stage in STAGES[STAGES.index(first) : STAGES.index(last) + 1]:
             result = self.stage(stage, "--study", study, *flags)
             assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-3000:]
