@@ -19,7 +19,7 @@ REGIONS = ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
 
 def run_study(folder: Folder, mirror, study: dict) -> None:
     folder.write_study(study, "study.yaml")
-    folder.run_stages("map", "study.yaml", mirror=mirror)
+    folder.run_stages("map", "study.yaml", mirror=mirror, permutations=20)
 
 
 def table(folder: Folder, study: str, which: str = "") -> pd.DataFrame:
