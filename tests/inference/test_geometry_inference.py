@@ -103,7 +103,7 @@ def p_of_animals(null):
 
 @pytest.mark.parametrize("n_animals", [8, 12, 20])
 def test_a_shared_geometry_unrelated_to_the_network_is_not_found(analysed, n_animals):
-    n_studies = 40
+    n_studies = 24
     over_animals, over_both, by_order = [], [], []
     for seed in range(n_studies):
         dataset = geometries(np.random.default_rng([11, n_animals, seed]), n_animals, noise=0.6)
