@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -70,8 +71,8 @@ def null_orders(
         step = 1 << (alike - 1).bit_length()
         in_turn = generator.permutation(offsets)
         picked = in_turn[(in_turn - offsets[0]) % step == 0]
-        orders = [np.roll(np.arange(samples.n), offset) for offset in picked]
-        return [order for order in orders if not _undoes(samples, order, shuffled)][:n]
+        rolled = (np.roll(np.arange(samples.n), offset) for offset in picked)  # a long run has more than are wanted
+        return list(itertools.islice((order for order in rolled if not _undoes(samples, order, shuffled)), n))
     found: dict[bytes, np.ndarray] = {}
     given = np.arange(samples.n).tobytes()
     for _ in range(SEARCHED * n):
