@@ -145,8 +145,10 @@ def estimate_places(
             for number in by_unit:
                 part.drawn[number].append(estimate(own, places[number].targets, places[number].weights(), depth))
     n_subjects = len(subjects_of(batch.targets))
-    for number in sorted(set(range(len(places))) - set(by_unit)):
+    by_subject = sorted(set(range(len(places))) - set(by_unit))
+    if by_subject:
         counts = draw_counts(n_subjects, settings.n_bootstrap, generator(settings.seed, "subject"))
+    for number in by_subject:
         for part in parts:
             drawn = _over_subjects(part, places[number], counts)
             if batch.stimuli_drawn:

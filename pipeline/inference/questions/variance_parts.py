@@ -89,10 +89,12 @@ def _draw_subjects(
 ) -> None:
     """Draws of places whose interval is over subjects, in the order of the scores' own, and each subject by itself."""
     n_subjects = len(subjects_of(batch.targets))
+    if all(one.own is None for one in estimates):
+        return
+    counts = draw_counts(n_subjects, settings.n_bootstrap, generator(settings.seed, "subject"))
     for one, draws, own in zip(estimates, drawn, own_values, strict=True):
         if one.own is None:
             continue
-        counts = draw_counts(n_subjects, settings.n_bootstrap, generator(settings.seed, "subject"))
         at_layers = point.over_folds(one.place.targets)
         at_once = max(1, BYTES_AT_ONCE // (8 * max(1, point.held[0, :, :, 0][..., one.place.targets].size)))
         for values, times, choices in (
