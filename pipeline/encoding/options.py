@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.core.section import MetricSection, Section
 
+FEWEST_ORDERS = 20
+"""Other orders of the responses: with fewer no p is below .05."""
+
 
 @dataclasses.dataclass(frozen=True)
 class NullOptions:

@@ -9,20 +9,24 @@ studies in which nothing predicts. q is Benjamini–Hochberg's over the same fam
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.inference.places import ALL, Place
 from pipeline.inference.profile import Profile, estimate, join_draws
-from pipeline.inference.scores.null_scores import NullScores, false_discovery_rate, p_of_largest, p_value
+from pipeline.inference.scores.null_scores import (
+    SIGNIFICANT_BELOW,
+    NullScores,
+    false_discovery_rate,
+    p_of_largest,
+    p_value,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-SIGNIFICANT_BELOW = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,30 +65,44 @@ class PlaceTest:
 
 
 def null_tests(
-    null: NullScores | None, places: Sequence[Place], relative_depth: NDArray[Any], members: NDArray[np.intp] | None
-) -> list[PlaceTest]:
-    """Test every place of a batch with one model, or one of its pathways.
+    null: NullScores | None,
+    places: Sequence[Place],
+    relative_depth: NDArray[Any],
+    parts: Mapping[str, slice | NDArray[np.intp]],
+) -> dict[str, list[PlaceTest]]:
+    """Test every place of a batch with one model, and with each of its pathways.
 
     Parameters
     ----------
-    null : of the whole model
-    relative_depth : (layer,) of the layers that are looked at
-    members : their numbers; None for all
+    relative_depth : (layer,) of all of the model's layers
+    parts : name → the layers that are looked at
+
+    Returns
+    -------
+    name → one test per place
     """
-    n_layers = relative_depth.size
+    depths = {name: relative_depth[layers] for name, layers in parts.items()}
     if null is None:
-        return [PlaceTest(NullTest.none(n_layers), NullTest.none(1)) for _ in places]
-    scored: list[list[Profile]] = [[] for _ in places]
+        return {
+            name: [PlaceTest(NullTest.none(depth.size), NullTest.none(1)) for _ in places]
+            for name, depth in depths.items()
+        }
+    scored: dict[str, list[list[Profile]]] = {name: [[] for _ in places] for name in parts}
     own = [_leaves(null, place) for place in places]
-    for chunk in (null.observed, *null.orders):
-        chosen = chunk if members is None else chunk.layers(members)
-        for profiles, (leaves, weights) in zip(scored, own, strict=True):
-            profiles.append(estimate(chosen, leaves, weights, relative_depth))
-    together = [join_draws(profiles) for profiles in scored]
+    for chunk in itertools.chain([null.observed], null.orders):
+        for name, layers in parts.items():
+            chosen = chunk.layers(layers)
+            for profiles, (leaves, weights) in zip(scored[name], own, strict=True):
+                profiles.append(estimate(chosen, leaves, weights, depths[name]))
+    return {name: _of_places(places, list(map(join_draws, scored[name])), null.n_orders) for name in parts}
+
+
+def _of_places(places: Sequence[Place], profiles: Sequence[Profile], n_orders: int) -> list[PlaceTest]:
+    """From each place's profiles, of the data and then of every order."""
     found: dict[int, PlaceTest] = {}
     for family in _families(places):
-        layers = _tests(np.stack([together[one].score for one in family], axis=1), null.n_orders)
-        nested = _tests(np.stack([together[one].nested[:, None] for one in family], axis=1), null.n_orders)
+        layers = _tests(np.stack([profiles[one].score for one in family], axis=1), n_orders)
+        nested = _tests(np.stack([profiles[one].nested[:, None] for one in family], axis=1), n_orders)
         found |= {number: PlaceTest(*both) for number, *both in zip(family, layers, nested, strict=True)}
     return [found[number] for number in range(len(places))]
 
@@ -111,8 +129,5 @@ def _tests(scores: NDArray[Any], n_orders: int) -> list[NullTest]:
     _, n_places, n_scores = scores.shape
     flat = scores.reshape(scores.shape[0], -1).astype(np.float64)
     p = p_value(flat[0], flat[1:])
-    by_place = [
-        one.reshape(n_places, n_scores) for one in (p, p_of_largest(flat[0], flat[1:]), false_discovery_rate(p))
-    ]
-    p, p_family, q = by_place
-    return [NullTest(p[place], p_family[place], q[place], n_orders) for place in range(n_places)]
+    found = np.stack([p, p_of_largest(flat[0], flat[1:]), false_discovery_rate(p)]).reshape(3, n_places, n_scores)
+    return [NullTest(p, p_family, q, n_orders) for p, p_family, q in found.swapaxes(0, 1)]

@@ -13,8 +13,8 @@ from pipeline.artifacts.scores import open_header
 from pipeline.core.names import refuse_alike
 from pipeline.inference.estimates import estimate_places
 from pipeline.inference.networks import pathways_of, twin_of
-from pipeline.inference.null_tests import PlaceTest, null_tests
-from pipeline.inference.places import Place, list_places
+from pipeline.inference.null_tests import null_tests
+from pipeline.inference.places import list_places
 from pipeline.inference.questions.contrasts import ModelOutcomes, contrast_rows, outcomes_of
 from pipeline.inference.questions.families import with_families
 from pipeline.inference.questions.languages import Cells, cells_of, language_rows
@@ -26,7 +26,7 @@ from pipeline.inference.requests import AnalysisScores, InferenceSettings
 from pipeline.inference.rows import rows_of, summary_of
 from pipeline.inference.scores.encoding_batches import encoding_batches
 from pipeline.inference.scores.geometry_batches import geometry_batches
-from pipeline.inference.scores.shared_draws import Batch, ModelScores, paths_by_group
+from pipeline.inference.scores.shared_draws import Batch, paths_by_group
 from pipeline.inference.surface import surface_rows
 
 if TYPE_CHECKING:
@@ -121,7 +121,9 @@ def _add_batch(
         maps = UnitMaps([] if twin_of(model) else units, scores, inference)
         estimates = estimate_places(batch, scores, places, inference, also=maps.add if maps.needs_draws else None)
         rows["unit"].extend(maps.rows(where, batch))
-        tests = _tests(scores, places, list(estimates))
+        layers = scores.layers
+        parts = dict.fromkeys(estimates, slice(None)) | pathways_of(layers.pathway)
+        tests = null_tests(scores.null, places, layers.relative_depth, parts)
         for number, (whole, *pathways) in enumerate(zip(*estimates.values(), strict=True)):
             rows["row"].extend(rows_of(where, batch, scores, whole, tests[whole.pathway][number].layers, inference))
             rows["summary"].extend(
@@ -131,21 +133,10 @@ def _add_batch(
         if scores.division is not None:
             whole_network = next(iter(estimates.values()))
             rows["variance"].extend(variance_rows(where, batch, scores.division, whole_network, inference))
-        outcomes[model] = outcomes_of(estimates, tests, scores.layers, fixed_layers, inference.confidence)
+        outcomes[model] = outcomes_of(estimates, tests, layers, fixed_layers, inference.confidence)
     where = {**where, "metric": batch.metric}
     rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference, analysis.spaces))
     rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference))
     rows["contrast"].extend(rank_rows(where, analysis.region_order, outcomes, inference))
     rows["contrast"].extend(stream_rows(where, analysis.streams, outcomes, inference))
     return outcomes
-
-
-def _tests(scores: ModelScores, places: list[Place], names: list[str]) -> dict[str, list[PlaceTest]]:
-    """Pathway → tests of all places; the whole network's name comes first."""
-    layers, pathways = scores.layers, pathways_of(scores.layers.pathway)
-    whole, *others = names
-    found = {whole: null_tests(scores.null, places, layers.relative_depth, None)}
-    for name in others:
-        members = pathways[name]
-        found[name] = null_tests(scores.null, places, layers.relative_depth[members], members)
-    return found

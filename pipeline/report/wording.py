@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 from pipeline.core.prose import listed
+from pipeline.inference.scores.null_scores import SIGNIFICANT_BELOW
 
 MINUS = "−"
 NBSP = "\u00a0"
-SIGNIFICANT_BELOW = 0.05
 FEW_ORDERS = 0.05  # of all orders of the regions: with fewer that do as well, best layers follow the study's
 CI_UNITS = {
     "block": "held-out blocks",

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
 from pipeline.core.section import CellText, MetricSection, Name, Names, Section, ToldApart, told_apart
+from pipeline.encoding.options import FEWEST_ORDERS
 from pipeline.inference.networks import twin_of
 from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.registry import DATASETS
@@ -259,8 +260,8 @@ class Inference(Section):
     @field_validator("permutations")
     @classmethod
     def _none_or_enough(cls, value: int) -> int:
-        if 0 < value < 20:
-            raise ValueError(f"{value} orders allow no p below .05: take 20 or more, or 0 for no p")
+        if 0 < value < FEWEST_ORDERS:
+            raise ValueError(f"{value} orders allow no p below .05: take {FEWEST_ORDERS} or more, or 0 for no p")
         return value
 
 

@@ -73,7 +73,7 @@ def test_the_nested_best_layer_of_noise_scores_zero(noise: xr.Dataset) -> None:
 def test_tests_against_other_orders_are_not_liberal_on_noise(noise: xr.Dataset) -> None:
     """Each target is a region, and a family with the others."""
     places, null = list_places(target_table([noise]), []), null_of([noise])
-    tests = null_tests(null, places, np.linspace(0, 1, N_LAYERS), None)
+    tests = null_tests(null, places, np.linspace(0, 1, N_LAYERS), {"": slice(None)})[""]
     assert len(tests) == N_TARGETS and {test.nested.n_orders for test in tests} == {N_ORDERS}
     p = np.array([test.nested.p[0] for test in tests])
     assert kstest(p, "uniform").pvalue > 0.01

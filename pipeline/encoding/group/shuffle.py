@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pipeline.encoding.arithmetic.scratch import target_batches
+from pipeline.encoding.options import FEWEST_ORDERS
 from pipeline.encoding.splits import Samples
 
 MIN_SHIFT_S = 20.0
 NULL_STREAM = 1
-FEWEST_ORDERS = 20
-"""With fewer no p is below .05."""
 MOST_LOOKED_AT = 256
 SEARCHED = 20
 """Orders drawn for each that is wanted, before fewer are taken."""

@@ -31,7 +31,12 @@ from pipeline.inference.profile import mean_over_targets
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import CORRELATION, SUBJECT, Sampled, draw_counts, generator
 from pipeline.inference.scores.fold_scores import LARGEST_R, FoldScores
-from pipeline.inference.scores.null_scores import false_discovery_rate, p_of_largest, p_pooled
+from pipeline.inference.scores.null_scores import (
+    SIGNIFICANT_BELOW,
+    false_discovery_rate,
+    p_of_largest,
+    p_pooled,
+)
 from pipeline.inference.scores.shared_draws import Batch, LayerAxis, ModelScores
 
 if TYPE_CHECKING:
@@ -40,7 +45,6 @@ if TYPE_CHECKING:
 
 UNITS_AT_ONCE = 2048
 BYTES_AT_ONCE = 64 << 20  # of one array over draws of listeners
-SIGNIFICANT_BELOW = 0.05
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.encoding.group.shuffle import FEWEST_ORDERS, MIN_SHIFT_S
+from pipeline.encoding.group.shuffle import MIN_SHIFT_S
+from pipeline.encoding.options import FEWEST_ORDERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.encoding.options import FEWEST_ORDERS
+from pipeline.inference.places import MEAN
 from pipeline.inference.scores.fold_scores import FoldScores, average_folds
 
 if TYPE_CHECKING:
@@ -30,9 +32,7 @@ if TYPE_CHECKING:
 
 
 BYTES_AT_ONCE = 64 << 20
-MEAN = "mean"
-FEWEST_ORDERS = 20
-"""With fewer no p is below .05."""
+SIGNIFICANT_BELOW = 0.05
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from pipeline.core.prose import counted, listed
-from pipeline.inference.null_tests import SIGNIFICANT_BELOW
 from pipeline.inference.questions.region_order import STATEMENT
+from pipeline.inference.scores.null_scores import SIGNIFICANT_BELOW
 from pipeline.report.study_facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
 from pipeline.report.wording import NBSP, ceiling_limit, ceilings, layer_set, number, verdict, with_interval
