@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.design import Design
+from pipeline.encoding.group.reliability import MEAN_SUBJECT
 from pipeline.encoding.group.shuffle import Reordered
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.mapping import FitLayer
@@ -29,18 +30,17 @@ MOST_COLUMNS = 100_000
 """Targets × orders that a layer is fitted to; groups of more targets have fewer orders, but as many as `FEWEST`."""
 FEWEST = 99
 """Orders however many targets there are: the smallest p is .01."""
-MEAN = "mean"
 
 
-def n_orders(options: NullOptions, n_targets: int) -> int:
+def n_orders_of(options: NullOptions, n_targets: int) -> int:
     """How many orders a group of so many targets has; see `MOST_COLUMNS` and `FEWEST`."""
     return min(options.n, max(FEWEST, MOST_COLUMNS // max(1, n_targets)))
 
 
-def null_lots(options: NullOptions, n_targets: int) -> list[int]:
-    """How many orders each fit of a layer holds side by side."""
-    n, size = n_orders(options, n_targets), max(1, MOST_COLUMNS // max(1, n_targets))
-    return [min(size, n - start) for start in range(0, n, size)]
+def null_lots(n_orders: int, n_targets: int) -> list[int]:
+    """How many of so many orders each fit of a layer holds side by side."""
+    size = max(1, MOST_COLUMNS // max(1, n_targets))
+    return [min(size, n_orders - start) for start in range(0, n_orders, size)]
 
 
 class _Dropped:
@@ -95,10 +95,9 @@ class NullTables:
     def add(self, layer: int, fitted: LayerFit, features: np.ndarray, fit: FitLayer) -> None:
         """Take in the fit of a layer, and fit it to all orders."""
         self._take(layer, slice(0, 1), fitted.score[:, None], fitted.inner_score[:, None])
-        n_targets = self.leaf.size
-        size = max(1, MOST_COLUMNS // n_targets)
-        for start in range(0, len(self._orders), size):
-            responses = self._reordered(self._orders[start : start + size])
+        n_targets, first = self.leaf.size, 0
+        for size in null_lots(len(self._orders), n_targets):
+            responses = self._reordered(self._orders[first : first + size])
             again = fit(
                 features,
                 cast("np.ndarray", responses),
@@ -108,8 +107,9 @@ class NullTables:
                 after_fold=lambda: None,
             )
             shape = (len(self._design.splits), -1, n_targets)
-            here = slice(1 + start, 1 + min(start + size, len(self._orders)))
+            here = slice(1 + first, 1 + first + size)
             self._take(layer, here, again.score.reshape(shape), again.inner_score.reshape(shape))
+            first += size
 
     def _take(self, layer: int, orders: slice, score: np.ndarray, inner: np.ndarray) -> None:
         """From (n_folds, n_orders, n_targets)."""
@@ -146,7 +146,7 @@ class _Units:
         weight: np.ndarray,
         scratch: Scratch,
     ) -> None:
-        averaged = np.where(targets["subject"] == MEAN, MEAN, "all")
+        averaged = np.where(targets["subject"] == MEAN_SUBJECT, MEAN_SUBJECT, "all")
         numbers = _numbers([averaged, targets["unit"]], ~constant)
         self._to_units, self._weight = _means(numbers), weight
         kept = np.flatnonzero(numbers >= 0)

@@ -29,12 +29,12 @@ from pipeline.encoding.group.reliability import (
     scored_responses,
     z_score_runs,
 )
-from pipeline.encoding.group.shuffle import FEWEST_ORDERS, Reordered, alike_over, null_orders, shuffled_rows
+from pipeline.encoding.group.shuffle import Reordered, alike_over, null_orders, shuffled_rows
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
 from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs, SpaceFiles
-from pipeline.encoding.null_tables import NullTables, n_orders
-from pipeline.encoding.options import EncodingOptions, NullOptions
+from pipeline.encoding.null_tables import NullTables, n_orders_of
+from pipeline.encoding.options import FEWEST_ORDERS, EncodingOptions, NullOptions
 from pipeline.encoding.splits import Fold, Samples, describe, held_out_stretches, make_splits
 
 if TYPE_CHECKING:
@@ -144,18 +144,7 @@ def score_group(
         n_examples=options.n_examples,
         scratch=scratch,
     )
-    nulls = None
-    orders = null_orders(
-        group.samples,
-        n_orders(null, responses.shape[1]),
-        null.seed,
-        alike=alike_over(responses, group.samples) if null.n else 1,
-        shuffled=None if shuffle_seed is None else shuffled_rows(group.samples, shuffle_seed),
-    )
-    if len(orders) >= FEWEST_ORDERS and not tables.constant.all():
-        base, after = _unfiltered(group, responses, high_pass)
-        reordered = functools.partial(Reordered, base, after=after)
-        nulls = NullTables(reordered, orders, design, group.targets, tables.constant, len(layers), scratch)
+    nulls = _null_tables(group, design, tables, len(layers), null, shuffle_seed) if null.n else None
     components = _fit_layers(group, responses, design, layers, tables, nulls, fit, options.seed)
     reliability = estimate_reliability(
         group.responses,
@@ -186,6 +175,30 @@ def score_group(
     return scores.assign(nuisance_share=(("regressor", "target"), group.nuisance_shares)).assign_coords(
         regressor=_text(group.nuisance.share_names)
     )
+
+
+def _null_tables(
+    group: GroupData,
+    design: Design,
+    tables: LayerTables,
+    n_layers: int,
+    null: NullOptions,
+    shuffle_seed: int | None,
+) -> NullTables | None:
+    """For the scores of other orders; None where the samples allow too few, or no target varies."""
+    responses, samples = tables.responses, group.samples
+    orders = null_orders(
+        samples,
+        n_orders_of(null, responses.shape[1]),
+        null.seed,
+        alike=alike_over(responses, samples),
+        shuffled=None if shuffle_seed is None else shuffled_rows(samples, shuffle_seed),
+    )
+    if len(orders) < FEWEST_ORDERS or tables.constant.all():
+        return None
+    base, after = _unfiltered(group, responses, design.high_pass)
+    reordered = functools.partial(Reordered, base, after=after)
+    return NullTables(reordered, orders, design, group.targets, tables.constant, n_layers, group.scratch)
 
 
 def _unfiltered(

@@ -13,7 +13,7 @@ from pipeline.artifacts.catalogue import Group
 from pipeline.encoding.estimate.run_cost import UNKNOWN, Job, Run, describe, eigh_size
 from pipeline.encoding.estimate.sizes import GroupSizes, group_sizes, n_features_of, open_headers
 from pipeline.encoding.mapping import MappingEntry
-from pipeline.encoding.null_tables import null_lots
+from pipeline.encoding.null_tables import n_orders_of, null_lots
 from pipeline.encoding.ridge.cost import FitShape
 from pipeline.study.flags import config_words
 from pipeline.study.plan import AnalysisPlan, ModelPlan
@@ -118,7 +118,7 @@ def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan,
     spaces = analysis.space_inputs(group, model)
     if not spaces:
         fits = tuple(_fit(sizes, n, n_penalties) for n in sizes.n_features)
-        lots = null_lots(analysis.null_of(model), sizes.n_targets)
+        lots = null_lots(n_orders_of(analysis.null_of(model), sizes.n_targets), sizes.n_targets)
         again = tuple(dataclasses.replace(fit, n_targets=n * sizes.n_targets) for fit in fits for n in lots)
         return dataclasses.replace(job, fits=fits, again=again)
     if not all(space.activations[0].is_dir() for space in spaces):

@@ -318,12 +318,7 @@ class AnalysisPlan:
 
     def null_of(self, model: ModelPlan) -> NullOptions:
         """In how many orders a model is fitted: twins in none, as they are compared and not tested."""
-        tested = isinstance(self.metric, MappingEntry) and self.metric.side_by_side and model.model.twin is None
-        return self.null if tested else NullOptions()
-
-    def _has_null(self) -> bool:
-        """Whether scores hold what they would be in other orders; those of similarities are permuted by the map."""
-        return isinstance(self.metric, MappingEntry) and self.metric.side_by_side
+        return self.null if model.model.twin is None else NullOptions()
 
     def score_key(self, shuffle_seed: int | None) -> str:
         """What decides the scores besides their input files: the metric's options and code.
@@ -335,7 +330,7 @@ class AnalysisPlan:
                 "options": self.options.model_dump(mode="json", exclude={"within_category", "predict"}),
                 "own": self._own_mapping(),
                 "shuffle_seed": shuffle_seed,
-                "null": dataclasses.astuple(self.null) if self._has_null() else (),
+                "null": dataclasses.astuple(self.null),
                 "code": code_version(_module(self.metric.run), _module(METRICS.address(self.metric.kind))),
             }
         )
@@ -428,7 +423,9 @@ def plan_study(study: Study) -> StudyPlan:
         models = tuple(ModelPlan(choice, resolve_model(choice.name, networks)) for choice in analysis.model_choices)
         _check_layers(name, analysis, models)
         metric = METRICS.get(analysis.metric.kind)
-        null = NullOptions(study.inference.permutations, study.inference.seed)
+        null = NullOptions()  # similarities are permuted by the map
+        if isinstance(metric, MappingEntry) and metric.side_by_side:
+            null = NullOptions(study.inference.permutations, study.inference.seed)
         plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric, null)
         _check_spaces(plan)
         analyses.append(plan)

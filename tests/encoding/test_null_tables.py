@@ -8,7 +8,7 @@ from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.shuffle import MIN_SHIFT_S, Reordered, alike_over, null_orders, shuffled_rows
-from pipeline.encoding.null_tables import FEWEST, MOST_COLUMNS, NullTables, n_orders
+from pipeline.encoding.null_tables import FEWEST, MOST_COLUMNS, NullTables, n_orders_of
 from pipeline.encoding.options import NullOptions, Splits
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
@@ -60,10 +60,10 @@ def test_orders_depend_on_samples_and_seed_alone():
 
 def test_many_targets_have_fewer_orders_but_never_fewer_than_ninety_nine():
     asked = NullOptions(1000)
-    assert n_orders(asked, 100) == 1000
-    assert n_orders(asked, MOST_COLUMNS // 500) == 500
-    assert n_orders(asked, MOST_COLUMNS) == FEWEST
-    assert n_orders(NullOptions(19), MOST_COLUMNS) == 19
+    assert n_orders_of(asked, 100) == 1000
+    assert n_orders_of(asked, MOST_COLUMNS // 500) == 500
+    assert n_orders_of(asked, MOST_COLUMNS) == FEWEST
+    assert n_orders_of(NullOptions(19), MOST_COLUMNS) == 19
 
 
 TARGETS = {
