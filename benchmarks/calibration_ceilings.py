@@ -13,26 +13,16 @@ import math
 import numpy as np
 import pandas as pd
 
-from pipeline.encoding.group.reliability import estimate_reliability, parts_of
+from pipeline.encoding.group.jackknife import parts_of
+from pipeline.encoding.group.reliability import estimate_reliability
 from pipeline.encoding.splits import Fold
 from pipeline.inference.places import list_places
-from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.rows import Ceiling, ceiling_of
 from pipeline.inference.scores.shared_draws import Batch
+from pipeline.study.study import Inference
 
 BURN_IN = 200  # samples before a series with autocorrelation is recorded
 RELIABILITIES = (0.1, 0.3, 0.6, 0.9)
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """As studies have them."""
-
-    n_bootstrap: int = 2000
-    confidence: float = 0.95
-    reliability_floor: float = 0.05
-    min_subjects: int = 8
-    seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +83,7 @@ DESIGNS = (
 
 
 def region_ceiling(
-    design: Design, generator: np.random.Generator, reliability: float, settings: InferenceSettings | None = None
+    design: Design, generator: np.random.Generator, reliability: float, settings: Inference | None = None
 ) -> Ceiling:
     """The ceiling of one simulated region."""
     responses = design.responses(generator, reliability)
@@ -108,7 +98,7 @@ def region_ceiling(
     degrees = found.deviation.shape[0] - 1
     batch = Batch("ridge", targets, "item", degrees + 1, [], _nothing, found.deviation, degrees, math.sqrt)
     [place] = list_places(targets, ["R"])
-    return ceiling_of(batch, place, settings or Settings())
+    return ceiling_of(batch, place, settings or Inference())
 
 
 def _nothing(model: str) -> None:

@@ -27,6 +27,7 @@ from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.scores import write_scores
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.inference.stage import AnalysisScores, build_map
+from pipeline.study.study import Contrast, Inference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,29 +40,6 @@ SHARES = (0.02, 0.04, 0.08, 0.12, 0.2, 0.3)
 """Of a planted region's variance: held-out r from about .05 to .5."""
 AMPLITUDE = 0.3
 TWIN_SD = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Those of the map, as a study file has them."""
-
-    n_bootstrap: int = 1000
-    permutations: int = 199
-    confidence: float = 0.95
-    reliability_floor: float = 0.05
-    min_subjects: int = 8
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Contrast:
-    """Nested best layer of one model against another's."""
-
-    name: str
-    model: str
-    reference: str
-    layer: str | None = None
-    pathway: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,9 +155,9 @@ def nothing_in(name: str) -> list[str]:
     return {"planted": [], "contrast": ["contrast"], "twins": ["contrast"]}.get(DESIGNS[name].truth, every)
 
 
-def _settings(design: Design, permutations: int, seed: int) -> Settings:
+def _settings(design: Design, permutations: int, seed: int) -> Inference:
     """Draws of similarity matrices take long, so there are fewer."""
-    return Settings(permutations=permutations, seed=seed, n_bootstrap=400 if design.truth == "shared" else 1000)
+    return Inference(permutations=permutations, seed=seed, n_bootstrap=400 if design.truth == "shared" else 1000)
 
 
 def sizes_of(design: Design, number: int) -> Sizes:
@@ -280,7 +258,7 @@ def _read_outs(
 
 
 def _map_of(
-    design: Design, sizes: Sizes, simulated: Simulated, folder: Path, number: int, settings: Settings
+    design: Design, sizes: Sizes, simulated: Simulated, folder: Path, number: int, settings: Inference
 ) -> dict[str, pd.DataFrame]:
     recording = _write_recording(design, sizes, simulated, folder / "responses.nc")
     paths = []
@@ -296,7 +274,7 @@ def _map_of(
         name="a",
         metric="rsa" if design.truth == "shared" else "ridge",
         within_category=False,
-        contrasts=[Contrast("difference", "net", reference)],
+        contrasts=[Contrast(name="difference", model="net", reference=reference)],
         region_order=(),
         models=list(simulated.features),
         paths=paths,

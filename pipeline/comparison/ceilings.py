@@ -26,7 +26,8 @@ import numpy as np
 
 from pipeline.comparison.kendall import MOST_ENTRIES, dense_ranks, kendall_tau
 from pipeline.comparison.similarity import compare
-from pipeline.encoding.group.reliability import MOST_PARTS, jackknife, spearman_brown
+from pipeline.encoding.group.jackknife import MOST_PARTS, jackknife
+from pipeline.encoding.group.reliability import spearman_brown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Ceilings:
     ceiling : of one animal's matrix, in the unit of the comparison; NaN where reliability is not positive or not known
     kind : ``across_animals``, ``split_half_repeats`` or ``none``
     leave_one_out : agreement of each animal's matrix with the mean of the others', NaN for an animal alone
-    deviation : (part, target) of the reliability, see `pipeline.encoding.group.reliability.Jackknifed`
+    deviation : (part, target) of the reliability, see `pipeline.encoding.group.jackknife.Jackknifed`
     """
 
     reliability: NDArray[np.float64]

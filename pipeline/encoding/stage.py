@@ -20,12 +20,12 @@ from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.feature_space import open_space
 from pipeline.encoding.group.group_data import GroupData, open_group
+from pipeline.encoding.group.jackknife import parts_of
 from pipeline.encoding.group.nuisance import Nuisance, nuisance_shares, take_out
 from pipeline.encoding.group.reliability import (
     Reliability,
     estimate_reliability,
     match_units,
-    parts_of,
     scored_responses,
     z_score_runs,
 )

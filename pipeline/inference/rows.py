@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.encoding.group.reliability import reliability_interval
+from pipeline.encoding.group.jackknife import reliability_interval
 from pipeline.inference.estimates import Estimate
 from pipeline.inference.layer_choice import at_layers, best_layer_set, distinguishable
 from pipeline.inference.networks import WHOLE, in_one_pathway, in_order, twin_of

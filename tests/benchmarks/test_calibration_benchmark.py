@@ -133,9 +133,9 @@ def test_amplitudes_of_models_are_equal_on_the_mean_and_differ_between_subjects(
 def test_scores_kept_in_memory_give_the_map_that_files_give(tmp_path):
     (tmp_path / "files").mkdir()
     (tmp_path / "memory").mkdir()
-    by_files = run_study("noise-items", 0, 1, 19, tmp_path / "files")["tables"]
+    by_files = run_study("noise-items", 0, 1, 20, tmp_path / "files")["tables"]
     with kept_in_memory():
-        in_memory = run_study("noise-items", 0, 1, 19, tmp_path / "memory")["tables"]
+        in_memory = run_study("noise-items", 0, 1, 20, tmp_path / "memory")["tables"]
     assert len(by_files["summary"]) == 12 and len(by_files["unit"]) == 60 and len(by_files["contrast"]) == 6
     for name, table in by_files.items():
         pd.testing.assert_frame_equal(table, in_memory[name])

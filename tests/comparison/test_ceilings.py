@@ -12,7 +12,7 @@ from pipeline.comparison.ceilings import (
     reliability_over_repeats,
 )
 from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
-from pipeline.encoding.group.reliability import reliability_interval
+from pipeline.encoding.group.jackknife import reliability_interval
 
 COMPARISONS = ["pearson", "spearman", "kendall"]
 

@@ -4,35 +4,28 @@ Reliability is the share of the variance of the scored responses that a perfect 
 Pearson r is its square root on average: the ceiling. Both are estimates, not bounds, so a score may exceed them.
 
 Nothing is clipped: of noise, half of the estimates are negative, and a mean over targets without these would be
-positive. Split halves stepped up are biased by about −2 / (number of independent samples); the jackknife over parts of
-the samples takes that off and gives the error. A part is a stretch of held-out blocks of time, or every twentieth item
-or so, and all targets are left without it at once: a region's error then holds the noise that its targets share.
+positive. Split halves stepped up are biased by about −2 / (number of independent samples), which is taken off (see
+`stepped_up`). Errors are a jackknife's over parts of the samples (`pipeline.encoding.group.jackknife`).
 
 References
 ----------
 Schoppe et al. 2016, Frontiers in Computational Neuroscience 10:10 (small and negative estimates, signal power);
-Hsu, Borst & Theunissen 2004, Network 15:91–109 (ceilings of noisy responses);
-Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 10–11 (jackknife);
-Künsch 1989, Annals of Statistics 17:1217–1241 (its blocks of time).
+Hsu, Borst & Theunissen 2004, Network 15:91–109 (ceilings of noisy responses).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.encoding.arithmetic.correlation import correlate, is_constant
 from pipeline.encoding.arithmetic.scratch import Scratch, target_batches
-
-if TYPE_CHECKING:
-    from pipeline.encoding.splits import Fold
+from pipeline.encoding.group.jackknife import Jackknifed, jackknife
 
 MEAN_SUBJECT = "mean"
 MAX_HALVES = 50
-MOST_PARTS = 20  # more would hardly narrow an interval (t of 19 degrees of freedom), and blocks of time stay long
 LOWEST_R = -0.95
 MEMORY_BUDGET_MB = 256.0
 ARRAYS_AT_ONCE = 4  # of (repeat, sample, target) float64, while a batch of targets is worked on
@@ -60,74 +53,6 @@ class Reliability:
     kind: np.ndarray
     deviation: np.ndarray
     signal_power: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Jackknifed:
-    """Estimates of some targets and their errors.
-
-    Parameters
-    ----------
-    estimate : (n_targets,)
-    deviation : (n_parts, n_targets); the squares of a weighted mean over targets, summed over parts, are the variance
-        of that mean of the estimates. NaN where a part left out leaves nothing
-    """
-
-    estimate: np.ndarray
-    deviation: np.ndarray
-
-
-def jackknife(whole: np.ndarray, without: np.ndarray) -> Jackknifed:
-    """Estimates and their errors, from those made without each part in turn.
-
-    Parameters
-    ----------
-    whole : (n_targets,) estimates from everything
-    without : (n_parts, n_targets); fewer than two parts leave the errors unknown
-    """
-    n = without.shape[0]
-    if n < 2:
-        return Jackknifed(whole, np.full(without.shape, np.nan))
-    return Jackknifed(whole, np.sqrt((n - 1) / n) * (without - without.mean(axis=0)))
-
-
-def reliability_interval(
-    reliability: float, se: float, degrees_of_freedom: int, confidence: float
-) -> tuple[float, float]:
-    """Two-sided interval of a reliability, symmetric in the logarithm of what is not reliable: log(1 − reliability).
-
-    So it ends below 1, and is the longer below the estimate, as ratios of variances are spread.
-
-    Parameters
-    ----------
-    se : standard error, on the scale of the reliability
-    degrees_of_freedom : of the error: parts − 1; none gives (NaN, NaN)
-    """
-    from scipy.stats import t
-
-    if degrees_of_freedom < 1 or not np.isfinite(reliability + se):
-        return float("nan"), float("nan")
-    half, rest = float(t.ppf((1 + confidence) / 2, degrees_of_freedom)) * se, 1 - reliability
-    if half == 0 or rest <= 0:
-        return reliability - half, reliability + half
-    wider = float(np.exp(min(half / rest, 50.0)))
-    return 1 - rest * wider, 1 - rest / wider
-
-
-def parts_of(folds: Sequence[Fold], n_samples: int, sample_kind: str) -> np.ndarray:
-    """Which part of the samples each belongs to, (n_samples,): up to 20 of as many held-out blocks or items each.
-
-    Parts of time are neighbouring blocks. Items are dealt in turn, as their order may be that of categories.
-    """
-    block = np.full(n_samples, -1)
-    for fold in folds:
-        block[fold.test] = fold.block
-    first = np.unique(block, return_index=True)[1]
-    rank = np.empty(first.size, int)
-    rank[np.argsort(first, kind="stable")] = np.arange(first.size)
-    n_parts = min(MOST_PARTS, first.size)
-    part = rank * n_parts // first.size if sample_kind == "time" else rank % n_parts
-    return np.asarray(part[np.unique(block, return_inverse=True)[1]])
 
 
 def z_score_runs(responses: np.ndarray, runs: np.ndarray) -> np.ndarray:
