@@ -33,7 +33,8 @@ LANGUAGE_EFFECTS = Caption(
     "Native over non-native language",
     "{analysis}, {subject}. How much more of the listeners' responses models trained on their own language predict, "
     "beyond what a model or a group of listeners differs in overall, region by region ({score}), with {interval}; "
-    "filled where the interval leaves zero out and p is below .05. Where a panel is about the acoustic domain, it is "
+    "filled where the interval leaves zero out and p, corrected for the regions, is below .05. "
+    "Where a panel is about the acoustic domain, it is "
     "the same for models trained on the kind of sound that the listeners heard. Each listener heard only one language: "
     "no claim about experience follows.",
     "{contrasts}: rows named 'native over non-native language …' and 'acoustic domain match …', difference, ci_low, "

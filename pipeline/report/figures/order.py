@@ -26,7 +26,8 @@ ORDER_HOVER = ("ci_low", "ci_high", "p", "statement")
 ORDER = Caption(
     "Order of regions in depth",
     "{analysis}, {subject}. Difference in relative depth between two regions' nested best layers (later minus earlier "
-    "in the study's order) with {interval}; filled where the interval leaves zero out and p is below .05, and pale "
+    "in the study's order) with {interval}; filled where the interval leaves zero out and p, corrected for "
+    "all pairs, is below .05, and pale "
     "where one of the two has a score that is not reliably above zero, so that its layer means nothing. This is an "
     "order within the network, not in time or in anatomy.",
     "{contrasts}: rows named 'depth order …', difference, ci_low, ci_high, p",
