@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from pipeline.encoding.mappings.ridge import RidgeOptions
+
 ATTRS = {"study": "s", "analysis": "a", "group": "g", "created_by": "calibration", "config_sha": "", "inputs_sha": ""}
 WARM_UP = 200  # samples before the first, so that slow courses are stationary
 BETWEEN_LAYERS = 0.7
@@ -257,15 +259,31 @@ def _read_outs(
     return np.concatenate(signals, axis=1)
 
 
+def write_files(design: Design, sizes: Sizes, simulated: Simulated, folder: Path) -> dict[str, list[tuple[Path, Path]]]:
+    """A recording and every model's activations: model → (recording, activations) of each run."""
+    recording = _write_recording(design, sizes, simulated, folder / "responses.nc")
+    return {
+        model: [(recording, store) for store in _write_activations(design, sizes, model, layers, folder)]
+        for model, layers in simulated.features.items()
+    }
+
+
+def ridge_options(design: Design, sizes: Sizes, seed: int) -> RidgeOptions:
+    """Of all studies' encoding models."""
+    from pipeline.encoding.mappings.ridge import RidgeOptions
+
+    splits: dict[str, Any] = {"n_folds": 5, "n_inner_folds": 3}
+    splits |= {"gap_s": 10.0} if design.in_time else {"kind": "random_items"}
+    chosen = {"splits": splits, "delays_s": sizes.delays_s, "penalties": {"n": 15}, "n_examples": 0, "seed": seed}
+    return RidgeOptions.model_validate(chosen)
+
+
 def _map_of(
     design: Design, sizes: Sizes, simulated: Simulated, folder: Path, number: int, settings: Inference
 ) -> dict[str, pd.DataFrame]:
-    recording = _write_recording(design, sizes, simulated, folder / "responses.nc")
     paths = []
-    for model, layers in simulated.features.items():
-        stores = _write_activations(design, sizes, model, layers, folder)
-        runs = [(recording, store) for store in stores]
-        scores = _scores(design, sizes, runs, tuple(layers), number, settings.permutations)
+    for model, runs in write_files(design, sizes, simulated, folder).items():
+        scores = _scores(design, sizes, runs, tuple(simulated.features[model]), number, settings.permutations)
         paths.append(folder / "scores" / f"{model}.nc")
         paths[-1].parent.mkdir(exist_ok=True)
         write_scores(scores, paths[-1])
@@ -296,14 +314,11 @@ def _scores(
 
         options = RsaOptions(seed=number)
         return compare_group(runs=runs, options=options, layers=layers, attrs=ATTRS, shuffle_seed=None)
-    from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
+    from pipeline.encoding.mappings.ridge import RIDGE
     from pipeline.encoding.options import NullOptions
     from pipeline.encoding.stage import encode_group
 
-    splits: dict[str, Any] = {"n_folds": 5, "n_inner_folds": 3}
-    splits |= {"gap_s": 10.0} if design.in_time else {"kind": "random_items"}
-    chosen = {"splits": splits, "delays_s": sizes.delays_s, "penalties": {"n": 15}, "n_examples": 0, "seed": number}
-    options = RidgeOptions.model_validate(chosen)
+    options = ridge_options(design, sizes, number)
     null = NullOptions(permutations, number)
     return encode_group(RIDGE, runs=runs, options=options, layers=layers, attrs=ATTRS, shuffle_seed=None, null=null)
 

@@ -1,11 +1,11 @@
 """Map artifact: the layer-by-region table, its summaries per region, its contrasts, and maps of the cortex.
 
-``data/maps/<study>.nc`` holds six tables as variables over the dims ``row``, ``summary``, ``contrast``, ``unit``,
-``surface`` and ``variance``; ``<study>.csv``, ``<study>-summary.csv``, ``<study>-contrasts.csv``,
-``<study>-units.csv``, ``<study>-surface.csv`` and ``<study>-variance.csv`` are the same tables. Units and surface are
-empty, header apart, where no recording lies on a surface, and so is variance where no layer was fitted jointly with
-feature spaces. ``<study>.sha256`` lists the digests of all of them, as ``sha256sum`` does; it is written last, so files
-of two runs are never taken for one map.
+``data/maps/<study>.nc`` holds nine tables as variables over the dims ``row``, ``summary``, ``contrast``, ``unit``,
+``surface``, ``variance``, ``identifiability``, ``confusion`` and ``recovery``; ``<study>.csv``,
+``<study>-summary.csv``, ``<study>-contrasts.csv``, ``<study>-units.csv`` and so on are the same tables. Units and
+surface are empty, header apart, where no recording lies on a surface, variance where no layer was fitted jointly with
+feature spaces, and the last three where no responses were simulated. ``<study>.sha256`` lists the digests of all of
+them, as ``sha256sum`` does; it is written last, so files of two runs are never taken for one map.
 
 ``subject`` is a subject's name; ``mean`` where the **responses** were averaged over subjects before they
 were scored; ``all`` where the **scores** of several subjects were averaged.
@@ -20,6 +20,9 @@ were; a contrast over several regions, some of which have few animals, joins the
 * surface — one per painted vertex of an analysis' mesh, with the unit that it shows: `SURFACE_COLUMNS`
 * variance — one per (analysis, metric, group, subject, model, layer or nested best layer, region, compartment, space):
   `VARIANCE_COLUMNS`; scores within categories have none
+* identifiability — one per (analysis, group, region, readout, model): `IDENTIFIABILITY_COLUMNS`
+* confusion — one per pair of a planted and a named layer of these: `CONFUSION_COLUMNS`
+* recovery — one per (analysis, group, region, readout, planted model, named model): `RECOVERY_COLUMNS`
 """
 
 from __future__ import annotations
@@ -209,6 +212,52 @@ VARIANCE_COLUMNS = {
     "n_targets": "i",
     "n_subjects": "i",
 }
+_SIMULATED = {
+    "study": "s",
+    "analysis": "s",
+    "metric": "s",
+    "group": "s",
+    "subject": "s",
+    "region": "s",
+    "readout": "s",  # fitted: as the layer's own model of the measured responses; generic: random weights
+}
+IDENTIFIABILITY_COLUMNS = {
+    **_SIMULATED,
+    "model": "s",
+    "n_layers": "i",
+    "n_repeats": "i",  # data sets simulated from each layer
+    "n_targets": "i",  # simulated; the region may have more
+    "measured_score": "f",  # nested score of the measured responses, which simulated ones are made as strong as
+    "simulated_score": "f",  # of the planted layers, mean
+    "n_reached": "i",  # layers that can score as high as was measured; the others are planted without noise
+    "exact": "f",  # share of data sets whose own layer is named
+    "exact_se": "f",
+    "within_one": "f",  # or one of its neighbours in depth
+    "chance": "f",  # of exact
+    "bits": "f",  # mutual information of planted and named layer, bias taken off
+    "depth_error": "f",  # mean distance of planted and named layer in relative depth
+    "coverage": "f",  # share of data sets whose planted layer is in the credible set, by all other repeats
+    "named_layer": "s",  # for the measured responses
+    "depth": "f",  # mean of the posterior over layers, given the one that was named
+    "depth_low": "f",  # shallowest and deepest layer of the 95 % credible set
+    "depth_high": "f",
+    "credible_set": "s",  # names joined by ' | '
+    "distinguishable": "i",  # 0: the set spans more than a third of the depth
+}
+CONFUSION_COLUMNS = {
+    **_SIMULATED,
+    "model": "s",
+    "planted_layer": "s",
+    "named_layer": "s",
+    "n": "i",  # data sets; pairs that never occurred are left out
+}
+RECOVERY_COLUMNS = {
+    **_SIMULATED,
+    "planted_model": "s",  # responses are from its best layer
+    "named_model": "s",  # with the highest nested score
+    "n": "i",
+    "n_repeats": "i",
+}
 TABLES = {
     "row": ROW_COLUMNS,
     "summary": SUMMARY_COLUMNS,
@@ -216,6 +265,9 @@ TABLES = {
     "unit": UNIT_COLUMNS,
     "surface": SURFACE_COLUMNS,
     "variance": VARIANCE_COLUMNS,
+    "identifiability": IDENTIFIABILITY_COLUMNS,
+    "confusion": CONFUSION_COLUMNS,
+    "recovery": RECOVERY_COLUMNS,
 }
 FILES = {
     "row": "",
@@ -224,6 +276,9 @@ FILES = {
     "unit": "-units",
     "surface": "-surface",
     "variance": "-variance",
+    "identifiability": "-identifiability",
+    "confusion": "-confusion",
+    "recovery": "-recovery",
 }
 
 MAP = Contract(

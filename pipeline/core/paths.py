@@ -49,6 +49,10 @@ def scores(study: str, analysis: str, group: str, model: str) -> Path:
     return DATA / "scores" / study / analysis / group / f"{slug(model)}.nc"
 
 
+def identifiability(study: str, analysis: str, group: str) -> Path:
+    return DATA / "identifiability" / study / analysis / f"{group}.nc"
+
+
 def map_of(study: str) -> Path:
     return DATA / "maps" / f"{study}.nc"
 

@@ -85,8 +85,8 @@ class NullTables:
     ) -> None:
         self._reordered, self._orders, self._design, self._scratch = reordered, list(orders), design, scratch
         names = ("subject", "region", "compartment")
-        self.leaf = _numbers([targets[name] for name in names], ~constant)
-        self._to_leaves = _means(self.leaf)
+        self.leaf = leaf_numbers([targets[name] for name in names], ~constant)
+        self._to_leaves = leaf_means(self.leaf)
         shape = (1 + len(self._orders), len(design.splits), n_layers, self._to_leaves.shape[1])
         self.z, self.inner = (scratch.array(shape, np.float32) for _ in range(2))
         self.weight = np.array([max(fold.test.size - 3.0, 0.0) for fold in design.splits])
@@ -114,8 +114,8 @@ class NullTables:
     def _take(self, layer: int, orders: slice, score: np.ndarray, inner: np.ndarray) -> None:
         """From (n_folds, n_orders, n_targets)."""
         z, inner = np.moveaxis(fisher_z(score), 1, 0), np.moveaxis(inner, 1, 0)
-        self.z[orders, :, layer] = _product(z, self._to_leaves)
-        self.inner[orders, :, layer] = _product(inner, self._to_leaves)
+        self.z[orders, :, layer] = over_leaves(z, self._to_leaves)
+        self.inner[orders, :, layer] = over_leaves(inner, self._to_leaves)
         if self.units is not None:
             self.units.take(orders, z, inner)
 
@@ -147,8 +147,8 @@ class _Units:
         scratch: Scratch,
     ) -> None:
         averaged = np.where(targets["subject"] == MEAN_SUBJECT, MEAN_SUBJECT, "all")
-        numbers = _numbers([averaged, targets["unit"]], ~constant)
-        self._to_units, self._weight = _means(numbers), weight
+        numbers = leaf_numbers([averaged, targets["unit"]], ~constant)
+        self._to_units, self._weight = leaf_means(numbers), weight
         kept = np.flatnonzero(numbers >= 0)
         first = kept[np.unique(numbers[kept], return_index=True)[1]]
         self.subjects, self.names = (v[first].astype(object) for v in (averaged, targets["unit"]))
@@ -157,7 +157,7 @@ class _Units:
 
     def take(self, orders: slice, z: np.ndarray, inner: np.ndarray) -> None:
         """From (n_orders, n_folds, n_targets) of one layer."""
-        inner, z = _product(inner, self._to_units), _product(z, self._to_units)
+        inner, z = over_leaves(inner, self._to_units), over_leaves(z, self._to_units)
         better = inner > self._best[orders]
         self._best[orders] = np.where(better, inner, self._best[orders])
         self._z[orders] = np.where(better, z, self._z[orders])
@@ -169,14 +169,14 @@ class _Units:
         return np.asarray(np.tanh(np.einsum("okt,k->ot", self._z, self._weight / self._weight.sum())))
 
 
-def _numbers(columns: Sequence[np.ndarray], kept: np.ndarray) -> np.ndarray:
+def leaf_numbers(columns: Sequence[np.ndarray], kept: np.ndarray) -> np.ndarray:
     """Number of each row's combination of values, in order of appearance; −1 for rows that are not kept."""
     found: dict[tuple[Any, ...], int] = {}
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return np.array([found.setdefault(row, len(found)) if keep else -1 for row, keep in zip(rows, kept, strict=True)])
 
 
-def _means(number: np.ndarray) -> csr_array:
+def leaf_means(number: np.ndarray) -> csr_array:
     """(n_targets, n_numbers), which takes means over the targets of each number."""
     from scipy.sparse import csr_array
 
@@ -185,7 +185,7 @@ def _means(number: np.ndarray) -> csr_array:
     return csr_array((1 / size[number[rows]], (rows, number[rows])), shape=(number.size, size.size))
 
 
-def _product(values: np.ndarray, means: csr_array) -> np.ndarray:
+def over_leaves(values: np.ndarray, means: csr_array) -> np.ndarray:
     """(…, n_targets) → (…, n_numbers)."""
     flat = values.reshape(-1, values.shape[-1]) @ means
     return np.asarray(flat).reshape(*values.shape[:-1], means.shape[1])

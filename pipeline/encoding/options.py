@@ -11,6 +11,8 @@ from pipeline.core.section import MetricSection, Section
 
 FEWEST_ORDERS = 20
 """Other orders of the responses: with fewer no p is below .05."""
+FEWEST_REPEATS = 20
+"""Responses simulated from a layer: with fewer a 95 % credible set would hold all layers, however sure a name is."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,7 +89,7 @@ def encode_group(
     scratch = Scratch(compute or Compute())
     recordings = [recording for recording, _ in runs]
     opened = {space.name: open_space(space, recordings, options, scratch) for space in spaces}
-    clean = functools.partial(_clean, options=options)
+    clean = functools.partial(clean_responses, options=options)
     group = open_group(runs, options, scratch, clean=clean, shuffle_seed=shuffle_seed)
     at_work = mapping.make(options, MappingInputs(group.targets, opened, scratch))
     null = null if mapping.side_by_side else NO_NULL
@@ -196,12 +196,12 @@ def _null_tables(
     )
     if len(orders) < FEWEST_ORDERS or tables.constant.all():
         return None
-    base, after = _unfiltered(group, responses, design.high_pass)
+    base, after = unfiltered_responses(group, responses, design.high_pass)
     reordered = functools.partial(Reordered, base, after=after)
     return NullTables(reordered, orders, design, group.targets, tables.constant, n_layers, group.scratch)
 
 
-def _unfiltered(
+def unfiltered_responses(
     group: GroupData, responses: np.ndarray, high_pass: HighPass | None
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
     """Responses that can be put in another order, and what makes scored ones of them.
@@ -221,7 +221,7 @@ def _unfiltered(
     return base, lambda columns: z_score_runs(high_pass.apply(columns), run)
 
 
-def _clean(
+def clean_responses(
     responses: np.ndarray, nuisance: Nuisance, samples: Samples, memory_budget_mb: float, *, options: EncodingOptions
 ) -> np.ndarray:
     """Take what the animals did out of the responses, in place, with coefficients of each outer fold's own."""

@@ -86,6 +86,7 @@ class AnalysisScores:
     streams : assignments of regions to the ventral and the dorsal stream, each compared in turn
     languages : which language listeners heard and models learned; None to compare none
     spaces : models that all others were fitted jointly with; empty where there was no joint fit
+    identifiability : one file per group, of responses simulated from its layers; empty where none were
     """
 
     name: str
@@ -98,3 +99,4 @@ class AnalysisScores:
     streams: Sequence[StreamSpec] = ()
     languages: LanguageSpec | None = None
     spaces: Sequence[str] = ()
+    identifiability: Sequence[Path] = ()

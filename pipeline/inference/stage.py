@@ -17,6 +17,7 @@ from pipeline.inference.null_tests import null_tests
 from pipeline.inference.places import list_places
 from pipeline.inference.questions.contrasts import ModelOutcomes, contrast_rows, outcomes_of
 from pipeline.inference.questions.families import with_families
+from pipeline.inference.questions.identifiability import identifiability_rows
 from pipeline.inference.questions.languages import Cells, cells_of, language_rows
 from pipeline.inference.questions.region_order import order_rows, rank_rows
 from pipeline.inference.questions.streams import stream_rows
@@ -50,7 +51,7 @@ def build_map(
 
     Returns
     -------
-    ``row``, ``summary``, ``contrast``, ``unit``, ``surface`` and ``variance``; columns as in `pipeline.artifacts.map`
+    all tables of `pipeline.artifacts.map`, with its columns
 
     Raises
     ------
@@ -80,6 +81,9 @@ def _table(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _add_analysis(rows: Rows, where: dict[str, Any], analysis: AnalysisScores, inference: InferenceSettings) -> None:
     opened = [(path, open_header(path)) for path in analysis.paths]
+    for path in analysis.identifiability:
+        for table, found in identifiability_rows(where, path).items():
+            rows[table].extend(found)
     rows["surface"].extend(surface_rows(where, opened))
     cells: dict[str, Cells] = {}
     for batch in _batches(opened, analysis, inference):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pipeline.report.figures.cortex import cortex_maps
 from pipeline.report.figures.depth import depth_plot
 from pipeline.report.figures.figure import Figure
+from pipeline.report.figures.identifiability import confusions, posterior_depths, recovered_networks
 from pipeline.report.figures.languages import language_cells, language_effects
 from pipeline.report.figures.models import contrast_plot, models_side_by_side, subject_spread
 from pipeline.report.figures.order import gradient_plot, order_plot
@@ -27,11 +28,14 @@ OF_VIEWS: tuple[Callable[[View], Figure | None], ...] = (
     pathway_profiles,
     variance_profiles,
     variance_bars,
+    posterior_depths,
     depth_plot,
     gradient_plot,
     order_plot,
     models_side_by_side,
     contrast_plot,
+    confusions,
+    recovered_networks,
     stream_plot,
     subject_spread,
     cortex_maps,

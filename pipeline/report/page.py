@@ -19,12 +19,13 @@ from pipeline.report.sections.comparisons import contrast_findings, order_findin
 from pipeline.report.sections.depth_tables import DepthGroup, PlantedTable, depth_groups, planted_table
 from pipeline.report.sections.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
 from pipeline.report.sections.held_out import HeldOutSection, held_out_section
+from pipeline.report.sections.identifiability import IdentifiabilitySection, identifiability_section
 from pipeline.report.sections.languages import LanguageSection
 from pipeline.report.sections.methods_text import TEMPLATES, Methods, left_out_in_words, prepared_in_words
 from pipeline.report.sections.streams import StreamSection, stream_section
 from pipeline.report.sections.variance import VarianceSection, variance_section
 from pipeline.report.study_facts import BASELINE, TWIN, AnalysisFacts, ModelFacts, StudyFacts
-from pipeline.report.views import View
+from pipeline.report.views import SIMULATED, View
 from pipeline.report.wording import duration, file_size
 
 RUN_SECTIONS = [
@@ -91,6 +92,7 @@ class PageView:
     planted: PlantedTable | None
     streams: StreamSection | None
     variance: VarianceSection | None
+    identifiability: IdentifiabilitySection | None
     depths: list[DepthGroup]
     units: str
     held_out: HeldOutSection | None
@@ -133,6 +135,7 @@ def page_view(study: StudyFacts, view: View) -> PageView:
         planted=planted,
         streams=stream_section(view),
         variance=variance_section(view),
+        identifiability=identifiability_section(view),
         depths=[] if planted and view.networks == [view.analysis.planted_model] else depth_groups(view),
         units=unit_sentence(study, view),
         held_out=held_out_section(study, view),
@@ -168,6 +171,7 @@ class Captions:
             "units_file": f"{stem}-units.csv",
             "surface_file": f"{stem}-surface.csv",
             "variance_file": f"{stem}-variance.csv",
+            **{name: f"{stem}-{name}.csv" for name in SIMULATED},
             **figure.values,
         }
         return PageFigure(

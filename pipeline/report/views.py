@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ALL, MEAN = "all", "mean"
 MOST_SINGLE_SUBJECTS = 4
 OF_REGIONS = ("row", "summary", "contrast", "variance")
+SIMULATED = ("identifiability", "confusion", "recovery")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,7 @@ class View:
     units : scores of parcels or vertices; empty where the recordings do not lie on a surface
     surface : which unit each vertex of the cortex shows
     variance : how explained variance divides between layers and the spaces they were fitted with; empty for other fits
+    identifiability, confusion, recovery : of simulated responses; empty where there are none
     several_groups : whether other groups of subjects have the same kind of average
     highest_unit : the highest of the units' scores in any group of listeners, so that all share a scale
     """
@@ -65,6 +67,9 @@ class View:
     units: pd.DataFrame
     surface: pd.DataFrame
     variance: pd.DataFrame
+    identifiability: pd.DataFrame
+    confusion: pd.DataFrame
+    recovery: pd.DataFrame
     several_groups: bool = False
     highest_unit: float = 0.0
 
@@ -161,10 +166,16 @@ class View:
         own = table[table["model"] == model].set_index("place")
         return own.loc[[place for place in self.places if place in own.index]]
 
+    def identified(self, model: str, readout: str) -> pd.DataFrame:
+        """Rows on a network's layers, one per region, by one kind of read-out; empty where nothing was simulated."""
+        own = self.identifiability
+        return own[(own["model"] == model) & (own["readout"] == readout)]
+
 
 def make_views(facts: StudyFacts, tables: dict[str, pd.DataFrame]) -> list[View]:
     """All views of a study, in the order of its analyses: ``all`` before ``mean`` before single subjects."""
-    labelled = {name: labelled_by_place(tables[name]) for name in OF_REGIONS} | {"unit": tables["unit"]}
+    labelled = {name: labelled_by_place(tables[name]) for name in OF_REGIONS}
+    labelled |= {name: tables[name] for name in ("unit", *SIMULATED)}
     views = []
     for analysis in facts.analyses:
         own = {name: table[table["analysis"] == analysis.name] for name, table in labelled.items()}
@@ -264,6 +275,7 @@ def _view(
         units=here["unit"],
         surface=surface,
         variance=whole["variance"],
+        **{name: here[name] for name in SIMULATED},
         several_groups=parts["summary"].loc[parts["summary"]["subject"] == subject, "group"].nunique() > 1,
         highest_unit=_highest(parts["unit"], subject),
     )

@@ -24,6 +24,7 @@ STAGES = {
     "activate": "run the networks on the stimuli, layer by layer",
     "encode": "fit ridge encoding models and score held-out predictions",
     "compare": "compare similarity structures of layers and recordings",
+    "identify": "simulate responses from every layer, and see which layer and network are named for them",
     "map": "make the layer-by-region table with intervals, ceilings and nested best layers",
     "report": "write the HTML page",
 }
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--what", choices=["all", "recordings", "weights"], default="all", help="what to fetch"
             )
-        if stage in ("encode", "compare"):
+        if stage in ("encode", "compare", "identify"):
             command.add_argument("--group", help="only this group")
         if stage == "encode":
             command.add_argument(

@@ -54,6 +54,11 @@ FLAGS = {
         Flag(
             "permutations", "other orders of the responses behind each p, in place of the study's (0: no p)", at_least=0
         ),
+        Flag(
+            "simulations",
+            "responses simulated from each layer, to see which one is named, in place of the study's (0: none)",
+            at_least=0,
+        ),
         Flag("mirror", "folder or http(s) prefix holding files as HOST/PATH of their public address"),
         Flag(
             "device",
@@ -70,7 +75,7 @@ FLAGS = {
             default=int(MEMORY_BUDGET_MB),
             at_least=64,
             metavar="MB",
-            stages=("encode",),
+            stages=("encode", "identify"),
             of_machine=True,
         ),
     )

@@ -77,8 +77,13 @@ def check_score_inputs(analysis: AnalysisPlan, group: Group, model: ModelPlan) -
     return sha_of_inputs(analysis.score_files(group, model), attrs_of)
 
 
+def check_simulation_inputs(analysis: AnalysisPlan, group: Group) -> str:
+    """The same of all that responses of a group are simulated from."""
+    return sha_of([check_score_inputs(analysis, group, model) for model in analysis.identified_models])
+
+
 def check_scores(plan: StudyPlan) -> str:
-    """The same of all scores of a study.
+    """The same of all scores of a study, and of what was simulated beside them.
 
     Returns
     -------
@@ -103,6 +108,12 @@ def check_scores(plan: StudyPlan) -> str:
                     expected[INPUTS] = sha_of_inputs(files, prepared)
                 scored[path] = read_attrs(path, analysis.stage)
                 check_identity(path, scored[path], expected, analysis.stage)
+            if analysis.is_identified:
+                path = analysis.identifiability_path(group.name)
+                expected = {"study": plan.name, "analysis": analysis.name, "group": group.name}
+                expected[OPTIONS] = analysis.identifiability_key(plan.study.shuffle_seed)
+                scored[path] = read_attrs(path, "identify")
+                check_identity(path, scored[path], expected, "identify")
     return sha_of_inputs(list(scored), scored.__getitem__)
 
 

@@ -29,11 +29,12 @@ RESOURCES = {
     "activate_model": (6000, 240),
     "encode_group": (2000, 240),  # the program with torch (and CUDA); its budget comes on top
     "compare_group": (4000, 240),
+    "identify_group": (2000, 240),  # as encode_group
     "map_study": (4000, 60),
     "report_study": (2000, 15),
 }
 """Rule → memory in MB, time in minutes."""
-ON_GPU = ("activate_model", "encode_group")
+ON_GPU = ("activate_model", "encode_group", "identify_group")
 KEY = "[0-9a-f]{10}"
 Found = TypeVar("Found")
 
@@ -156,6 +157,10 @@ class Jobs:
         """All that ``encode`` makes, or ``compare``."""
         return [path for analysis in self.scored_by(stage) for path in self._scores_of(analysis)]
 
+    def identifiability(self) -> list[Path]:
+        """All that ``identify`` makes."""
+        return [path for analysis in self.analyses.values() for path in self._identifiability_of(analysis)]
+
     @property
     def maps(self) -> list[Path]:
         return [plan.map_path for plan in self.plans.values()]
@@ -189,9 +194,19 @@ class Jobs:
         self.open_catalogue(plan.dataset)
         return plan.score_files(plan.group(group), plan.model(model))
 
+    def identifiability_files(self, study: str, analysis: str, group: str) -> list[Path]:
+        """The recordings and activations that a group's responses are simulated from."""
+        plan = self.analyses[study, analysis]
+        self.open_catalogue(plan.dataset)
+        return plan.identifiability_files(plan.group(group))
+
     def study_scores(self, study: str) -> list[Path]:
         """All scores of a study, which its map and its page are made from."""
         return [path for analysis in self.plans[study].analyses for path in self._scores_of(analysis)]
+
+    def study_identifiability(self, study: str) -> list[Path]:
+        """What its map is made from beside the scores."""
+        return [path for analysis in self.plans[study].analyses for path in self._identifiability_of(analysis)]
 
     def study_receipts(self, study: str) -> list[Path]:
         return [analysis.dataset.receipt_path for analysis in self.plans[study].analyses]
@@ -204,6 +219,9 @@ class Jobs:
 
     def score_key(self, study: str, analysis: str) -> str:
         return self.analyses[study, analysis].score_key(self.plans[study].study.shuffle_seed)
+
+    def identifiability_key(self, study: str, analysis: str) -> str:
+        return self.analyses[study, analysis].identifiability_key(self.plans[study].study.shuffle_seed)
 
     # how a job's command is called, and what it may take
 
@@ -224,7 +242,7 @@ class Jobs:
     def resources(self, rule: str) -> dict[str, int]:
         """``mem_mb``, ``runtime`` in minutes, and ``gpu`` where a rule can use one."""
         mem_mb, runtime = RESOURCES[rule]
-        if rule == "encode_group":
+        if rule in ("encode_group", "identify_group"):
             mem_mb += int(1.1 * self.settings.memory_budget_mb)  # the budget with its tolerance
         gpu = {"gpu": int(self.settings.device == "cuda")} if rule in ON_GPU else {}
         return {"mem_mb": mem_mb, "runtime": runtime, **gpu}
@@ -269,6 +287,10 @@ class Jobs:
         groups = self.open_catalogue(analysis.dataset).groups
         return [analysis.scores_path(group.name, model) for group in groups for model in analysis.models]
 
+    def _identifiability_of(self, analysis: AnalysisPlan) -> list[Path]:
+        groups = self.open_catalogue(analysis.dataset).groups if analysis.is_identified else ()
+        return [analysis.identifiability_path(group.name) for group in groups]
+
 
 def plan_jobs(
     given: Mapping[str, Any], open_catalogue: Callable[[DatasetPlan], Catalogue] = DatasetPlan.open_catalogue
@@ -290,9 +312,8 @@ def plan_jobs(
     plans: dict[str, StudyPlan] = {}
     asked_as = {}
     for name in settings.names:
-        plan = plan_study(
-            load_study(name, limit=settings.limit, shuffle=settings.shuffle, permutations=settings.permutations)
-        )
+        told = {one: getattr(settings, one) for one in ("limit", "shuffle", "permutations", "simulations")}
+        plan = plan_study(load_study(name, **told))
         plan.check_code()  # an error while Snakemake asks for keys would be taken for nothing to do
         if plan.name in plans:
             raise BadConfiguration(f"two of the studies are called '{plan.name}'; rename one in its file")

@@ -34,6 +34,7 @@ class WorkflowConfig(Section):
     limit: int | None = _told("limit")
     shuffle: int | None = _told("shuffle")
     permutations: int | None = _told("permutations")
+    simulations: int | None = _told("simulations")
     mirror: str | None = _told("mirror")
     device: Device = _told("device")
     memory_budget_mb: int = _told("memory_budget_mb")
@@ -113,7 +114,12 @@ def known_studies() -> list[str]:
 
 
 def load_study(
-    name: str, *, limit: int | None = None, shuffle: int | None = None, permutations: int | None = None
+    name: str,
+    *,
+    limit: int | None = None,
+    shuffle: int | None = None,
+    permutations: int | None = None,
+    simulations: int | None = None,
 ) -> Study:
     """Read and validate a study.
 
@@ -122,7 +128,7 @@ def load_study(
     name : a name in workflows/studies, or a path ending in .yaml
     limit : overrides every dataset's ``limit``
     shuffle : seed; the study is renamed NAME-shuffled-SEED and its responses are shuffled
-    permutations : overrides the study's
+    permutations, simulations : override the study's
 
     Raises
     ------
@@ -138,8 +144,9 @@ def load_study(
         for analysis in analyses.values() if isinstance(analyses, dict) else ():
             if isinstance(analysis, dict) and isinstance(analysis.get("recording"), dict):
                 analysis["recording"]["limit"] = limit
-    if permutations is not None and isinstance(raw.setdefault("inference", {}), dict):
-        raw["inference"]["permutations"] = permutations
+    for name, value in (("permutations", permutations), ("simulations", simulations)):
+        if value is not None and isinstance(raw.setdefault("inference", {}), dict):
+            raw["inference"][name] = value
     if shuffle is not None:
         raw["shuffle_seed"] = shuffle
         raw["study"] = f"{raw.get('study', path.stem)}-shuffled-{shuffle}"

@@ -227,6 +227,7 @@ class AnalysisPlan:
     models: tuple[ModelPlan, ...]
     metric: MetricEntry
     null: NullOptions = dataclasses.field(default_factory=NullOptions)
+    n_simulations: int = 0
 
     @property
     def options(self) -> Section:
@@ -261,6 +262,33 @@ class AnalysisPlan:
 
     def scores_path(self, group: str, model: ModelPlan) -> Path:
         return paths.scores(self.study, self.name, group, model.name)
+
+    def identifiability_path(self, group: str) -> Path:
+        return paths.identifiability(self.study, self.name, group)
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether responses are simulated from its layers: of mappings that fit each target by itself."""
+        return self.n_simulations > 0 and isinstance(self.metric, MappingEntry) and self.metric.side_by_side
+
+    @property
+    def identified_models(self) -> list[ModelPlan]:
+        """Networks that responses are simulated from: of twins the first of each kind."""
+        found: dict[tuple[str, str], ModelPlan] = {}
+        for model in self.models:
+            twin = model.model.twin
+            name = model.name.rpartition("@")[0] if twin else model.name
+            found.setdefault((name, twin.kind if twin else ""), model)
+        return list(found.values())
+
+    def identifiability_files(self, group: Group) -> list[Path]:
+        """All files that responses of a group are simulated from."""
+        return list(dict.fromkeys(path for model in self.identified_models for path in self.score_files(group, model)))
+
+    def identifiability_key(self, shuffle_seed: int | None) -> str:
+        """What decides it besides its input files."""
+        code = code_version("pipeline.identifiability.stage")
+        return key_of({"scores": self.score_key(shuffle_seed), "n": self.n_simulations, "code": code})
 
     @functools.cached_property
     def spaces(self) -> tuple[SpacePlan, ...]:
@@ -386,6 +414,7 @@ class StudyPlan:
                 },
                 "within_category": {p.name: getattr(p.options, "within_category", False) for p in self.analyses},
                 "models": {p.name: [m.name for m in p.models] for p in self.analyses},
+                "identified": [p.name for p in self.analyses if p.is_identified],
                 "code": code_version("pipeline.inference.stage"),
             }
         )
@@ -426,7 +455,7 @@ def plan_study(study: Study) -> StudyPlan:
         null = NullOptions()  # similarities are permuted by the map
         if isinstance(metric, MappingEntry) and metric.side_by_side:
             null = NullOptions(study.inference.permutations, study.inference.seed)
-        plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric, null)
+        plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric, null, study.inference.simulations)
         _check_spaces(plan)
         analyses.append(plan)
     return StudyPlan(study, tuple(analyses))

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import LayermapError, UnknownName
+from pipeline.encoding.mapping import MappingEntry
 from pipeline.models.entry import ModelEntry
 from pipeline.models.registry import MODELS, resolve_model
 from pipeline.study import identity
@@ -25,7 +26,7 @@ from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan,
 
 
 def _plan(arguments: argparse.Namespace) -> StudyPlan:
-    told = {name: getattr(arguments, name) for name in ("limit", "shuffle", "permutations")}
+    told = {name: getattr(arguments, name) for name in ("limit", "shuffle", "permutations", "simulations")}
     return plan_study(load_study(arguments.study, **told))
 
 
@@ -245,7 +246,6 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
     from pipeline.core.progress import progress_of_folds
     from pipeline.core.registry import import_object
     from pipeline.encoding.arithmetic.compute import Compute
-    from pipeline.encoding.mapping import MappingEntry
 
     shuffle_seed = _plan(arguments).study.shuffle_seed
     jobs = list(_score_jobs(arguments, stage))
@@ -288,9 +288,57 @@ def run_compare(arguments: argparse.Namespace) -> None:
     _run_scores(arguments, "compare")
 
 
+def run_identify(arguments: argparse.Namespace) -> None:
+    from pipeline.artifacts.identifiability import write_identifiability
+    from pipeline.encoding.arithmetic.compute import Compute
+    from pipeline.identifiability.stage import Network, identify_group
+
+    plan = _plan(arguments)
+    for analysis in _analyses(arguments, "encode"):
+        metric = analysis.metric
+        if not analysis.is_identified or not isinstance(metric, MappingEntry):
+            continue
+        groups = [group.name for group in analysis.dataset.open_catalogue().groups]
+        for name in _only(f"group of {analysis.dataset.kind}", arguments.group, groups):
+            group = analysis.group(name)
+            output = analysis.identifiability_path(name)
+            inputs_sha = identity.check_simulation_inputs(analysis, group)
+            dataset = identify_group(
+                metric,
+                networks=[
+                    Network(
+                        model.name,
+                        analysis.score_inputs(group, model),
+                        model.layers,
+                        only_best=model.model.twin is not None,
+                    )
+                    for model in analysis.identified_models
+                ],
+                options=analysis.options,  # type: ignore[arg-type]  (of a mapping's metric)
+                attrs={
+                    "study": analysis.study,
+                    "analysis": analysis.name,
+                    "group": name,
+                    "created_by": "layermap identify",
+                    "config_sha": analysis.identifiability_key(plan.study.shuffle_seed),
+                    "inputs_sha": inputs_sha,
+                },
+                shuffle_seed=plan.study.shuffle_seed,
+                n_repeats=analysis.n_simulations,
+                seed=analysis.null.seed,
+                compute=Compute(arguments.device, arguments.memory_budget_mb, output.parent),
+            )
+            write_identifiability(dataset, output)
+
+
 def _score_paths(analysis: AnalysisPlan) -> list[Path]:
     groups = analysis.dataset.open_catalogue().groups
     return [analysis.scores_path(group.name, model) for group in groups for model in analysis.models]
+
+
+def _identifiability_paths(analysis: AnalysisPlan) -> list[Path]:
+    groups = analysis.dataset.open_catalogue().groups if analysis.is_identified else ()
+    return [analysis.identifiability_path(group.name) for group in groups]
 
 
 def run_map(arguments: argparse.Namespace) -> None:
@@ -310,6 +358,7 @@ def run_map(arguments: argparse.Namespace) -> None:
             streams=analysis.analysis.streams,
             languages=analysis.analysis.languages,
             spaces=tuple(dict.fromkeys(space.model.name for space in analysis.spaces)),
+            identifiability=tuple(_identifiability_paths(analysis)),
         )
         for analysis in plan.analyses
     ]

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
 from pipeline.core.section import CellText, MetricSection, Name, Names, Section, ToldApart, told_apart
-from pipeline.encoding.options import FEWEST_ORDERS
+from pipeline.encoding.options import FEWEST_ORDERS, FEWEST_REPEATS
 from pipeline.inference.networks import twin_of
 from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.registry import DATASETS
@@ -255,7 +255,20 @@ class Inference(Section):
         description="other orders of the responses (rolled in time, items permuted) that scores are held against, at "
         "most; groups of many targets have fewer, at least 99. 0: no p",
     )
-    seed: int = Field(0, ge=0, description="seed of the bootstrap and of the permutations")
+    simulations: int = Field(
+        20,
+        ge=0,
+        description="responses simulated from each layer by each kind of read-out, to see which layer is named for "
+        "them. 0: none",
+    )
+    seed: int = Field(0, ge=0, description="seed of the bootstrap, of the permutations and of the simulations")
+
+    @field_validator("simulations")
+    @classmethod
+    def _no_simulations_or_enough(cls, value: int) -> int:
+        if 0 < value < FEWEST_REPEATS:
+            raise ValueError(f"{value} are too few to be 95 % sure of a layer: take {FEWEST_REPEATS} or more, or 0")
+        return value
 
     @field_validator("permutations")
     @classmethod

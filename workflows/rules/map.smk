@@ -7,6 +7,7 @@ rule map:
 rule map_study:
     input:
         lambda w: JOBS.study_scores(w.study),
+        lambda w: JOBS.study_identifiability(w.study),
     output:
         map_files(paths.map_of("{study}")),
     params:

@@ -78,7 +78,8 @@ class Caption:
     """What stands below every figure of a kind.
 
     Placeholders: ``{analysis} {subject} {interval} {study}``, those that name the map's CSV files (``{map} {summary}
-    {contrasts} {units_file} {surface_file} {variance_file}``) and the figure's own ``values``.
+    {contrasts} {units_file} {surface_file} {variance_file} {identifiability} {confusion} {recovery}``) and the
+    figure's own ``values``.
 
     Parameters
     ----------

@@ -7,12 +7,13 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from pipeline.artifacts.identifiability import FITTED
 from pipeline.core.prose import counted, listed
 from pipeline.inference.questions.region_order import STATEMENT
 from pipeline.inference.scores.null_scores import SIGNIFICANT_BELOW
 from pipeline.report.study_facts import ModelFacts, StudyFacts
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, ceiling_limit, ceilings, layer_set, number, verdict, with_interval
+from pipeline.report.wording import NBSP, ceiling_limit, ceilings, layer_set, number, percent, verdict, with_interval
 
 NO_BEST_LAYER = " In none of them can a best layer be told from layers far from it{or_elsewhere}."
 Row = Mapping[Hashable, Any]
@@ -84,8 +85,28 @@ def model_findings(view: View, model: str, pathway: str = "") -> ModelFindings:
     return ModelFindings(
         model=model,
         title=title,
-        in_short=in_short(view, rows, parts),
+        in_short=" ".join(filter(None, [untold_layers(view, model, pathway), in_short(view, rows, parts)])),
         regions=[Finding(f"{row['place']}:", region_sentence(view, row, parts)) for row in rows],
+    )
+
+
+def untold_layers(view: View, model: str, pathway: str = "") -> str:
+    """Where the layer of a network cannot be told, of regions that are predicted; empty where it can be."""
+    if pathway:
+        return ""
+    predicted = {str(row["place"]) for row in records(view.summary_of(model).reset_index()) if is_predicted(row)}
+    rows = [row for row in records(view.identified(model, FITTED)) if str(row["region"]) in predicted]
+    wide = [row for row in rows if not row["distinguishable"]]
+    if not wide:
+        return ""
+    names = listed([str(row["region"]) for row in wide])
+    where = f"cannot be told in {names}" if len(wide) < len(rows) or len(rows) == 1 else "cannot be told in any region"
+    exact = sorted(float(row["exact"]) for row in wide)
+    share = percent(exact[0]) if exact[0] == exact[-1] else f"{percent(exact[0])} to {percent(exact[-1])}"
+    return (
+        f"Which layer responses come from {where}: of responses simulated from each layer with read-outs as fitted, "
+        f"{share} were given their own layer (chance {percent(float(wide[0]['chance']))}), and the 95{NBSP}% credible "
+        "set of depth spans more than a third of the network."
     )
 
 

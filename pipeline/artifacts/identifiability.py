@@ -1,0 +1,67 @@
+"""Identifiability artifact: which layer and network are named for responses simulated from each.
+
+``data/identifiability/<study>/<analysis>/<group>.nc``, one per group of an analysis. ``planted`` counts all layers of
+all networks but twins, one network after another; ``readout`` is ``fitted`` or ``generic``.
+
+======================  ==================================================  ==========================================
+variable                dims                                                meaning
+======================  ==================================================  ==========================================
+``named``               (readout, repeat, planted, region)                  layer named, counted within the network; −1
+``depth_index``         (readout, repeat, planted, region)                  score-weighted mean depth
+``own_score``           (readout, repeat, planted, region)                  score of the planted layer
+``amplitude``           (readout, planted, region)                          of the signal, 0 to 1
+``reached``             (readout, planted, region)                          1: the layer can score what was measured
+``measured_score``      (network, region)                                   nested score of the measured responses
+``measured_layer``      (network, region)                                   their best layer within the network; −1
+``network_score``       (readout, repeat, planted_network, network,         nested score of every network, for
+                        region)                                             responses from the best layer of each
+======================  ==================================================  ==========================================
+
+Coordinates: ``planted_model, planted_layer, relative_depth (planted)``; ``n_targets (region)``, simulated ones. Attrs
+``subject`` (as in the map), ``n_targets`` and ``n_simulated`` (of all regions). There are no repeats where the samples
+allow too few other orders to make noise of.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.artifacts.storage.contract import Contract, read_netcdf, write_netcdf
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FITTED, GENERIC = "fitted", "generic"
+READOUTS = (FITTED, GENERIC)
+"""Kinds of read-outs that responses are simulated with."""
+_BY_PLANTED = ("readout", "repeat", "planted", "region")
+
+IDENTIFIABILITY = Contract(
+    "identifiability",
+    "identify",
+    {
+        "named": _BY_PLANTED,
+        "depth_index": _BY_PLANTED,
+        "own_score": _BY_PLANTED,
+        "amplitude": ("readout", "planted", "region"),
+        "reached": ("readout", "planted", "region"),
+        "measured_score": ("network", "region"),
+        "measured_layer": ("network", "region"),
+        "network_score": ("readout", "repeat", "planted_network", "network", "region"),
+        "planted_model": ("planted",),
+        "planted_layer": ("planted",),
+        "relative_depth": ("planted",),
+        "n_targets": ("region",),
+    },
+    ("study", "analysis", "group", "metric", "subject", "n_targets", "n_simulated", "seed"),
+)
+
+
+def write_identifiability(dataset: xr.Dataset, path: Path) -> None:
+    write_netcdf(dataset, path, IDENTIFIABILITY)
+
+
+def open_identifiability(path: Path) -> xr.Dataset:
+    """Read one; raises `BrokenArtifact` naming the file and what was expected."""
+    return read_netcdf(path, IDENTIFIABILITY)
