@@ -147,6 +147,9 @@ CONTRAST_COLUMNS = {
     "p": "f",  # two-sided, of no difference; against seeds, of one more of them; NaN where there is none
     "p_family": "f",  # corrected by Holm for a contrast's regions, or an order's pairs of regions, of one subject
     "q": "f",  # Benjamini–Hochberg over the same
+    "margin": "f",  # differences smaller than this count as none, as the study states; NaN where it states no margin
+    "p_equivalent": "f",  # of a true difference of the margin or more, either way (two one-sided tests)
+    "p_equivalent_family": "f",  # corrected as p_family is
     "statement": "s",  # what the contrast is and is not a test of
 }
 UNIT_COLUMNS = {

@@ -14,7 +14,8 @@ References
 Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals);
 Hesterberg 2015, The American Statistician 69:371–386 (expanded for few units);
 Nadeau & Bengio 2003, Machine Learning 52:239–281 (variance of scores whose folds share training data);
-Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9:39 (p of random sign flips).
+Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9:39 (p of random sign flips);
+Schuirmann 1987, J Pharmacokinet Biopharm 15:657–680 (two one-sided tests of equivalence).
 """
 
 from __future__ import annotations
@@ -217,17 +218,67 @@ class Sampled:
         """
         from scipy.stats import t
 
+        own = self._flipped()
+        if own is not None:
+            return sign_flip_p(own, seed)
         value, error = float(self.value), float(self.standard_error())
-        if self.own is not None:
-            own = self.own[np.isfinite(self.own)].astype(np.float64)
-            if own.size >= max(self.n_units, FEWEST_FLIPPED):
-                return sign_flip_p(own, seed)
         if not np.isfinite([value, error]).all() or self.n_units < 2:
             return float("nan")
         if abs(value) < _NO_SPREAD:
             return 1.0
         p = float(2 * t.sf(abs(value) / error, self.n_units - 1)) if error > 0 else 0.0
         return max(p, 1 / (1 + len(self.draws)))
+
+    def p_equivalent(self, margin: float, seed: int) -> float:
+        """p of a true difference that is not smaller than a margin, with the errors that `p` has; NaN where it is.
+
+        The larger p of two one-sided tests, that the difference lies below ``margin`` and above ``-margin``.
+
+        Parameters
+        ----------
+        margin : > 0, in units of the value
+        seed : as of `p`
+
+        References
+        ----------
+        Schuirmann 1987, J Pharmacokinet Biopharm 15:657–680.
+        """
+        own = self._flipped()
+        if own is not None:
+            return max(sign_flip_p(one, seed, two_sided=False) for one in (margin - own, margin + own))
+        if self.n_units < 2:
+            return float("nan")
+        p = p_within(float(self.value), float(self.standard_error()), self.n_units - 1, margin)
+        return max(p, 1 / (1 + len(self.draws))) if np.isfinite(p) else p
+
+    def _flipped(self) -> NDArray[np.float64] | None:
+        """The subjects' own values where there are enough for their signs to be flipped; else None."""
+        if self.own is None:
+            return None
+        own = self.own[np.isfinite(self.own)].astype(np.float64)
+        return own if own.size >= max(self.n_units, FEWEST_FLIPPED) else None
+
+
+def p_within(value: float, error: float, freedom: float, margin: float) -> float:
+    """The larger p of two one-sided t tests, that an estimate's truth lies below a margin and above its negative.
+
+    Parameters
+    ----------
+    error, freedom : standard error of the estimate, and its degrees of freedom
+
+    Returns
+    -------
+    float
+        NaN where value or error is.
+    """
+    from scipy.stats import t
+
+    if not np.isfinite([value, error]).all():
+        return float("nan")
+    to_nearest = margin - abs(value)
+    if error > 0:
+        return float(t.sf(to_nearest / error, freedom))
+    return 0.0 if to_nearest > 0 else 1.0
 
 
 def mean_of(several: Sequence[Sampled]) -> Sampled:
@@ -265,17 +316,21 @@ def _units(several: Sequence[Sampled]) -> tuple[str, int, float]:
     return " and ".join(units), min(one.n_units for one in several), max(one.widening for one in several)
 
 
-def sign_flip_p(difference: NDArray[np.float64], seed: int) -> float:
-    """Two-sided p of a mean over subjects, if each one's difference might as well have the other sign.
+def sign_flip_p(difference: NDArray[np.float64], seed: int, *, two_sided: bool = True) -> float:
+    """p of a mean over subjects, if each one's difference might as well have the other sign.
 
     Of up to twelve subjects all 2^S patterns of signs, else 9,999 random ones.
 
     Parameters
     ----------
     difference : (subject,)
+    two_sided : else p of a mean above 0
     """
     signs = _signs(difference.size, seed)
-    reached = int((np.abs(signs @ difference) >= abs(difference.sum()) - _NO_SPREAD).sum())
+    flipped, given = signs @ difference, difference.sum()
+    if two_sided:
+        flipped, given = np.abs(flipped), abs(given)
+    reached = int((flipped >= given - _NO_SPREAD).sum())
     if difference.size <= ALL_SIGNS_UP_TO:
         return reached / len(signs)
     return (1 + reached) / (1 + len(signs))
