@@ -208,6 +208,11 @@ VARIANCE_COLUMNS = {
     "unique_r2": "f",  # joint − without
     "unique_r2_ci_low": "f",
     "unique_r2_ci_high": "f",
+    "p": "f",  # of the unique contribution, one-sided: where the layer adds nothing; NaN where that was not tried
+    "p_family": "f",  # of the largest of all layers and regions, or all nested ones, of one model and subject
+    "q": "f",  # Benjamini–Hochberg over the same
+    "n_permutations": "i",  # orders of what the spaces leave; 0 where not tested
+    "untested": "s",  # why there is no p, in words
     "ci_unit": "s",
     "n_targets": "i",
     "n_subjects": "i",
