@@ -147,6 +147,7 @@ CONTRAST_COLUMNS = {
     "p": "f",  # two-sided, of no difference; against seeds, of one more of them; NaN where there is none
     "p_family": "f",  # corrected by Holm for a contrast's regions, or an order's pairs of regions, of one subject
     "q": "f",  # Benjamini–Hochberg over the same
+    "p_mixed": "f",  # the same with blocks or items as a sample beside subjects (mixed model); NaN unless over subjects
     "margin": "f",  # differences smaller than this count as none, as the study states; NaN where it states no margin
     "p_equivalent": "f",  # of a true difference of the margin or more, either way (two one-sided tests)
     "p_equivalent_family": "f",  # corrected as p_family is

@@ -24,6 +24,7 @@ from pipeline.inference.null_tests import PlaceTest
 from pipeline.inference.places import ALL, MEAN, Place
 from pipeline.inference.requests import ContrastSpec, InferenceSettings
 from pipeline.inference.scores.bootstrap import DIFFERENCE, Sampled, mean_of, p_within
+from pipeline.inference.scores.mixed_model import mixed_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 
 NAN = float("nan")
-NO_MARGIN = {"margin": NAN, "p_equivalent": NAN}
-"""The columns of equivalence where it was not asked."""
+NOT_ASKED = {"p_mixed": NAN, "margin": NAN, "p_equivalent": NAN}
+"""The columns of other tests where these were not made."""
 FEWEST_SEEDS = 5
 """Of twins; the SD of fewer is known too badly to say what one more would do."""
 TOO_FEW = ": too few for an interval"
@@ -130,6 +131,10 @@ def outcome_of(estimate: Estimate, test: PlaceTest, fixed_layers: Sequence[str],
     depths = np.append(layers.relative_depth, np.nan)  # index −1: no choice
     index = {name: layers.name.index(name) for name in fixed_layers if name in layers.name}
     score, nested = (estimate.sampled(values) for values in (lambda one: one.score, lambda one: one.nested))
+    if estimate.by_fold is not None:
+        nested, score = (
+            dataclasses.replace(one, by_fold=own) for one, own in zip((nested, score), estimate.by_fold, strict=True)
+        )
     return Outcome(
         place=estimate.place,
         nested=nested,
@@ -209,7 +214,8 @@ def compared(
 ) -> dict[str, float]:
     """The columns of the contrast table that hold numbers: both sides, their difference, its interval and its p.
 
-    With a margin also the p of equivalence, of two one-sided tests with the errors and degrees of freedom of p.
+    With a margin also the p of equivalence, of two one-sided tests with the errors and degrees of freedom of p. Over
+    subjects, ``p_mixed`` counts outer folds of blocks or items as a sample, too; it is not made against seeds.
 
     Of seeds, ``reference_score`` is their mean and the difference a prediction for one more seed, with the variance
     SD²·(1 + 1/n) of the n seeds, plus that of the trained network − mean of twins over subjects, blocks or items.
@@ -229,8 +235,9 @@ def compared(
     """
     scores = [float(one.value) for one in references]
     difference = model - mean_of(references)
-    low, high, p, p_equivalent = NAN, NAN, NAN, NAN
+    low, high, p, p_equivalent, p_mixed = NAN, NAN, NAN, NAN, NAN
     if not seeds:
+        p_mixed = mixed_p(difference.by_fold, difference.n_units)
         low, high = (float(end) for end in difference.interval(settings.confidence, bounds))
         p = difference.p(settings.seed)
         p_equivalent = NAN if margin is None else difference.p_equivalent(margin, settings.seed)
@@ -245,6 +252,7 @@ def compared(
         "ci_low": low,
         "ci_high": high,
         "p": p,
+        "p_mixed": p_mixed,
         "margin": NAN if margin is None else margin,
         "p_equivalent": p_equivalent,
     }

@@ -44,6 +44,8 @@ CORRELATION = (-1.0, 1.0)
 DIFFERENCE = (-2.0, 2.0)
 """Of two correlations."""
 _NO_SPREAD = 1e-12
+PARTS = ("own", "alone", "by_fold")
+"""What a `Sampled` may hold of single subjects, or of one factor of two."""
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:
@@ -138,6 +140,7 @@ class Sampled:
     own : (subject, …), the value of each of the batch's subjects by itself, its layers chosen on its own scores; NaN
         for those without one. None where blocks or items were drawn
     alone : where subjects and stimuli were both drawn: the draws (draw, …) of subjects alone, and of stimuli alone
+    by_fold : (subject, fold, …), ``own`` in each outer fold, of scores in Fisher z; None where that is not known
 
     Notes
     -----
@@ -151,19 +154,21 @@ class Sampled:
     widening: float = 1.0
     own: NDArray[Any] | None = None
     alone: tuple[NDArray[Any], NDArray[Any]] | None = None
+    by_fold: NDArray[Any] | None = None
 
     def __sub__(self, other: Sampled) -> Sampled:
         """The difference, paired where the same units were drawn, and subject by subject where both have these."""
         n_draws = min(len(self.draws), len(other.draws))
         draws = np.asarray(self.draws[:n_draws] - other.draws[:n_draws])
-        own, alone = (_combined([self, other], name, lambda one: one[0] - one[1]) for name in ("own", "alone"))
-        return Sampled(np.asarray(self.value - other.value), draws, *_units([self, other]), own, alone)
+        of_each = (_combined([self, other], name, lambda one: one[0] - one[1]) for name in PARTS)
+        return Sampled(np.asarray(self.value - other.value), draws, *_units([self, other]), *of_each)
 
     def of(self, linear: Callable[[NDArray[Any]], NDArray[Any]]) -> Sampled:
         """A linear function of the values, which takes any leading axes."""
-        own = None if self.own is None else linear(self.own)
+        own, by_fold = (None if one is None else linear(one) for one in (self.own, self.by_fold))
         alone = None if self.alone is None else (linear(self.alone[0]), linear(self.alone[1]))
-        return dataclasses.replace(self, value=linear(self.value), draws=linear(self.draws), own=own, alone=alone)
+        value, draws = linear(self.value), linear(self.draws)
+        return dataclasses.replace(self, value=value, draws=draws, own=own, alone=alone, by_fold=by_fold)
 
     def corrected(self) -> NDArray[Any]:
         """The draws; of subjects and stimuli both, about their mean with the corrected spread, each value by itself.
@@ -284,18 +289,17 @@ def p_within(value: float, error: float, freedom: float, margin: float) -> float
 def mean_of(several: Sequence[Sampled]) -> Sampled:
     """The mean of several estimates, draw by draw and subject by subject."""
     n_draws = min(len(one.draws) for one in several)
-    own, alone = (_combined(several, name, lambda values: np.mean(values, axis=0)) for name in ("own", "alone"))
+    of_each = (_combined(several, name, lambda values: np.mean(values, axis=0)) for name in PARTS)
     return Sampled(
         np.mean([one.value for one in several], axis=0),
         np.mean([one.draws[:n_draws] for one in several], axis=0),
         *_units(several),
-        own,
-        alone,
+        *of_each,
     )
 
 
 def _combined(several: Sequence[Sampled], name: str, linear: Callable[[Sequence[Any]], Any]) -> Any:
-    """What is made of the ``own`` or ``alone`` of several; None where one has none.
+    """What is made of one of the `PARTS` of several; None where one has none.
 
     Nor where they are of other subjects, as of regions that not all animals have: those that all share say nothing of
     an estimate that averages the others too.
@@ -303,7 +307,7 @@ def _combined(several: Sequence[Sampled], name: str, linear: Callable[[Sequence[
     values = [getattr(one, name) for one in several]
     if any(one is None for one in values):
         return None
-    if name == "own":
+    if name != "alone":
         alike = all(np.array_equal(np.isfinite(one), np.isfinite(values[0])) for one in values)
         return linear(values) if alike else None
     n = [min(len(one[part]) for one in values) for part in (0, 1)]
