@@ -112,29 +112,31 @@ class UniqueNull:
 
     def take_without(self, r2: np.ndarray, again: FitAgain) -> None:
         """Take in R² ``(n_folds, n_targets)`` of the fit without a layer, and fit it again in all orders."""
-        self._without = np.concatenate([r2[None], self._in_orders(again)[0]])
+        self._without = np.concatenate([self._leaves.means(r2[None]), self._in_orders(again)[0]])
 
     def add(self, r2: np.ndarray, inner: np.ndarray, again: FitAgain) -> None:
         """Take in R² and inner r ``(n_folds, n_targets)`` of a joint fit, and fit it again in all orders."""
-        again_r2, again_inner = self._in_orders(again)
-        joint, inner = (np.concatenate([one[None], more]) for one, more in ((r2, again_r2), (inner, again_inner)))
-        self._unique.append(self._leaves.means(joint - self._without).astype(np.float32))
-        self._inner.append(self._leaves.means(inner).astype(np.float32))
+        in_orders = self._in_orders(again)
+        joint, inner = (
+            np.concatenate([self._leaves.means(one[None]), more])
+            for one, more in zip((r2, inner), in_orders, strict=True)
+        )
+        self._unique.append((joint - self._without).astype(np.float32))
+        self._inner.append(inner.astype(np.float32))
 
     def _in_orders(self, again: FitAgain) -> tuple[np.ndarray, np.ndarray]:
-        """R² and inner r in each order, (n_orders, n_folds, n_targets)."""
+        """R² and inner r in each order, means over leaves: (n_orders, n_folds, n_leaves)."""
         n_targets, first = self._kept.shape[1], 0
-        found: list[tuple[np.ndarray, np.ndarray]] = []
+        found: list[tuple[np.ndarray, ...]] = []
         for size in null_lots(len(self._orders), n_targets):
             orders = self._orders[first : first + size]
             responses = Reordered(self._remainder, orders, self._after, self._kept)
             r2 = FoldR2(self._n_folds, responses.shape[1])
             fit = again(responses, predictions=cast("np.ndarray", Dropped(responses.shape)), collect=r2.add)
             shape = (self._n_folds, size, n_targets)
-            found.append((r2.values.reshape(shape), fit.inner_score.reshape(shape)))
+            found.append(tuple(self._leaves.means(one.reshape(shape)) for one in (r2.values, fit.inner_score)))
             first += size
-        both = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
-        r2_of, inner_of = (np.moveaxis(one, 1, 0) for one in both)
+        r2_of, inner_of = (np.moveaxis(np.concatenate(part, axis=1), 1, 0) for part in zip(*found, strict=True))
         return r2_of, inner_of
 
     def variables(self) -> dict[str, Any]:
