@@ -20,3 +20,4 @@ class Contrast:
     reference: str
     layer: str | None = None
     pathway: str | None = None
+    margin: float | None = None

@@ -150,6 +150,10 @@ CONTRAST_COLUMNS = {
     "p": "f",  # two-sided, of no difference; against seeds, of one more of them; NaN where there is none
     "p_family": "f",  # corrected by Holm for a contrast's regions, or an order's pairs of regions, of one subject
     "q": "f",  # Benjamini–Hochberg over the same
+    "p_mixed": "f",  # the same with blocks or items as a sample beside subjects (mixed model); NaN unless over subjects
+    "margin": "f",  # differences smaller than this count as none, as the study states; NaN where it states no margin
+    "p_equivalent": "f",  # of a true difference of the margin or more, either way (two one-sided tests)
+    "p_equivalent_family": "f",  # corrected as p_family is
     "statement": "s",  # what the contrast is and is not a test of
 }
 UNIT_COLUMNS = {
@@ -208,6 +212,11 @@ VARIANCE_COLUMNS = {
     "unique_r2": "f",  # joint − without
     "unique_r2_ci_low": "f",
     "unique_r2_ci_high": "f",
+    "p": "f",  # of the unique contribution, one-sided: where the layer adds nothing; NaN where that was not tried
+    "p_family": "f",  # of the largest of all layers and regions, or all nested ones, of one model and subject
+    "q": "f",  # Benjamini–Hochberg over the same
+    "n_permutations": "i",  # orders of what the spaces leave; 0 where not tested
+    "untested": "s",  # why there is no p, in words
     "ci_unit": "s",
     "n_targets": "i",
     "n_subjects": "i",

@@ -57,6 +57,9 @@ is what one subject has in one region and compartment; ``leaf_of (target)`` is â
 ``null_unit_subject``      (null_unit_name)                     ``mean`` of responses, or ``all``: mean over listeners
 =========================  ===================================  ======================================================
 
+Joint fits hold ``null_unique`` in place of ``null_z``: RÂ² of the joint fit less that of the fit without the layer, of
+the data and of what the named spaces predict plus the remainder in other orders; ``null_inner`` is the joint fit's.
+
 ``nuisance_share`` is there where nuisance regressors were taken out of the responses, which ``nuisance`` in attr
 ``split`` lists. Coordinate ``regressor`` is ``all`` (jointly), then each (its unique share). Not bounded by 0; NaN
 where a regressor was not measured or does not vary from repeat to repeat.
@@ -159,7 +162,7 @@ GEOMETRY_SCORES = Contract(
 _LARGE = (
     *("sum_p", "sum_p2", "sum_py", "penalty", "penalty_edge", "inner_score", "predicted", "measured"),
     *("sum_sp", "sum_spp", "sum_spy", "weight", "without_sum_p", "without_sum_p2", "without_sum_py"),
-    *("null_z", "null_inner", "null_unit"),
+    *("null_z", "null_unique", "null_inner", "null_unit"),
     *("model_similarity", "similarity", "reference_similarity"),
 )
 CONTRACTS = {contract.kind: contract for contract in (ENCODING_SCORES, GEOMETRY_SCORES)}

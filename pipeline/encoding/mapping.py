@@ -9,7 +9,7 @@ like where they are used.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -73,6 +73,23 @@ def _as_they_are(scores: xr.Dataset) -> xr.Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
+class OtherOrders:
+    """Orders of a group's samples in which nothing of the stimulus is where it belongs.
+
+    Parameters
+    ----------
+    orders : of the samples, (n_samples,) each, see `pipeline.encoding.group.shuffle.null_orders`; any first few of them
+        are the orders that fewer would be
+    constant : (n_targets,) bool, targets that are in no test
+    after : what responses go through once they are in order, columns by columns; None: nothing
+    """
+
+    orders: Sequence[np.ndarray]
+    constant: np.ndarray
+    after: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Mapping:
     """A mapping at work on one group and model.
 
@@ -80,10 +97,13 @@ class Mapping:
     ----------
     fit : fits each layer
     finish : given the scores of all layers, returns them with what the mapping adds
+    test_in : given other orders before the first layer, makes ``fit`` test in them what the mapping adds; None for a
+        mapping that adds nothing that is tested
     """
 
     fit: FitLayer
     finish: Callable[[xr.Dataset], xr.Dataset] = _as_they_are
+    test_in: Callable[[OtherOrders], object] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

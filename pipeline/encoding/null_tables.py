@@ -43,7 +43,7 @@ def null_lots(n_orders: int, n_targets: int) -> list[int]:
     return [min(size, n_orders - start) for start in range(0, n_orders, size)]
 
 
-class _Dropped:
+class Dropped:
     """Takes predictions that nobody will read."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -51,6 +51,41 @@ class _Dropped:
 
     def __setitem__(self, key: Any, values: Any) -> None:
         pass
+
+
+class Leaves:
+    """Means over what one subject has in one region and compartment.
+
+    Parameters
+    ----------
+    targets : coordinates, name → (n_targets,)
+    constant : (n_targets,) bool, targets that are in no leaf
+
+    Attributes
+    ----------
+    number : (n_targets,) number of each target's leaf, −1 for none
+    n : how many leaves there are
+    """
+
+    def __init__(self, targets: dict[str, np.ndarray], constant: np.ndarray) -> None:
+        names = ("subject", "region", "compartment")
+        self.number = leaf_numbers([targets[name] for name in names], ~constant)
+        self._to_leaves = leaf_means(self.number)
+        self.n = self._to_leaves.shape[1]
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """(…, n_targets) → (…, n_leaves)."""
+        return over_leaves(values, self._to_leaves)
+
+
+def fold_weights(design: Design) -> np.ndarray:
+    """(n_folds,) of an outer fold in the mean, its degrees of freedom."""
+    return np.array([max(fold.test.size - 3.0, 0.0) for fold in design.splits])
+
+
+def order_codes(orders: Sequence[np.ndarray]) -> np.ndarray:
+    """One number for each order, the same in all files, after 0 for the given one."""
+    return np.array([0, *(zlib.crc32(order.tobytes()) for order in orders)])
 
 
 class NullTables:
@@ -84,12 +119,11 @@ class NullTables:
         scratch: Scratch,
     ) -> None:
         self._reordered, self._orders, self._design, self._scratch = reordered, list(orders), design, scratch
-        names = ("subject", "region", "compartment")
-        self.leaf = leaf_numbers([targets[name] for name in names], ~constant)
-        self._to_leaves = leaf_means(self.leaf)
-        shape = (1 + len(self._orders), len(design.splits), n_layers, self._to_leaves.shape[1])
+        self._leaves = Leaves(targets, constant)
+        self.leaf = self._leaves.number
+        shape = (1 + len(self._orders), len(design.splits), n_layers, self._leaves.n)
         self.z, self.inner = (scratch.array(shape, np.float32) for _ in range(2))
-        self.weight = np.array([max(fold.test.size - 3.0, 0.0) for fold in design.splits])
+        self.weight = fold_weights(design)
         self.units = _Units(targets, constant, shape[:2], self.weight, scratch) if "unit" in targets else None
 
     def add(self, layer: int, fitted: LayerFit, features: np.ndarray, fit: FitLayer) -> None:
@@ -103,7 +137,7 @@ class NullTables:
                 cast("np.ndarray", responses),
                 self._design,
                 compute=self._scratch.left,
-                predictions=cast("np.ndarray", _Dropped(responses.shape)),
+                predictions=cast("np.ndarray", Dropped(responses.shape)),
                 after_fold=lambda: None,
             )
             shape = (len(self._design.splits), -1, n_targets)
@@ -114,8 +148,8 @@ class NullTables:
     def _take(self, layer: int, orders: slice, score: np.ndarray, inner: np.ndarray) -> None:
         """From (n_folds, n_orders, n_targets)."""
         z, inner = np.moveaxis(fisher_z(score), 1, 0), np.moveaxis(inner, 1, 0)
-        self.z[orders, :, layer] = over_leaves(z, self._to_leaves)
-        self.inner[orders, :, layer] = over_leaves(inner, self._to_leaves)
+        self.z[orders, :, layer] = self._leaves.means(z)
+        self.inner[orders, :, layer] = self._leaves.means(inner)
         if self.units is not None:
             self.units.take(orders, z, inner)
 
@@ -124,7 +158,7 @@ class NullTables:
         by_leaf = ("order", "fold_id", "layer", "leaf")
         found: dict[str, Any] = {"null_z": (by_leaf, self.z), "null_inner": (by_leaf, self.inner)}
         found |= {"leaf_of": ("target", self.leaf), "fold_weight": ("fold_id", self.weight)}
-        found["order_code"] = ("order", np.array([0, *(zlib.crc32(order.tobytes()) for order in self._orders)]))
+        found["order_code"] = ("order", order_codes(self._orders))
         if self.units is not None:
             found["null_unit"] = (("order", "null_unit_name"), self.units.scores())
             found["null_unit_subject"] = ("null_unit_name", self.units.subjects)

@@ -32,7 +32,7 @@ from pipeline.encoding.group.reliability import (
 from pipeline.encoding.group.shuffle import Reordered, alike_over, null_orders, shuffled_rows
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_tables import BATCH_MB, LayerTables
-from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs, SpaceFiles
+from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs, OtherOrders, SpaceFiles
 from pipeline.encoding.null_tables import NullTables, n_orders_of
 from pipeline.encoding.options import FEWEST_ORDERS, EncodingOptions, NullOptions
 from pipeline.encoding.splits import Fold, Samples, describe, held_out_stretches, make_splits
@@ -92,8 +92,18 @@ def encode_group(
     clean = functools.partial(clean_responses, options=options)
     group = open_group(runs, options, scratch, clean=clean, shuffle_seed=shuffle_seed)
     at_work = mapping.make(options, MappingInputs(group.targets, opened, scratch))
-    null = null if mapping.side_by_side else NO_NULL
-    scores = score_group(group, at_work.fit, options, layers, attrs, shuffle_seed, source=recordings[0], null=null)
+    null = null if mapping.side_by_side or at_work.test_in is not None else NO_NULL
+    scores = score_group(
+        group,
+        at_work.fit,
+        options,
+        layers,
+        attrs,
+        shuffle_seed,
+        source=recordings[0],
+        null=null,
+        test_in=at_work.test_in,
+    )
     del group  # what the mapping adds may take its place
     return at_work.finish(scores)
 
@@ -108,6 +118,7 @@ def score_group(
     *,
     source: Path,
     null: NullOptions = NO_NULL,
+    test_in: Callable[[OtherOrders], object] | None = None,
 ) -> xr.Dataset:
     """Fit every layer of a group's model, and sum up how well it is predicted; see `encode_group`.
 
@@ -115,7 +126,8 @@ def score_group(
     ----------
     group : opened with ``shuffle_seed``
     source : the recording that a warning of the alignment check names
-    null : other orders, for a ``fit`` of each target by itself
+    null : other orders, for a ``fit`` of each target by itself, or for ``test_in``
+    test_in : takes the orders, so that ``fit`` tests in them what it adds; its scores are then not held against them
     """
     scratch = group.scratch
     layers = layers or tuple(group.model_attrs["layer_order"])
@@ -144,7 +156,11 @@ def score_group(
         n_examples=options.n_examples,
         scratch=scratch,
     )
-    nulls = _null_tables(group, design, tables, len(layers), null, shuffle_seed) if null.n else None
+    nulls, orders = None, _other_orders(group, tables, null, shuffle_seed) if null.n else []
+    if orders and test_in is not None:
+        test_in(OtherOrders(orders, tables.constant, again_filtered(group, design.high_pass)))
+    elif orders:
+        nulls = _null_tables(group, design, tables, len(layers), orders)
     components = _fit_layers(group, responses, design, layers, tables, nulls, fit, options.seed)
     reliability = estimate_reliability(
         group.responses,
@@ -177,15 +193,10 @@ def score_group(
     )
 
 
-def _null_tables(
-    group: GroupData,
-    design: Design,
-    tables: LayerTables,
-    n_layers: int,
-    null: NullOptions,
-    shuffle_seed: int | None,
-) -> NullTables | None:
-    """For the scores of other orders; None where the samples allow too few, or no target varies."""
+def _other_orders(
+    group: GroupData, tables: LayerTables, null: NullOptions, shuffle_seed: int | None
+) -> list[np.ndarray]:
+    """Other orders of the responses; none where the samples allow too few, or no target varies."""
     responses, samples = tables.responses, group.samples
     orders = null_orders(
         samples,
@@ -194,31 +205,42 @@ def _null_tables(
         alike=alike_over(responses, samples),
         shuffled=None if shuffle_seed is None else shuffled_rows(samples, shuffle_seed),
     )
-    if len(orders) < FEWEST_ORDERS or tables.constant.all():
-        return None
-    base, after = unfiltered_responses(group, responses, design.high_pass)
+    return [] if len(orders) < FEWEST_ORDERS or tables.constant.all() else orders
+
+
+def _null_tables(
+    group: GroupData, design: Design, tables: LayerTables, n_layers: int, orders: Sequence[np.ndarray]
+) -> NullTables:
+    """For the scores of other orders."""
+    base = unfiltered_responses(group, tables.responses, design.high_pass)
+    after = again_filtered(group, design.high_pass)
     reordered = functools.partial(Reordered, base, after=after)
     return NullTables(reordered, orders, design, group.targets, tables.constant, n_layers, group.scratch)
 
 
-def unfiltered_responses(
-    group: GroupData, responses: np.ndarray, high_pass: HighPass | None
-) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-    """Responses that can be put in another order, and what makes scored ones of them.
-
-    The filter works within what a fold holds out, so responses are filtered once they are in order.
-    """
+def unfiltered_responses(group: GroupData, responses: np.ndarray, high_pass: HighPass | None) -> np.ndarray:
+    """Responses that can be put in another order, before they are filtered; see `again_filtered`."""
     if high_pass is None:
-        return responses, None
-    scratch, run = group.scratch, group.samples.run
-    base = scored_responses(
+        return responses
+    scratch = group.scratch
+    return scored_responses(
         group.responses,
-        run,
+        group.samples.run,
         z_scored=group.z_scored,
         memory_budget_mb=scratch.batch_mb(BATCH_MB),
         out=scratch.array(responses.shape, np.float32),
     )
-    return base, lambda columns: z_score_runs(high_pass.apply(columns), run)
+
+
+def again_filtered(group: GroupData, high_pass: HighPass | None) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What makes scored responses of those in another order; None where they are not filtered.
+
+    The filter works within what a fold holds out, so responses are filtered once they are in order.
+    """
+    if high_pass is None:
+        return None
+    run = group.samples.run
+    return lambda columns: z_score_runs(high_pass.apply(columns), run)
 
 
 def clean_responses(

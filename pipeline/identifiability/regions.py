@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.reliability import MEAN_SUBJECT
-from pipeline.encoding.null_tables import leaf_means, leaf_numbers, over_leaves
+from pipeline.encoding.null_tables import fold_weights, leaf_means, leaf_numbers, over_leaves
 from pipeline.inference.places import ALL
 from pipeline.inference.profile import Profile, estimate
 from pipeline.inference.scores.fold_scores import average_folds
@@ -78,7 +78,7 @@ class Regions:
             region_of=leaf_numbers([parts[1]], kept).astype(int),
             leaf_of=leaf_numbers(parts, kept).astype(int),
             subject_of=leaf_numbers([parts[0]], kept).astype(int),
-            fold_weight=np.array([max(fold.test.size - 3.0, 0.0) for fold in design.splits]),
+            fold_weight=fold_weights(design),
         )
 
     def some(self, at_most: int, generator: np.random.Generator) -> Regions:

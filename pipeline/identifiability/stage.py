@@ -32,9 +32,10 @@ from pipeline.encoding.group.shuffle import alike_over, null_orders, shuffled_ro
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs
+from pipeline.encoding.null_tables import Dropped
 from pipeline.encoding.options import FEWEST_REPEATS, EncodingOptions
 from pipeline.encoding.splits import held_out_stretches, make_splits
-from pipeline.encoding.stage import clean_responses, unfiltered_responses
+from pipeline.encoding.stage import again_filtered, clean_responses, unfiltered_responses
 from pipeline.identifiability.regions import Regions, Table
 from pipeline.identifiability.signals import (
     Part,
@@ -210,8 +211,8 @@ class _Run:
             out=scratch.array(group.responses.shape[1:], np.float32),
         )
         if high_pass is not None:
-            base, after = unfiltered_responses(group, responses, high_pass)
-            responses = base if after is None else np.asarray(after(base), np.float32)
+            filtered = again_filtered(group, high_pass)
+            responses = responses if filtered is None else np.asarray(filtered(responses), np.float32)
         names = network.layers or tuple(group.model_attrs["layer_order"])
         fit = self._mapping.make(options, MappingInputs(group.targets, {}, scratch)).fit
         return _Opened(group, tuple(group.layer(name) for name in names), design, responses, fit)
@@ -229,7 +230,8 @@ class _Run:
         orders = null_orders(samples, n_repeats, self._seed, alike=alike_over(responses, samples), shuffled=shuffled)
         if len(orders) < FEWEST_REPEATS or not picked.targets.size:
             orders = []
-        base, after = unfiltered_responses(group, responses, opened.design.high_pass)
+        base = unfiltered_responses(group, responses, opened.design.high_pass)
+        after = again_filtered(group, opened.design.high_pass)
         shape = (len(orders), samples.n, picked.targets.size)
         noise = self._scratch.array(shape, np.float32)
         for out, order in zip(noise, orders, strict=True):
@@ -243,7 +245,7 @@ class _Run:
             responses,
             opened.design,
             compute=self._scratch.left,
-            predictions=cast("np.ndarray", _Dropped(responses.shape)),
+            predictions=cast("np.ndarray", Dropped(responses.shape)),
             after_fold=lambda: None,
         )
 
@@ -297,16 +299,6 @@ class _Run:
                 fitted = self._fit(opened, opened.group.features(layer.name), SimulatedResponses(parts, noise))
                 table.take(index, fitted.score, fitted.inner_score)
         return picked.profiles(table, opened.depths)
-
-
-class _Dropped:
-    """Takes predictions that nobody will read."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-
-    def __setitem__(self, key: Any, values: Any) -> None:
-        pass
 
 
 def _trials(signals: Mapping[str, np.ndarray], noise: np.ndarray) -> list[Part]:

@@ -27,7 +27,7 @@ import numpy as np
 from pipeline.inference.layer_choice import held_out_r, held_out_r2
 from pipeline.inference.networks import WHOLE, pathways_of
 from pipeline.inference.places import ALL, Place, subjects_of
-from pipeline.inference.profile import Profile, estimate, join_draws
+from pipeline.inference.profile import Profile, estimate, join_draws, mean_over_targets
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import Sampled, draw_counts, generator
 from pipeline.inference.scores.fold_scores import FoldScores
@@ -55,6 +55,8 @@ class Estimate:
     own : each of the batch's subjects by itself, with layers of its own choice, (subject,) in place of draws; None
         where blocks or items were drawn
     alone : draws of subjects alone and of stimuli alone, where both were drawn
+    by_fold : Fisher z of each subject in each outer fold, at the layer of its own choice (subject, fold), and at every
+        layer (subject, fold, layer); None as ``own`` is
     """
 
     place: Place
@@ -69,6 +71,7 @@ class Estimate:
     widening: float
     own: Profile | None = None
     alone: tuple[Profile, Profile] | None = None
+    by_fold: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     def sampled(self, values: Callable[[Profile], NDArray[Any]], *, is_mean: bool = True) -> Sampled:
         """What an interval of anything that a profile has is made of.
@@ -226,4 +229,15 @@ def _estimate(batch: Batch, part: _Part, number: int, place: Place, settings: In
         widening=batch.widening if ci_unit == batch.ci_unit else 1.0,
         own=part.own.get(number),
         alone=part.alone.get(number),
+        by_fold=_by_fold(part.point, place, part.own[number]) if number in part.own else None,
     )
+
+
+def _by_fold(point: FoldScores, place: Place, own: Profile) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Fisher z of each subject in each fold: at the nested choice, and at every layer; NaN where there is none."""
+    weights = place.weights(np.eye(own.choices.shape[0]))
+    varies = point.weight[0][:, place.targets] > 0
+    held = np.where(varies[:, None], point.held_z[0][..., place.targets], np.nan)
+    at_layers = np.stack([mean_over_targets(held, one[None]) for one in weights])
+    chosen = np.take_along_axis(at_layers, np.maximum(own.choices, 0)[..., None], axis=2)[..., 0]
+    return np.where(own.choices >= 0, chosen, np.nan), at_layers

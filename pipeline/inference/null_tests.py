@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,11 +64,21 @@ class PlaceTest:
         return p < SIGNIFICANT_BELOW if np.isfinite(p) else lower_bound > 0
 
 
+def _scores(profile: Profile) -> tuple[NDArray[Any], NDArray[Any]]:
+    return profile.score, profile.nested
+
+
+def unique_contributions(profile: Profile) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What stands in place of R² where the null is that of unique contributions."""
+    return profile.r2, profile.nested_r2
+
+
 def null_tests(
     null: NullScores | None,
     places: Sequence[Place],
     relative_depth: NDArray[Any],
     parts: Mapping[str, slice | NDArray[np.intp]],
+    of: Callable[[Profile], tuple[NDArray[Any], NDArray[Any]]] = _scores,
 ) -> dict[str, list[PlaceTest]]:
     """Test every place of a batch with one model, and with each of its pathways.
 
@@ -76,6 +86,7 @@ def null_tests(
     ----------
     relative_depth : (layer,) of all of the model's layers
     parts : name → the layers that are looked at
+    of : what of a profile is tested: of each layer, (draw, layer), and of the nested best one, (draw,)
 
     Returns
     -------
@@ -94,15 +105,21 @@ def null_tests(
             chosen = chunk.layers(layers)
             for profiles, (leaves, weights) in zip(scored[name], own, strict=True):
                 profiles.append(estimate(chosen, leaves, weights, depths[name]))
-    return {name: _of_places(places, list(map(join_draws, scored[name])), null.n_orders) for name in parts}
+    return {name: _of_places(places, list(map(join_draws, scored[name])), null.n_orders, of) for name in parts}
 
 
-def _of_places(places: Sequence[Place], profiles: Sequence[Profile], n_orders: int) -> list[PlaceTest]:
+def _of_places(
+    places: Sequence[Place],
+    profiles: Sequence[Profile],
+    n_orders: int,
+    of: Callable[[Profile], tuple[NDArray[Any], NDArray[Any]]],
+) -> list[PlaceTest]:
     """From each place's profiles, of the data and then of every order."""
     found: dict[int, PlaceTest] = {}
+    at_layers, nested_ones = zip(*map(of, profiles), strict=True)
     for family in _families(places):
-        layers = _tests(np.stack([profiles[one].score for one in family], axis=1), n_orders)
-        nested = _tests(np.stack([profiles[one].nested[:, None] for one in family], axis=1), n_orders)
+        layers = _tests(np.stack([at_layers[one] for one in family], axis=1), n_orders)
+        nested = _tests(np.stack([nested_ones[one][:, None] for one in family], axis=1), n_orders)
         found |= {number: PlaceTest(*both) for number, *both in zip(family, layers, nested, strict=True)}
     return [found[number] for number in range(len(places))]
 

@@ -28,6 +28,7 @@ class InferenceSettings(Protocol):
 class ContrastSpec(Protocol):
     """Model − reference; ``layer`` None for the nested best layer, ``pathway`` None to choose it among all layers.
 
+    ``margin`` is the difference, in units of the score, below which the two count as equivalent; None: not asked.
     `pipeline.study.study.Contrast` has it.
     """
 
@@ -41,6 +42,8 @@ class ContrastSpec(Protocol):
     def layer(self) -> str | None: ...
     @property
     def pathway(self) -> str | None: ...
+    @property
+    def margin(self) -> float | None: ...
 
 
 class StreamSpec(Protocol):

@@ -161,11 +161,20 @@ def summary_of(
     members = best_layers(estimate, settings)
     common = _common(where, batch, estimate, ceiling, members)
     row = {**_summary(common, scores, estimate, ceiling, members, settings), **tested(test, 0)}
-    return {**row, "untested": "" if row["n_permutations"] else _untested(batch, estimate.layers.model)}
+    return {**row, **untested(row, batch, estimate.layers.model)}
 
 
-def _untested(batch: Batch, model: str) -> str:
-    """Why a score was not held against other orders of the responses."""
+def untested(row: dict[str, Any], batch: Batch, model: str) -> dict[str, str]:
+    """The column that says why a score was not held against other orders of the responses; empty if it was.
+
+    Parameters
+    ----------
+    row : with the columns that `tested` gives
+    """
+    return {"untested": "" if row["n_permutations"] else _why_untested(batch, model)}
+
+
+def _why_untested(batch: Batch, model: str) -> str:
     if batch.untested:
         return batch.untested
     if twin_of(model):

@@ -13,6 +13,7 @@ from pipeline.artifacts.catalogue import Group
 from pipeline.encoding.estimate.run_cost import UNKNOWN, Job, Run, describe, eigh_size
 from pipeline.encoding.estimate.sizes import GroupSizes, group_sizes, n_features_of, open_headers
 from pipeline.encoding.mapping import MappingEntry
+from pipeline.encoding.mappings.banded_null import n_unique_orders
 from pipeline.encoding.null_tables import n_orders_of, null_lots
 from pipeline.encoding.ridge.cost import FitShape
 from pipeline.study.flags import config_words
@@ -127,7 +128,10 @@ def _with_fits(job: Job, analysis: AnalysisPlan, group: Group, model: ModelPlan,
     widths = [n_features_of(space) for space in spaces]
     joint = [_fit(sizes, n + sum(widths), n_penalties, options.n_weightings) for n in sizes.n_features]
     without = _fit(sizes, sum(widths), n_penalties, options.n_weightings if len(spaces) > 1 else 1)
-    return dataclasses.replace(job, fits=tuple(joint), without=(without,))
+    n_orders = n_unique_orders(analysis.null_of(model).n, sizes.n_targets, options.n_weightings)
+    lots = null_lots(n_orders, sizes.n_targets)
+    again = tuple(dataclasses.replace(fit, n_targets=n * sizes.n_targets) for fit in (without, *joint) for n in lots)
+    return dataclasses.replace(job, fits=tuple(joint), without=(without,), again=again)
 
 
 def _fit(sizes: GroupSizes, n_features: int, n_penalties: int, n_weightings: int = 1) -> FitShape:

@@ -89,6 +89,13 @@ class Contrast(Section):
     pathway: str | None = Field(
         None, description="choose the layer within this pathway of the model (and of a twin); None: among all layers"
     )
+    margin: float | None = Field(
+        None,
+        gt=0,
+        lt=2,
+        description="differences below this count as none, in units of the score: also ask whether the two are "
+        "equivalent (two one-sided tests). State it before looking at the data. None: not asked",
+    )
 
     @model_validator(mode="after")
     def _layer_or_pathway(self) -> Contrast:

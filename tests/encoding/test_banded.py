@@ -51,7 +51,9 @@ class Parts:
         self.folds = folds
         self.values = np.full(shape, np.nan)
 
-    def __call__(self, number: int, targets: np.ndarray, parts: np.ndarray, predicted: np.ndarray) -> None:
+    def __call__(
+        self, number: int, targets: np.ndarray, parts: np.ndarray, predicted: np.ndarray, measured: np.ndarray
+    ) -> None:
         self.values[:, self.folds[number].test[:, None], targets] = parts
 
 

@@ -191,7 +191,7 @@ def test_scores_depend_on_the_runner_and_on_the_code_of_their_own_mapping() -> N
             "mapping": {"own"},
         },
         "best_unit": {"best_unit", "best_unit_fit"},
-        "banded_ridge": {"banded_ridge", "banded_fit", "banded_variance"},
+        "banded_ridge": {"banded_ridge", "banded_fit", "banded_null", "banded_variance"},
     }
     assert own.keys() | {"rsa"} == set(METRICS.names())
     room = "pipeline.encoding.mappings."

@@ -8,7 +8,7 @@ from pipeline.inference.questions.families import holm, with_families
 
 
 def row(contrast, region, p, subject="all", model="net"):
-    where = {"analysis": "a", "metric": "ridge", "group": "g", "reference": "base"}
+    where = {"analysis": "a", "metric": "ridge", "group": "g", "reference": "base", "p_equivalent": p / 2}
     return {**where, "contrast": contrast, "region": region, "subject": subject, "model": model, "p": p}
 
 
@@ -29,7 +29,9 @@ def test_regions_of_one_subject_are_a_family_and_other_subjects_and_contrasts_ar
     found = with_families(rows)
     assert [one["p_family"] for one in found] == pytest.approx([0.03, 0.04, 0.5, 0.04, 0.04])
     assert [one["q"] for one in found] == pytest.approx([0.03, 0.03, 0.5, 0.04, 0.04])
-    assert [{**one, "p_family": 0, "q": 0} for one in found] == [{**one, "p_family": 0, "q": 0} for one in rows]
+    assert [one["p_equivalent_family"] for one in found] == pytest.approx([0.015, 0.02, 0.25, 0.02, 0.02])
+    added = {"p_family": 0, "q": 0, "p_equivalent_family": 0}
+    assert [{**one, **added} for one in found] == [{**one, **added} for one in rows]
 
 
 def test_pairs_of_an_order_are_a_family():

@@ -50,7 +50,7 @@ class Fitted:
         self.folds = make_splits(OPTIONS.splits, samples, seed=0)
         design = Design.of_bins(N_SAMPLES, self.folds)
         space = FeatureSpace(base, design.delays, design.runs, design.rows)
-        joint = JointFit({"base": space}, OPTIONS, Scratch(Compute()))
+        joint = JointFit({"base": space}, OPTIONS, Scratch(Compute()), {})
         self.predictions = []
         for features in (layer, copy):
             fit = joint(

@@ -8,6 +8,7 @@ import xarray as xr
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.comparison.ceilings import ceilings_across_animals, pairwise_agreement, parts_of_entries
 from pipeline.comparison.options import RsaOptions
+from pipeline.inference.scores.variance_scores import UNIQUE, variance_scores, variance_sums
 from tests.report.synthetic_models import strength, targets_of
 
 GRID = np.geomspace(1e-4, 1e6, 21)
@@ -127,6 +128,7 @@ def encoding_scores(spec, model, rng):
         scores = scores.assign(null_scores(predicted, measured, r, fold, targets, rng))
     if spec.spaces and model.name not in spec.spaces:
         scores = with_spaces(spec, scores)
+        scores = scores if "@" in model.name else scores.assign(null_unique(scores, fold, targets, r, rng))
     return with_shares(spec, scores) if spec.nuisance else scores
 
 
@@ -152,6 +154,26 @@ def null_scores(predicted, measured, r, fold, targets, rng):
         "leaf_of": ("target", leaf_of),
         "fold_weight": ("fold_id", np.bincount(fold) - 3.0),
         "order_code": ("order", np.arange(len(orders))),
+    }
+
+
+def null_unique(scores, fold, targets, r, rng):
+    """Unique contributions of each leaf, behind them those in 99 orders, rather below 0; layers chosen by chance."""
+    leaves = list(dict.fromkeys(targets))
+    leaf_of = np.array([leaves.index(target) for target in targets])
+    held = variance_scores(variance_sums(scores)).held[0][:, UNIQUE]
+    observed, chosen = (
+        np.stack([values[..., leaf_of == leaf].mean(axis=-1) for leaf in range(len(leaves))], axis=-1)
+        for values in (held, np.broadcast_to(r, held.shape))
+    )
+    drawn = rng.standard_normal((2, 99, *observed.shape))
+    by_leaf = ("order", "fold_id", "layer", "leaf")
+    return {
+        "null_unique": (by_leaf, np.concatenate([observed[None], 0.02 * drawn[0] - 0.02]).astype("f4")),
+        "null_inner": (by_leaf, np.concatenate([chosen[None], 0.1 * drawn[1]]).astype("f4")),
+        "leaf_of": ("target", leaf_of),
+        "fold_weight": ("fold_id", np.bincount(fold) - 3.0),
+        "order_code": ("order", np.arange(100)),
     }
 
 

@@ -192,6 +192,23 @@ def test_contrasts_sort_regions_by_their_intervals_and_p(simulated):
     assert " values " not in text  # they are those of one region
 
 
+def test_no_difference_is_a_finding_only_within_a_stated_margin(simulated):
+    """Of four regions: different and yet small, equivalent, undecided, and untested."""
+    view = simulated.views[0]
+    table = view.contrasts[view.contrasts["contrast"] == "trained over random twins"].assign(
+        n_references=5, difference=[0.012, 0.001, 0.012, 0.3], margin=0.02
+    )
+    table["ci_low"], table["ci_high"] = [0.008, -0.01, -0.05, np.nan], [0.016, 0.01, 0.07, np.nan]
+    table["p"] = table["p_family"] = [0.001, 0.7, 0.4, np.nan]
+    table["p_equivalent_family"] = [0.03, 0.002, 0.3, np.nan]
+    text = contrast_findings(dataclasses.replace(view, contrasts=table))[0].text
+    within, p = f"within ±{NBSP}0.02", f"p{NBSP}={NBSP}"
+    assert f"VISp +0.01 [0.01,{NBSP}0.02], {p}0.001, yet equivalent {within}, {p}0.03 (" in text
+    assert f"; equivalent {within} (two one-sided tests) in VISl +0.00 [−0.01,{NBSP}0.01], {p}0.002 (" in text
+    assert f"; neither different nor equivalent {within} in VISam +0.01 [−0.05,{NBSP}0.07], {p}0.40 (" in text
+    assert "; no verdict in noise +0.30 (" in text and "not distinguishable" not in text
+
+
 def test_few_seeds_have_no_verdict(simulated):
     view = simulated.views[0]
     text = contrast_findings(view)[0].text

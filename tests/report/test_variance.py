@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.report.figures.variance import variance_bars, variance_profiles
 from pipeline.report.sections.variance import variance_section
+from pipeline.report.wording import NBSP
 from tests.report.test_page import words
 
 
@@ -15,21 +16,41 @@ def view(joint):
     return next(view for view in joint.views if view.subject == "all")
 
 
-def test_only_intervals_that_leave_zero_out_are_claimed(joint, view):
+def test_only_what_exceeds_the_largest_of_other_orders_is_claimed(joint, view):
     table = joint.tables["variance"]
     rows = table[(table["subject"] == "all") & (table["model"] == "net") & (table["nested"] == 1)]
     rows = rows[rows["space"] == "layer"].set_index("region")
     (finding,) = variance_section(view).findings
     adds, _, rest = finding.text.partition("; ")
-    assert (rows["unique_r2_ci_low"] > 0).sum() == 2 and (rows.loc["noise", "unique_r2_ci_high"] < 0)
+    assert (rows["p_family"] < 0.05).sum() == 2 and (rows.loc["noise", "unique_r2_ci_high"] < 0)
+    assert (rows["n_permutations"] == 99).all() and (rows["untested"] == "").all()
+    against = ".05 against the largest of the 3 in 99 other orders of what word-rate leaves"
     assert adds.startswith(
-        f"its nested best layer adds to word-rate in 2 of 3 regions: LATL {rows['unique_r2']['LATL']:.3f}"
+        f"its nested best layer adds to word-rate in 2 of 3 regions (p{NBSP}<{NBSP}{against}): "
+        f"LATL {rows['unique_r2']['LATL']:.3f}"
     )
+    assert f"], p{NBSP}={NBSP}0.01" in adds
     assert "noise" not in adds and "predicts reliably less than word-rate alone in noise" in rest
-    open_table = table.assign(unique_r2_ci_low=-0.1, unique_r2_ci_high=0.3)
-    tables = {**joint.tables, "variance": open_table}
-    (finding,) = variance_section(type(joint)(joint.facts, tables, joint.contents).views[0]).findings
-    assert finding.text.startswith("its nested best layer adds reliably to word-rate in no region (of 3); ")
+
+    def said(**changed):
+        tables = {**joint.tables, "variance": table.assign(**changed)}
+        (finding,) = variance_section(type(joint)(joint.facts, tables, joint.contents).views[0]).findings
+        return finding.text
+
+    alike = said(p_family=0.06, unique_r2_ci_low=0.1, unique_r2_ci_high=0.3)  # an interval alone does not suffice
+    assert alike.startswith(f"its nested best layer adds to word-rate in no region (of 3; p{NBSP}≥{NBSP}{against}); ")
+    assert "what it adds cannot be told from zero in LATL" in alike
+    untested = said(p_family=float("nan"), unique_r2_ci_low=0.1, unique_r2_ci_high=0.3, untested="too few")
+    assert untested.startswith(
+        "its nested best layer adds, by its interval, to word-rate in 3 of 3 regions (no p: too few)"
+    )
+
+
+def test_twins_are_not_tested(joint):
+    table = joint.tables["variance"]
+    twins = table[table["model"].str.contains("@")]
+    assert len(twins) and twins[["p", "p_family", "q"]].isna().all(axis=None) and (twins["n_permutations"] == 0).all()
+    assert (twins["untested"] == "twins are compared, not tested").all()
 
 
 def test_shares_and_offset_sum_to_the_joint_r2_in_every_row(joint):

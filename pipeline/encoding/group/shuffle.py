@@ -156,6 +156,7 @@ class Reordered:
     responses : (n_samples, n_targets), read by slices of columns
     orders : of the samples, (n_samples,) each, as `null_orders` gives them
     after : what responses go through once they are in order, columns by columns; None: nothing
+    kept : (n_samples, n_targets) that is added to them and stays in its own order; None: nothing
     """
 
     def __init__(
@@ -163,8 +164,9 @@ class Reordered:
         responses: np.ndarray,
         orders: Sequence[np.ndarray],
         after: Callable[[np.ndarray], np.ndarray] | None = None,
+        kept: np.ndarray | None = None,
     ) -> None:
-        self._responses, self._orders, self._after = responses, list(orders), after
+        self._responses, self._orders, self._after, self._kept = responses, list(orders), after, kept
         self.shape = (responses.shape[0], len(self._orders) * responses.shape[1])
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
@@ -174,6 +176,7 @@ class Reordered:
         for number, order in enumerate(self._orders):
             first, last = (min(max(bound - number * n_targets, 0), n_targets) for bound in (start, stop))
             if last > first:
-                parts.append(np.asarray(self._responses[:, first:last])[order])
+                columns = np.asarray(self._responses[:, first:last])[order]
+                parts.append(columns if self._kept is None else columns + self._kept[:, first:last])
         columns = np.concatenate(parts, axis=1)[key[0]]
         return columns if self._after is None else self._after(columns)

@@ -42,8 +42,8 @@ SCORES_SHARE = 0.2
 CONCENTRATIONS = (0.1, 1.0)  # of the Dirichlet distribution: sparse weightings, and any
 
 
-Collect = Callable[[int, np.ndarray, np.ndarray, np.ndarray], object]
-"""Given the number of the fold, numbers of targets, each space's part of their predictions, and the predictions."""
+Collect = Callable[[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray], object]
+"""Given the number of the fold, numbers of targets, each space's part of their predictions, these, and responses."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +114,9 @@ def fit_banded(
     splits, high_pass : as of `pipeline.encoding.design.Design`, the same for all spaces
     precision, tolerance, device, memory_budget_mb, predictions, after_fold : as of
         `pipeline.encoding.ridge.fit.fit_ridge`
-    collect : given the held-out predictions (n_test, n_batch) of each fold and batch of targets, and the part of each
-        space in them (n_spaces, n_test, n_batch): a prediction is the mean of the training responses and all parts
+    collect : given the held-out predictions (n_test, n_batch) of each fold and batch of targets, the part of each
+        space in them (n_spaces, n_test, n_batch), and the held-out responses: a prediction is the mean of the training
+        responses and all parts
 
     Returns
     -------
@@ -304,7 +305,7 @@ class _JointFit:
         self.fit.predictions[np.ix_(fold.test, targets)] = predicted
         self.fit.score[number, targets] = correlate(predicted, measured[fold.test])
         if self.collect is not None:
-            self.collect(number, targets, parts.cpu().numpy(), predicted)
+            self.collect(number, targets, parts.cpu().numpy(), predicted, measured[fold.test])
 
 
 def _rows_only(fold: Fold, on: Arithmetic) -> Part:

@@ -52,8 +52,10 @@ def make(options: BandedRidgeOptions, inputs: MappingInputs) -> Mapping:
     """Scores hold the division of variance, but for a model that is one of the spaces: its layers stand alone."""
     from pipeline.encoding.mappings.banded_variance import JointFit, with_variance
 
-    joint = JointFit(inputs.spaces, options, inputs.scratch)
-    return Mapping(joint, lambda scores: with_variance(scores, joint)) if inputs.spaces else Mapping(joint)
+    joint = JointFit(inputs.spaces, options, inputs.scratch, inputs.targets)
+    if not inputs.spaces:
+        return Mapping(joint)
+    return Mapping(joint, lambda scores: with_variance(scores, joint), joint.test_in)
 
 
 BANDED_RIDGE = MappingEntry(

@@ -20,7 +20,9 @@ With it, each target took one of {{ o.n_weightings }} weightings of the layer an
 distributions, seed {{ o.seed }}
 {%- endif %}; {{ cite("product_measure") }}). {{ o.spaces | join(" and ") }}
 {{ "was" if o.spaces | length == 1 else "were" }} also fitted without any layer: a layer's unique contribution is the R²
-of the joint fit minus that of this fit, on the same held-out samples ({{ cite("partitioning") }}). Shares of the joint
+of the joint fit minus that of this fit, on the same held-out samples ({{ cite("partitioning") }}). Where it has a p, it
+was held against those of data that keep what {{ o.spaces | join(" and ") }} alone {{ "predicts" if o.spaces | length ==
+1 else "predict" }}, with the remainder in other orders ({{ cite("freedman_lane") }}). Shares of the joint
 R² are those of the product measure ({{ cite("product_measure") }}).
 """,
 )

@@ -23,7 +23,8 @@ from pipeline.inference.networks import twin_of, twins_of
 from pipeline.inference.null_tests import PlaceTest
 from pipeline.inference.places import ALL, MEAN, Place
 from pipeline.inference.requests import ContrastSpec, InferenceSettings
-from pipeline.inference.scores.bootstrap import DIFFERENCE, Sampled, mean_of
+from pipeline.inference.scores.bootstrap import DIFFERENCE, Sampled, mean_of, p_within
+from pipeline.inference.scores.mixed_model import mixed_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 
 NAN = float("nan")
+NOT_ASKED = {"p_mixed": NAN, "margin": NAN, "p_equivalent": NAN}
+"""The columns of other tests where these were not made."""
 FEWEST_SEEDS = 5
 """Of twins; the SD of fewer is known too badly to say what one more would do."""
 TOO_FEW = ": too few for an interval"
@@ -128,6 +131,10 @@ def outcome_of(estimate: Estimate, test: PlaceTest, fixed_layers: Sequence[str],
     depths = np.append(layers.relative_depth, np.nan)  # index −1: no choice
     index = {name: layers.name.index(name) for name in fixed_layers if name in layers.name}
     score, nested = (estimate.sampled(values) for values in (lambda one: one.score, lambda one: one.nested))
+    if estimate.by_fold is not None:
+        nested, score = (
+            dataclasses.replace(one, by_fold=own) for one, own in zip((nested, score), estimate.by_fold, strict=True)
+        )
     return Outcome(
         place=estimate.place,
         nested=nested,
@@ -180,7 +187,8 @@ def contrast_rows(
         for number, outcome in enumerate(outcomes[contrast.model].within(contrast.pathway)):
             model = scored(outcome, outcomes[contrast.model].layers, contrast.layer, must_have=True)
             others = [scored(outcomes[n].within(pathway)[number], outcomes[n].layers, layer) for n in references]
-            found = compared(model, others, settings, seeds=twin_of(contrast.reference) is not None)
+            of_twins = twin_of(contrast.reference) is not None
+            found = compared(model, others, settings, seeds=of_twins, margin=contrast.margin)
             rows.append(
                 {
                     **where,
@@ -202,8 +210,12 @@ def compared(
     *,
     seeds: bool,
     bounds: tuple[float, float] = DIFFERENCE,
+    margin: float | None = None,
 ) -> dict[str, float]:
     """The columns of the contrast table that hold numbers: both sides, their difference, its interval and its p.
+
+    With a margin also the p of equivalence, of two one-sided tests with the errors and degrees of freedom of p. Over
+    subjects, ``p_mixed`` counts outer folds of blocks or items as a sample, too; it is not made against seeds.
 
     Of seeds, ``reference_score`` is their mean and the difference a prediction for one more seed, with the variance
     SD²·(1 + 1/n) of the n seeds, plus that of the trained network − mean of twins over subjects, blocks or items.
@@ -215,6 +227,7 @@ def compared(
     ----------
     references : one, or one per seed
     seeds : whether references are a sample of random twins
+    margin : in units of the score; None: equivalence is not asked
 
     References
     ----------
@@ -222,12 +235,14 @@ def compared(
     """
     scores = [float(one.value) for one in references]
     difference = model - mean_of(references)
-    low, high, p = NAN, NAN, NAN
+    low, high, p, p_equivalent, p_mixed = NAN, NAN, NAN, NAN, NAN
     if not seeds:
+        p_mixed = mixed_p(difference.by_fold, difference.n_units)
         low, high = (float(end) for end in difference.interval(settings.confidence, bounds))
         p = difference.p(settings.seed)
+        p_equivalent = NAN if margin is None else difference.p_equivalent(margin, settings.seed)
     elif len(references) >= FEWEST_SEEDS:
-        low, high, p = _one_more_seed(difference, scores, settings.confidence, bounds)
+        low, high, p, p_equivalent = _one_more_seed(difference, scores, settings.confidence, bounds, margin)
     return {
         "model_score": float(model.value),
         "reference_score": float(np.mean(scores)),
@@ -237,13 +252,20 @@ def compared(
         "ci_low": low,
         "ci_high": high,
         "p": p,
+        "p_mixed": p_mixed,
+        "margin": NAN if margin is None else margin,
+        "p_equivalent": p_equivalent,
     }
 
 
 def _one_more_seed(
-    difference: Sampled, scores: Sequence[float], confidence: float, bounds: tuple[float, float]
-) -> tuple[float, float, float]:
-    """Interval and two-sided p of a difference from the mean of seeds, for one more of them."""
+    difference: Sampled,
+    scores: Sequence[float],
+    confidence: float,
+    bounds: tuple[float, float],
+    margin: float | None,
+) -> tuple[float, float, float, float]:
+    """Interval, two-sided p and p of equivalence of a difference from the mean of seeds, for one more of them."""
     from scipy.stats import t
 
     n = len(scores)
@@ -251,11 +273,12 @@ def _one_more_seed(
     of_units = float(difference.standard_error()) ** 2
     error = math.sqrt(of_seeds + of_units) if math.isfinite(of_seeds + of_units) else NAN
     if not error > 0:
-        return NAN, NAN, NAN
+        return NAN, NAN, NAN, NAN
     freedom = error**4 / (of_seeds**2 / (n - 1) + of_units**2 / (difference.n_units - 1))
     value, reach = float(difference.value), t.ppf((1 + confidence) / 2, freedom) * error
     low, high = np.clip((value - reach, value + reach), *bounds)
-    return float(low), float(high), float(2 * t.sf(abs(value) / error, freedom))
+    p_equivalent = NAN if margin is None else p_within(value, error, freedom, margin)
+    return float(low), float(high), float(2 * t.sf(abs(value) / error, freedom)), p_equivalent
 
 
 def seeds_in_words(reference: str, references: Sequence[Sampled]) -> str:

@@ -23,15 +23,21 @@ if TYPE_CHECKING:
 
 
 def with_families(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the contrast table with ``p_family`` and ``q``, in the same order; NaN where p is."""
+    """Rows of the contrast table with ``p_family``, ``q`` and ``p_equivalent_family``, in the same order.
+
+    NaN where the p that they correct is.
+    """
     members: dict[tuple[str, ...], list[int]] = {}
     for number, row in enumerate(rows):
         members.setdefault(_family(row), []).append(number)
     told: dict[int, dict[str, float]] = {}
     for family in members.values():
-        p = np.array([rows[number]["p"] for number in family], dtype=np.float64)
-        for number, p_family, q in zip(family, holm(p), false_discovery_rate(p), strict=True):
-            told[number] = {"p_family": float(p_family), "q": float(q)}
+        p, p_equivalent = (
+            np.array([rows[number][column] for number in family], dtype=np.float64) for column in ("p", "p_equivalent")
+        )
+        corrected = {"p_family": holm(p), "q": false_discovery_rate(p), "p_equivalent_family": holm(p_equivalent)}
+        for place, number in enumerate(family):
+            told[number] = {column: float(values[place]) for column, values in corrected.items()}
     return [{**row, **told[number]} for number, row in enumerate(rows)]
 
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from pipeline.core.errors import UnknownName
 from pipeline.inference.places import ALL, MEAN
-from pipeline.inference.questions.contrasts import ModelOutcomes, Outcome, compared
+from pipeline.inference.questions.contrasts import NOT_ASKED, ModelOutcomes, Outcome, compared
 from pipeline.inference.questions.region_order import ALL_REGIONS
 from pipeline.inference.requests import InferenceSettings, LanguageSpec
 from pipeline.inference.scores.bootstrap import SUBJECT, Sampled, generator, mean_of
@@ -308,6 +308,7 @@ def _effect(design: Design, table: Sequence[Sampled], settings: InferenceSetting
         "ci_low": float(low),
         "ci_high": float(high),
         "p": found.p(settings.seed),
+        **NOT_ASKED,
     }
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from pipeline.inference.networks import pathways_of, twin_of
 from pipeline.inference.questions.contrasts import (
+    NOT_ASKED,
     ModelOutcomes,
     Outcome,
     compared,
@@ -222,6 +223,7 @@ def _rank_row(
         "ci_low": float(low),
         "ci_high": float(high),
         "p": float("nan"),
+        **NOT_ASKED,
         "statement": f"{STATEMENT}; holds for these regions{others}{caution}{unlike}",
     }
 

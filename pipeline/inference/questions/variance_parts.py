@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.inference.null_tests import NullTest, PlaceTest, null_tests, unique_contributions
 from pipeline.inference.places import subjects_of
 from pipeline.inference.profile import mean_over_targets
+from pipeline.inference.rows import tested, untested
 from pipeline.inference.scores.bootstrap import SUBJECT, Sampled, draw_counts, generator
 from pipeline.inference.scores.variance_scores import (
     BYTES_AT_ONCE,
@@ -73,9 +75,11 @@ def variance_rows(
             one = estimates[number]
             drawn[number].add(chunk, one.place.targets, one.place.weights(), one.point.choices)
     _draw_subjects(batch, point, estimates, drawn, own_values, settings)
+    places, depth = [one.place for one in estimates], estimates[0].layers.relative_depth
+    tests = null_tests(division.null, places, depth, {"": slice(None)}, unique_contributions)[""]
     rows: list[dict[str, Any]] = []
-    for one, data, draws, own in zip(estimates, at_point, drawn, own_values, strict=True):
-        rows.extend(_rows(where, batch, division, one, data, draws, own, settings.confidence))
+    for one, test, data, draws, own in zip(estimates, tests, at_point, drawn, own_values, strict=True):
+        rows.extend(_rows(where, batch, division, one, test, data, draws, own, settings.confidence))
     return rows
 
 
@@ -114,6 +118,7 @@ def _rows(
     batch: Batch,
     division: Division,
     estimate: Estimate,
+    test: PlaceTest,
     point: _Drawn,
     drawn: _Drawn,
     own: _Drawn,
@@ -143,6 +148,7 @@ def _rows(
             "layer": name,
             "layer_index": int(layers.index[index]),
             "relative_depth": float(layers.relative_depth[index]),
+            **_tested(test.layers, index, batch, layers.model),
         }
         values = point.layers[0][0, :, index], low[:, index], high[:, index]
         rows += _spaces({**common, **layer}, division.spaces, *values, weight[:, index])
@@ -154,10 +160,16 @@ def _rows(
         "layer": layers.name[best] if best >= 0 else "",
         "layer_index": int(layers.index[best]) if best >= 0 else -1,
         "relative_depth": float(layers.relative_depth[best]) if best >= 0 else float("nan"),
+        **_tested(test.nested, 0, batch, layers.model),
     }
     nested_weight = np.full(len(division.spaces), np.nan)
     rows += _spaces({**common, **named}, division.spaces, point.nested[0][0], nested_low, nested_high, nested_weight)
     return rows
+
+
+def _tested(test: NullTest, number: int, batch: Batch, model: str) -> dict[str, Any]:
+    found = tested(test, number)
+    return found | untested(found, batch, model)
 
 
 def _interval(

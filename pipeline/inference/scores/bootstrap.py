@@ -14,7 +14,8 @@ References
 Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals);
 Hesterberg 2015, The American Statistician 69:371–386 (expanded for few units);
 Nadeau & Bengio 2003, Machine Learning 52:239–281 (variance of scores whose folds share training data);
-Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9:39 (p of random sign flips).
+Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9:39 (p of random sign flips);
+Schuirmann 1987, J Pharmacokinet Biopharm 15:657–680 (two one-sided tests of equivalence).
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ CORRELATION = (-1.0, 1.0)
 DIFFERENCE = (-2.0, 2.0)
 """Of two correlations."""
 _NO_SPREAD = 1e-12
+PARTS = ("own", "alone", "by_fold")
+"""What a `Sampled` may hold of single subjects, or of one factor of two."""
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:
@@ -137,6 +140,7 @@ class Sampled:
     own : (subject, …), the value of each of the batch's subjects by itself, its layers chosen on its own scores; NaN
         for those without one. None where blocks or items were drawn
     alone : where subjects and stimuli were both drawn: the draws (draw, …) of subjects alone, and of stimuli alone
+    by_fold : (subject, fold, …), ``own`` in each outer fold, of scores in Fisher z; None where that is not known
 
     Notes
     -----
@@ -150,19 +154,21 @@ class Sampled:
     widening: float = 1.0
     own: NDArray[Any] | None = None
     alone: tuple[NDArray[Any], NDArray[Any]] | None = None
+    by_fold: NDArray[Any] | None = None
 
     def __sub__(self, other: Sampled) -> Sampled:
         """The difference, paired where the same units were drawn, and subject by subject where both have these."""
         n_draws = min(len(self.draws), len(other.draws))
         draws = np.asarray(self.draws[:n_draws] - other.draws[:n_draws])
-        own, alone = (_combined([self, other], name, lambda one: one[0] - one[1]) for name in ("own", "alone"))
-        return Sampled(np.asarray(self.value - other.value), draws, *_units([self, other]), own, alone)
+        of_each = (_combined([self, other], name, lambda one: one[0] - one[1]) for name in PARTS)
+        return Sampled(np.asarray(self.value - other.value), draws, *_units([self, other]), *of_each)
 
     def of(self, linear: Callable[[NDArray[Any]], NDArray[Any]]) -> Sampled:
         """A linear function of the values, which takes any leading axes."""
-        own = None if self.own is None else linear(self.own)
+        own, by_fold = (None if one is None else linear(one) for one in (self.own, self.by_fold))
         alone = None if self.alone is None else (linear(self.alone[0]), linear(self.alone[1]))
-        return dataclasses.replace(self, value=linear(self.value), draws=linear(self.draws), own=own, alone=alone)
+        value, draws = linear(self.value), linear(self.draws)
+        return dataclasses.replace(self, value=value, draws=draws, own=own, alone=alone, by_fold=by_fold)
 
     def corrected(self) -> NDArray[Any]:
         """The draws; of subjects and stimuli both, about their mean with the corrected spread, each value by itself.
@@ -217,11 +223,10 @@ class Sampled:
         """
         from scipy.stats import t
 
+        own = self._flipped()
+        if own is not None:
+            return sign_flip_p(own, seed)
         value, error = float(self.value), float(self.standard_error())
-        if self.own is not None:
-            own = self.own[np.isfinite(self.own)].astype(np.float64)
-            if own.size >= max(self.n_units, FEWEST_FLIPPED):
-                return sign_flip_p(own, seed)
         if not np.isfinite([value, error]).all() or self.n_units < 2:
             return float("nan")
         if abs(value) < _NO_SPREAD:
@@ -229,22 +234,72 @@ class Sampled:
         p = float(2 * t.sf(abs(value) / error, self.n_units - 1)) if error > 0 else 0.0
         return max(p, 1 / (1 + len(self.draws)))
 
+    def p_equivalent(self, margin: float, seed: int) -> float:
+        """p of a true difference that is not smaller than a margin, with the errors that `p` has; NaN where it is.
+
+        The larger p of two one-sided tests, that the difference lies below ``margin`` and above ``-margin``.
+
+        Parameters
+        ----------
+        margin : > 0, in units of the value
+        seed : as of `p`
+
+        References
+        ----------
+        Schuirmann 1987, J Pharmacokinet Biopharm 15:657–680.
+        """
+        own = self._flipped()
+        if own is not None:
+            return max(sign_flip_p(one, seed, two_sided=False) for one in (margin - own, margin + own))
+        if self.n_units < 2:
+            return float("nan")
+        p = p_within(float(self.value), float(self.standard_error()), self.n_units - 1, margin)
+        return max(p, 1 / (1 + len(self.draws))) if np.isfinite(p) else p
+
+    def _flipped(self) -> NDArray[np.float64] | None:
+        """The subjects' own values where there are enough for their signs to be flipped; else None."""
+        if self.own is None:
+            return None
+        own = self.own[np.isfinite(self.own)].astype(np.float64)
+        return own if own.size >= max(self.n_units, FEWEST_FLIPPED) else None
+
+
+def p_within(value: float, error: float, freedom: float, margin: float) -> float:
+    """The larger p of two one-sided t tests, that an estimate's truth lies below a margin and above its negative.
+
+    Parameters
+    ----------
+    error, freedom : standard error of the estimate, and its degrees of freedom
+
+    Returns
+    -------
+    float
+        NaN where value or error is.
+    """
+    from scipy.stats import t
+
+    if not np.isfinite([value, error]).all():
+        return float("nan")
+    to_nearest = margin - abs(value)
+    if error > 0:
+        return float(t.sf(to_nearest / error, freedom))
+    return 0.0 if to_nearest > 0 else 1.0
+
 
 def mean_of(several: Sequence[Sampled]) -> Sampled:
     """The mean of several estimates, draw by draw and subject by subject."""
     n_draws = min(len(one.draws) for one in several)
-    own, alone = (_combined(several, name, lambda values: np.mean(values, axis=0)) for name in ("own", "alone"))
+    of_each = (_combined(several, name, lambda values: np.mean(values, axis=0)) for name in PARTS)
     return Sampled(
         np.mean([one.value for one in several], axis=0),
         np.mean([one.draws[:n_draws] for one in several], axis=0),
         *_units(several),
-        own,
-        alone,
+        *of_each,
     )
 
 
 def _combined(several: Sequence[Sampled], name: str, linear: Callable[[Sequence[Any]], Any]) -> Any:
-    """What is made of the ``own`` or ``alone`` of several; None where one has none.
+    """What is made of one of the `PARTS` of several; None where one has none.
 
     Nor where they are of other subjects, as of regions that not all animals have: those that all share say nothing of
     an estimate that averages the others too.
@@ -252,7 +307,7 @@ def _combined(several: Sequence[Sampled], name: str, linear: Callable[[Sequence[
     values = [getattr(one, name) for one in several]
     if any(one is None for one in values):
         return None
-    if name == "own":
+    if name != "alone":
         alike = all(np.array_equal(np.isfinite(one), np.isfinite(values[0])) for one in values)
         return linear(values) if alike else None
     n = [min(len(one[part]) for one in values) for part in (0, 1)]
@@ -265,17 +320,21 @@ def _units(several: Sequence[Sampled]) -> tuple[str, int, float]:
     return " and ".join(units), min(one.n_units for one in several), max(one.widening for one in several)
 
 
-def sign_flip_p(difference: NDArray[np.float64], seed: int) -> float:
-    """Two-sided p of a mean over subjects, if each one's difference might as well have the other sign.
+def sign_flip_p(difference: NDArray[np.float64], seed: int, *, two_sided: bool = True) -> float:
+    """p of a mean over subjects, if each one's difference might as well have the other sign.
 
     Of up to twelve subjects all 2^S patterns of signs, else 9,999 random ones.
 
     Parameters
     ----------
     difference : (subject,)
+    two_sided : else p of a mean above 0
     """
     signs = _signs(difference.size, seed)
-    reached = int((np.abs(signs @ difference) >= abs(difference.sum()) - _NO_SPREAD).sum())
+    flipped, given = signs @ difference, difference.sum()
+    if two_sided:
+        flipped, given = np.abs(flipped), abs(given)
+    reached = int((flipped >= given - _NO_SPREAD).sum())
     if difference.size <= ALL_SIGNS_UP_TO:
         return reached / len(signs)
     return (1 + reached) / (1 + len(signs))

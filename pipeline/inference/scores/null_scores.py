@@ -56,9 +56,14 @@ class NullScores:
     units: dict[tuple[str, bool], dict[str, NDArray[Any]]] = dataclasses.field(default_factory=dict)
 
 
-def null_of(parts: Sequence[xr.Dataset]) -> NullScores | None:
-    """Of encoding scores of groups that share their samples; None where they have too few other orders in common."""
-    if not all("null_z" in part.variables for part in parts):
+def null_of(parts: Sequence[xr.Dataset], values: str = "null_z") -> NullScores | None:
+    """Of encoding scores of groups that share their samples; None where they have too few other orders in common.
+
+    Parameters
+    ----------
+    values : ``null_z``, Fisher z; or ``null_unique``, unique contributions, which stand in place of R²
+    """
+    if not all(values in part.variables for part in parts):
         return None
     first_leaf = np.cumsum([0, *(part.sizes["leaf"] for part in parts)])
     leaf_of = [
@@ -72,9 +77,9 @@ def null_of(parts: Sequence[xr.Dataset]) -> NullScores | None:
     rows = [[0, *(own.index(code) for code in common)] for own in codes]
     z, inner = (
         np.concatenate([part[name].values[own] for part, own in zip(parts, rows, strict=True)], axis=-1)
-        for name in ("null_z", "null_inner")
+        for name in (values, "null_inner")
     )
-    orders = _Orders(z, inner, parts[0]["fold_weight"].values.astype(np.float32))
+    orders = _Orders(z, inner, parts[0]["fold_weight"].values.astype(np.float32), values != "null_z")
     return NullScores(np.concatenate(leaf_of), orders.chunk(slice(0, 1)), orders, len(common), _units_of(parts))
 
 
@@ -103,16 +108,18 @@ class _Orders:
     ----------
     z, inner : (1 + order, fold, layer, leaf), the given order first
     weight : (fold,)
+    are_r2 : whether z holds what is averaged as R² is
     """
 
     z: NDArray[np.float32]
     inner: NDArray[np.float32]
     weight: NDArray[np.float32]
+    are_r2: bool = False
 
     def chunk(self, which: slice) -> FoldScores:
         z = self.z[which]
         weight = np.broadcast_to(self.weight[:, None], (z.shape[0], self.weight.size, z.shape[-1]))
-        return dataclasses.replace(average_folds(z, weight), inner=self.inner[which])
+        return average_folds(z, weight, self.inner[which], z if self.are_r2 else None)
 
     def __iter__(self) -> Iterator[FoldScores]:
         size = max(1, BYTES_AT_ONCE // max(1, self.z[0].nbytes))

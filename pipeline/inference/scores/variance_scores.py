@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.inference.scores.fold_scores import NO_VARIANCE_DRAWN, NO_VARIANCE_RAW
+from pipeline.inference.scores.null_scores import NullScores, null_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -174,11 +175,13 @@ class Division:
     sums : one per group
     counts : (draw, block) of the bootstrap over blocks
     weight : (fold, space, layer, target) chosen weights of the spaces
+    null : unique contributions of the data, and where the layer adds nothing; None where there are none
     """
 
     sums: list[VarianceSums]
     counts: NDArray[np.float32]
     weight: NDArray[np.floating]
+    null: NullScores | None = None
 
     @property
     def spaces(self) -> list[str]:
@@ -202,4 +205,5 @@ def division_of(parts: Sequence[xr.Dataset], counts: NDArray[np.float32]) -> Div
     sums = [one for one in (variance_sums(part) for part in parts) if one is not None]
     if not sums or len(sums) < len(parts):
         return None
-    return Division(sums, counts, np.concatenate([part["weight"].values for part in parts], axis=-1))
+    weight = np.concatenate([part["weight"].values for part in parts], axis=-1)
+    return Division(sums, counts, weight, null_of(parts, "null_unique"))

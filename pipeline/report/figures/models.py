@@ -17,6 +17,7 @@ from pipeline.report.figures.figure import (
     error_bars,
     layout,
     score_range,
+    translucent,
 )
 from pipeline.report.sections.findings import Row, records, verdict_of
 from pipeline.report.study_facts import BASELINE
@@ -41,9 +42,10 @@ CONTRASTS = Caption(
     "interval leaves zero out and p, corrected for the regions, is below .05. Against "
     "twins the reference is the mean of their seeds, and interval "
     "and p are those of one more seed: crosses mark the difference from the best of the seeds. Fewer than five seeds "
-    "have no interval. Two trained networks differ in more than what they were trained for: a difference between them "
+    "have no interval. Grey bands are margins that the study states: a difference surely within counts as none. Two "
+    "trained networks differ in more than what they were trained for: a difference between them "
     "is not a test of the learning objective.",
-    "{contrasts}: contrast, region, difference, best_reference_score, ci_low, ci_high, p_family",
+    "{contrasts}: contrast, region, difference, best_reference_score, ci_low, ci_high, p_family, margin",
 )
 
 SUBJECTS = Caption(
@@ -174,7 +176,16 @@ def _forest(view: View, number: int, name: str, table: pd.DataFrame, x_range: li
     traces = [trace, *_from_best_seed(rows)]
     y = axis(type="category", categoryarray=places[::-1], categoryorder="array", ticksuffix=" ", dtick=1)
     x = axis(f"difference in {view.axis_name}", range=x_range, zeroline=True)
-    return Panel(f"{view.id}-contrast-{number}", name, traces, layout(x, y), 28 * len(rows) + 70, 290)
+    shown = layout(x, y, shapes=_margin(float(rows[0]["margin"])))
+    return Panel(f"{view.id}-contrast-{number}", name, traces, shown, 28 * len(rows) + 70, 290)
+
+
+def _margin(margin: float) -> list[dict[str, Any]]:
+    """The band of differences that count as none; nothing where no margin is stated."""
+    if not math.isfinite(margin):
+        return []
+    ends = {"x0": -margin, "x1": margin, "yref": "paper", "y0": 0, "y1": 1}
+    return [{"type": "rect", **ends, "fillcolor": translucent(TWIN_COLOUR), "line": {"width": 0}, "layer": "below"}]
 
 
 def _from_best_seed(rows: list[Row]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from pipeline.report.figures.figure import (
     slug,
     translucent,
 )
-from pipeline.report.sections.variance import by_place, space_label, space_names
+from pipeline.report.sections.variance import adds, by_place, space_label, space_names
 from pipeline.report.views import View
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ VARIANCE = Caption(
 VARIANCE_REGIONS = Caption(
     "Unique contribution and shares, region by region",
     "{analysis}, {subject}. At the nested best layer of each region: bars are the shares of the layer and of {spaces} "
-    "in the R² of the joint fit; diamonds are the layer's unique contribution with {interval}, filled where the "
-    "interval leaves zero out.",
-    "{variance_file}: nested 1, model, region, space, share_r2, without_r2, unique_r2 and their ends",
+    "in the R² of the joint fit; diamonds are the layer's unique contribution with {interval}, filled where it adds to "
+    "them, with p against the largest of all regions below .05 (without p, where the interval lies above zero), or "
+    "where the interval lies below zero.",
+    "{variance_file}: nested 1, model, region, space, share_r2, without_r2, unique_r2 and their ends, p_family",
 )
 
 
@@ -205,6 +206,7 @@ def _bars(view: View, model: str, rows: dict[str, list[Any]], colours: dict[str,
             }
         )
     first = [of_place[0] for of_place in rows.values()]
+    clear = [adds(row) or row["unique_r2_ci_high"] < 0 for row in first]
     unique, low, high = ([float(row[f"unique_r2{end}"]) for row in first] for end in ("", "_ci_low", "_ci_high"))
     traces.append(
         {
@@ -212,15 +214,17 @@ def _bars(view: View, model: str, rows: dict[str, list[Any]], colours: dict[str,
             "mode": "markers",
             "x": places,
             "y": unique,
-            "customdata": [[row["unique_r2_ci_low"], row["unique_r2_ci_high"], row["without_r2"]] for row in first],
+            "customdata": [
+                [row["unique_r2_ci_low"], row["unique_r2_ci_high"], row["without_r2"], row["p_family"]] for row in first
+            ],
             "marker": {
                 "color": "#000000",
                 "size": 9,
-                "symbol": ["diamond" if a > 0 or b < 0 else "diamond-open" for a, b in zip(low, high, strict=True)],
+                "symbol": ["diamond" if one else "diamond-open" for one in clear],
             },
             "error_y": error_bars(unique, low, high, color="#000000"),
             "hovertemplate": "%{x}: unique %{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>"
-            "R² without the layer %{customdata[2]:.3f}<extra></extra>",
+            "R² without the layer %{customdata[2]:.3f}, p_family %{customdata[3]:.3f}<extra></extra>",
         }
     )
     return Panel(

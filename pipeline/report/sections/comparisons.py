@@ -8,9 +8,9 @@ from pipeline.core.prose import counted, listed
 from pipeline.inference.networks import twin_of
 from pipeline.inference.questions.contrasts import without_values
 from pipeline.inference.questions.region_order import ShareOfOrders
-from pipeline.report.sections.findings import Finding, Row, records, unpredicted, verdict_of
+from pipeline.report.sections.findings import Finding, Row, is_equivalent, records, unpredicted, verdict_of
 from pipeline.report.views import View
-from pipeline.report.wording import follows_order, interval, number, p_value, signed, with_interval
+from pipeline.report.wording import NBSP, follows_order, interval, number, p_value, signed, with_interval
 
 
 def contrast_findings(view: View) -> list[Finding]:
@@ -20,7 +20,10 @@ def contrast_findings(view: View) -> list[Finding]:
 
 
 def contrast_finding(name: str, rows: list[Row], *, statement: bool = True) -> Finding:
-    """In which regions a contrast lies above, below, or not distinguishably from zero; and what it is a test of."""
+    """In which regions a contrast lies above, below, or not distinguishably from zero; and what it is a test of.
+
+    With a margin, no difference is a finding: where both one-sided tests exclude a difference that large.
+    """
     found = {one: [row for row in rows if verdict_of(row) == one] for one in ("above", "below", "open", "none")}
     n_judged = len(rows) - len(found["none"])
     parts = []
@@ -31,8 +34,7 @@ def contrast_finding(name: str, rows: list[Row], *, statement: bool = True) -> F
         parts.append(f"above zero in no region (of {n_judged})")
     if found["below"]:
         parts.append(f"below zero in {listed([_at(row) for row in found['below']])}")
-    if found["open"]:
-        parts.append(f"not distinguishable from zero in {listed([_at(row) for row in found['open']])}")
+    parts += _not_different(found["open"])
     if found["none"]:
         parts.append(f"no verdict in {listed([_at(row) for row in found['none']])}")
     n_tested = sum(math.isfinite(row["p"]) for row in rows)
@@ -41,11 +43,38 @@ def contrast_finding(name: str, rows: list[Row], *, statement: bool = True) -> F
     return Finding(f"{name}:", f"{'; '.join(parts)}.{read_as}")
 
 
-def _at(row: Row) -> str:
-    """``STG +0.09 [0.02, 0.16], p = 0.01``; against seeds of twins with both sides behind it."""
-    told = "" if verdict_of(row) == "none" else f" {interval(row['ci_low'], row['ci_high'])}"
-    p = p_value(float(row["p_family"]))
+def _not_different(rows: list[Row]) -> list[str]:
+    """Regions whose difference is not told from 0: surely smaller than the contrast's margin, or undecided."""
+    if not rows:
+        return []
+    if not math.isfinite(rows[0]["margin"]):
+        return [f"not distinguishable from zero in {listed([_at(row) for row in rows])}"]
+    parts, within = [], _within(rows[0])
+    alike = [_at(row, "p_equivalent_family") for row in rows if is_equivalent(row)]
+    others = [_at(row) for row in rows if not is_equivalent(row)]
+    if alike:
+        parts.append(f"equivalent {within} (two one-sided tests) in {listed(alike)}")
+    if others:
+        parts.append(f"neither different nor equivalent {within} in {listed(others)}")
+    return parts
+
+
+def _within(row: Row) -> str:
+    """``within ± 0.02``, as the study states it."""
+    return f"within ±{NBSP}{row['margin']:g}"
+
+
+def _at(row: Row, column: str = "p_family") -> str:
+    """``STG +0.09 [0.02, 0.16], p = 0.01``; against seeds of twins with both sides behind it.
+
+    A difference that is told from 0, but surely smaller than the margin, is said to be within it as well.
+    """
+    said = verdict_of(row)
+    told = "" if said == "none" else f" {interval(row['ci_low'], row['ci_high'])}"
+    p = p_value(float(row[column]))
     text = f"{row['place']} {signed(row['difference'])}{told}{f', {p}' if p else ''}"
+    if said in ("above", "below") and is_equivalent(row):
+        text += f", yet equivalent {_within(row)}, {p_value(float(row['p_equivalent_family']))}"
     if row["n_references"] > 1 and twin_of(str(row["reference"])):
         model, mean, best = (number(row[one]) for one in ("model_score", "reference_score", "best_reference_score"))
         text += f" ({model} against a mean of {mean} of {int(row['n_references'])} twins, best {best})"

@@ -63,6 +63,11 @@ def verdict_of(row: Row) -> str:
     return verdict(float(row["ci_low"]), float(row["ci_high"]), float(row["p_family"]))
 
 
+def is_equivalent(row: Row) -> bool:
+    """Whether a true difference as large as the margin that the study states is ruled out; False without a margin."""
+    return bool(row["p_equivalent_family"] < SIGNIFICANT_BELOW)
+
+
 def is_distinguished(row: Row, n_layers: int) -> bool:
     """Whether a best layer can be named: predicted, several layers, and a set that spans little of the depth."""
     return is_predicted(row) and n_layers > 1 and bool(row["distinguishable"])

@@ -6,9 +6,10 @@ import dataclasses
 
 from pipeline.core.prose import counted, listed
 from pipeline.encoding.mapping import LAYER
-from pipeline.report.sections.findings import Finding, Row, records
+from pipeline.inference.scores.null_scores import SIGNIFICANT_BELOW
+from pipeline.report.sections.findings import Finding, Row, is_tested, records
 from pipeline.report.views import View
-from pipeline.report.wording import NBSP, number
+from pipeline.report.wording import NBSP, number, p_value
 
 DECIMALS = 3  # of R², which is small where r is moderate
 
@@ -97,18 +98,27 @@ def _cells(rows: list[Row], spaces: list[str]) -> list[str]:
     ]
 
 
+def adds(row: Row) -> bool:
+    """Whether a layer adds to the spaces, by the largest of its family; untested, by its interval."""
+    return bool(row["p_family"] < SIGNIFICANT_BELOW if is_tested(row) else row["unique_r2_ci_low"] > 0)
+
+
 def _finding(view: View, model: str) -> Finding:
     """In which regions a network's nested best layer adds to the spaces, and in which it cannot be told."""
     rows = [of_place[0] for of_place in by_place(view, model).values()]
-    above = [row for row in rows if row["unique_r2_ci_low"] > 0]
+    above = [row for row in rows if adds(row)]
     below = [row for row in rows if row["unique_r2_ci_high"] < 0]
+    below = [row for row in below if row not in above]
     open_ones = [row for row in rows if row not in above and row not in below]
     named = listed(view.analysis.spaces)
     regions = counted(len(rows), "region")
+    tested = [row for row in rows if is_tested(row)]
+    interval = "" if tested else ", by its interval,"
     if above:
-        parts = [f"adds to {named} in {len(above)} of {regions}: {listed([_at(row) for row in above])}"]
+        where = listed([_at(row) for row in above])
+        parts = [f"adds{interval} to {named} in {len(above)} of {regions} ({_how(rows, named, '<')}): {where}"]
     else:
-        parts = [f"adds reliably to {named} in no region (of {len(rows)})"]
+        parts = [f"adds{interval} to {named} in no region (of {len(rows)}; {_how(rows, named, '≥')})"]
     if open_ones:
         parts.append(f"what it adds cannot be told from zero in {listed([_at(row) for row in open_ones])}")
     if below:
@@ -118,5 +128,16 @@ def _finding(view: View, model: str) -> Finding:
     return Finding(f"Unique contribution of {model}:", f"its nested best layer {'; '.join(parts)}.")
 
 
+def _how(rows: list[Row], named: str, sign: str) -> str:
+    """``p < .05 against the largest of the 3 in 99 other orders of what word-rate leaves``, or why there is no p."""
+    n = sum(map(is_tested, rows))
+    if not n:
+        return f"no p: {rows[0]['untested']}"
+    orders = max(int(row["n_permutations"]) for row in rows)
+    largest = f"the largest of the {n} in" if n > 1 else "it in"
+    return f"p{NBSP}{sign}{NBSP}.05 against {largest} {orders:,} other orders of what {named} leaves"
+
+
 def _at(row: Row) -> str:
-    return f"{row['place']} {r2_with_interval(row, 'unique_r2')}"
+    p = p_value(float(row["p_family"]))
+    return f"{row['place']} {r2_with_interval(row, 'unique_r2')}{f', {p}' if p else ''}"
