@@ -53,15 +53,24 @@ class NullTest:
 
 @dataclasses.dataclass(frozen=True)
 class PlaceTest:
-    """Of a place's layers, and of its nested best layer."""
+    """Of a place's layers, and of its nested best layer.
+
+    Parameters
+    ----------
+    zero_is_chance : whether scores of things that have nothing to do with each other are 0 on average
+    """
 
     layers: NullTest
     nested: NullTest
+    zero_is_chance: bool = True
 
     def is_predicted(self, lower_bound: float) -> bool:
-        """Whether the nested score exceeds the largest of its family; untested, whether its interval exceeds 0."""
+        """Whether the nested score exceeds the largest of its family.
+
+        Untested, whether its interval exceeds 0; never, where 0 is not what chance gives.
+        """
         p = float(self.nested.p_family[0])
-        return p < SIGNIFICANT_BELOW if np.isfinite(p) else lower_bound > 0
+        return p < SIGNIFICANT_BELOW if np.isfinite(p) else self.zero_is_chance and lower_bound > 0
 
 
 def null_tests(
@@ -69,6 +78,8 @@ def null_tests(
     places: Sequence[Place],
     relative_depth: NDArray[Any],
     parts: Mapping[str, slice | NDArray[np.intp]],
+    *,
+    zero_is_chance: bool = True,
 ) -> dict[str, list[PlaceTest]]:
     """Test every place of a batch with one model, and with each of its pathways.
 
@@ -76,6 +87,7 @@ def null_tests(
     ----------
     relative_depth : (layer,) of all of the model's layers
     parts : name → the layers that are looked at
+    zero_is_chance : of the scores, see `PlaceTest`
 
     Returns
     -------
@@ -84,7 +96,7 @@ def null_tests(
     depths = {name: relative_depth[layers] for name, layers in parts.items()}
     if null is None:
         return {
-            name: [PlaceTest(NullTest.none(depth.size), NullTest.none(1)) for _ in places]
+            name: [PlaceTest(NullTest.none(depth.size), NullTest.none(1), zero_is_chance) for _ in places]
             for name, depth in depths.items()
         }
     scored: dict[str, list[list[Profile]]] = {name: [[] for _ in places] for name in parts}
@@ -103,7 +115,8 @@ def _of_places(places: Sequence[Place], profiles: Sequence[Profile], n_orders: i
     for family in _families(places):
         layers = _tests(np.stack([profiles[one].score for one in family], axis=1), n_orders)
         nested = _tests(np.stack([profiles[one].nested[:, None] for one in family], axis=1), n_orders)
-        found |= {number: PlaceTest(*both) for number, *both in zip(family, layers, nested, strict=True)}
+        both = zip(family, layers, nested, strict=True)
+        found |= {number: PlaceTest(of_layers, of_nested) for number, of_layers, of_nested in both}
     return [found[number] for number in range(len(places))]
 
 

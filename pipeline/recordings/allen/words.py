@@ -28,7 +28,7 @@ by Kendall's τ.
 {%- set other = [] -%}
 {%- if s.block_s != published.block_s %}{{ other.append("blocks of " ~ (s.block_s | fmt) ~ " s") or "" }}{% endif -%}
 {%- if o.comparison != "kendall" %}
-  {{- other.append({"spearman": "Spearman's ρ", "pearson": "Pearson's r"}[o.comparison]) or "" }}
+  {{- other.append(a.measure.words) or "" }}
 {%- endif -%}
 {%- if other %} Here it is {{ other | join(" and ") }}.{% endif %} It is corrected as follows.
 {%- if "across_animals" in c.ceiling_kinds %} The ceiling is the agreement across animals; there it was that of split
