@@ -99,9 +99,7 @@ def test_products_do_not_depend_on_parts_and_are_zero_where_nothing_varies(monke
 
 def test_published_correlations_have_no_kernel_and_no_reliability_of_cosines(tmp_path, pictures):
     matrices = {("V1", "4"): measured(pictures["layer1"], 0.5, 1)}
-    with pytest.raises(
-        BadConfiguration, match=r"^cka needs a recording of responses, .*g\.nc holds correlations"
-    ):
+    with pytest.raises(BadConfiguration, match=r"^cka needs a recording of responses, .*g\.nc holds correlations"):
         scores_of(tmp_path, pictures, matrices, CkaOptions())
     for comparison, known in (("pearson", True), ("whitened_cosine", False)):
         folder = tmp_path / comparison
