@@ -71,7 +71,7 @@ def test_sets_without_a_common_layer_disagree(scenes):
     [section] = agreement_sections(study.views)
     best = {row.region: row.cells[0].split(" ")[0] for row in section.rows}
     assert section.sentences[0].startswith("Metrics agree in 1 of 2 (region, network) cells")
-    assert f"They disagree in VISp, net (scenes: {best['VISp']}, by-cosine: block5)." in section.sentences[0]
+    assert f"They disagree in VISp, net ({best['VISp']} by scenes, block5 by by-cosine)." in section.sentences[0]
     assert [row.shared for row in section.rows if row.region == "VISp"] == ["no layer"]
     text = words(study.page())
     assert "Do the metrics agree?" in text and "They disagree in VISp, net" in text
@@ -137,8 +137,8 @@ def test_which_network_is_best_is_said_by_every_metric(scenes):
     study.tables["summary"].loc[better, "best_layer_score"] += 0.1
     [section] = agreement_sections(study.views)
     assert section.sentences[1] == (
-        "The same network has the highest score by every metric in 1 of 2 regions; another in VISam (scenes: net, "
-        "by-cosine: other). Differences between networks are not tested here."
+        "The same network has the highest score by every metric in 1 of 2 regions; another in VISam (net by scenes, "
+        "other by by-cosine). Differences between networks are not tested here."
     )
     assert len(section.rows) == 4
 

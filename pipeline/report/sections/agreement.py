@@ -232,7 +232,15 @@ def _difference(names: list[str], cells: list[_Cell]) -> str:
     found = [name for name, cell in zip(names, cells, strict=True) if cell.predicted]
     if len(found) < len(names):
         return f"above chance by {listed(found)} only"
-    return ", ".join(f"{name}: {cell.best}" for name, cell in zip(names, cells, strict=True))
+    return _by_metric(names, [cell.best for cell in cells])
+
+
+def _by_metric(names: list[str], chosen: list[str]) -> str:
+    """``block2 by ridge and pls, block5 by rsa``."""
+    by: dict[str, list[str]] = {}
+    for name, one in zip(names, chosen, strict=True):
+        by.setdefault(one or "none", []).append(name)
+    return ", ".join(f"{one} by {listed(metrics)}" for one, metrics in by.items())
 
 
 def _networks_in_short(names: list[str], cells: dict[tuple[str, str], list[_Cell]], networks: list[str]) -> list[str]:
@@ -252,10 +260,6 @@ def _networks_in_short(names: list[str], cells: dict[tuple[str, str], list[_Cell
         return []
     same = [place for place, found in best.items() if len(set(found)) == 1]
     text = f"The same network has the highest score by every metric in {len(same)} of {counted(len(best), 'region')}"
-    differing = []
-    for place, found in best.items():
-        if place not in same:
-            told = [f"{name}: {network or 'none'}" for name, network in zip(names, found, strict=True)]
-            differing.append(f"{place} ({', '.join(told)})")
+    differing = [f"{place} ({_by_metric(names, found)})" for place, found in best.items() if place not in same]
     elsewhere = f"; another in {'; '.join(differing)}" if differing else ""
     return [f"{text}{elsewhere}. Differences between networks are not tested here."]
