@@ -161,6 +161,16 @@ def or_over_repeats(
     return dataclasses.replace(ceilings, reliability=reliability, ceiling=ceiling, kind=kind, deviation=deviation)
 
 
+def above_chance(ceilings: Ceilings, comparison: str) -> Ceilings:
+    """The ceilings, none of a measure that is not 0 by chance: animals that share nothing agree well by it."""
+    if MEASURES[comparison].zero_is_chance:
+        return ceilings
+    n = ceilings.reliability.size
+    unknown, no_kind = np.full(n, np.nan), np.full(n, NO_KIND, dtype=object)
+    deviation = np.full(ceilings.deviation.shape, np.nan)
+    return Ceilings(unknown, unknown, no_kind, ceilings.leave_one_out, deviation)
+
+
 def reliability_over_repeats(
     responses: NDArray[np.floating],
     pairs_of: Callable[[NDArray[np.float64]], NDArray[np.float64] | None],

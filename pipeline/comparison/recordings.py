@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.comparison.blocks import Entries, entries_of
 from pipeline.comparison.ceilings import (
     NO_KIND,
+    above_chance,
     ceilings_across_animals,
     or_over_repeats,
     pairwise_agreement,
@@ -77,7 +78,7 @@ def compare_recordings(
     parts = parts_of_entries(entries.stretch, in_time=entries.block_s is not None)
     across = ceilings_across_animals(pairs, agreement, subjects, regions, parts, options.comparison)
     over_repeats, deviation = _repeat_reliability(group, entries, places, across.kind == NO_KIND, parts, options)
-    ceilings = or_over_repeats(across, over_repeats, deviation, options.comparison)
+    ceilings = above_chance(or_over_repeats(across, over_repeats, deviation, options.comparison), options.comparison)
     layers = layers or group.model_attrs["layer_order"]
     n_subjects = np.unique(subjects).size
     return Compared(

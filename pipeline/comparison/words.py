@@ -13,7 +13,7 @@ divided by the root of the product of the kernels' own){% endif %}
 
 CHANCE = """
 {%- if not a.measure.zero_is_chance %} Distances are all positive, so that matrices that have nothing to do with each
-other score well above 0: only other orders of the items say what chance is.
+other score well above 0: only other orders of the items say what chance is, and there is no ceiling.
 {%- endif %}
 """
 
@@ -54,8 +54,8 @@ animals' matrices of a region
 {%- endif %}, √r̄ is what a matrix without noise would agree with one of them on average, an estimate and not a bound.
 {%- if c.without_ceiling %} There is none for {{ c.without_ceiling }}, where no two animals agree well
 enough.{% endif %}
-{%- elif "split_half_repeats" not in c.ceiling_kinds %} No region was recorded in two animals that agree well enough for
-a ceiling.
+{%- elif a.measure.zero_is_chance and "split_half_repeats" not in c.ceiling_kinds %} No region was recorded in two
+animals that agree well enough for a ceiling.
 {%- endif %}
 {%- if "split_half_repeats" in c.ceiling_kinds %} Of a region of a single animal, the ceiling is the square root of the
 reliability of its matrix over repeats (random halves of the repeats, stepped up by Spearman–Brown); it holds for these

@@ -35,7 +35,9 @@ by Kendall's τ.
 halves of trials, without the Spearman–Brown correction.
 {%- else %} There the ceiling was that of split halves of trials, without the Spearman–Brown correction; here
 {% if "split_half_repeats" in c.ceiling_kinds %}repeats are halved too, with the correction, as there is but one animal
-{%- else %}none is given, as no region has two animals that agree well enough{% endif %}.
+{%- else %}none is given, as
+{{ "no region has two animals that agree well enough" if a.measure.zero_is_chance else "distances agree by chance" }}
+{%- endif %}.
 {%- endif %}
 {%- if s.centred %} The compared matrices and those of the ceiling are treated alike, both centred; there the ceiling's
 were not.
