@@ -13,7 +13,8 @@ divided by the root of the product of the kernels' own){% endif %}
 
 CHANCE = """
 {%- if not a.measure.zero_is_chance %} Distances are all positive, so that matrices that have nothing to do with each
-other score well above 0: only other orders of the items say what chance is, and there is no ceiling.
+other score well above 0: only other orders of the items say what chance is, and there is no ceiling. Chance
+differs from layer to layer as well, being higher where a layer's distances vary less.
 {%- endif %}
 """
 

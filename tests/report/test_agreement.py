@@ -53,7 +53,9 @@ def test_equal_tables_agree_everywhere(scenes):
     named = int(net["distinguishable"].sum())
     assert section.sentences == [
         f"Metrics agree in 2 of 2 (region, network) cells, in {named} of which each of them tells a best layer from "
-        "the others."
+        "the others.",
+        "By by-cosine, layers differ in what they score by chance: the best one may be that whose own distances vary "
+        "least, not that which is most alike.",
     ]
     for row in section.rows:
         assert row.cells[0] == row.cells[1] and row.cells[0].startswith(net.loc[row.region, "best_layer"])

@@ -138,10 +138,21 @@ def _section(views: list[View]) -> AgreementSection:
     who = f", {views[0].subject_in_words}" if views[0].subject not in ("group", "pooled") else ""
     return AgreementSection(
         heading=f"{listed(names)}{who}",
-        sentences=[*_in_short(names, known), *_networks_in_short(names, known, networks)],
+        sentences=[*_in_short(names, known), *_networks_in_short(names, known, networks), *_chance_in_words(views)],
         header=[f"{view.analysis.name}: {view.metric_in_words}, {view.analysis.symbol}" for view in views],
         rows=rows,
     )
+
+
+def _chance_in_words(views: list[View]) -> list[str]:
+    """What to know of measures by which chance is not 0, and another for every layer."""
+    names = [view.analysis.name for view in views if not view.analysis.zero_is_chance]
+    if not names:
+        return []
+    return [
+        f"By {listed(names)}, layers differ in what they score by chance: the best one may be that whose own distances "
+        "vary least, not that which is most alike."
+    ]
 
 
 def _cell(view: View, place: str, network: str) -> _Cell | None:
