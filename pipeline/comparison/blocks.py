@@ -128,8 +128,8 @@ def _items(samples: Samples) -> Entries:
 def _samples_per_block(interval_s: float, block_s: float | None, source: str) -> int:
     if block_s is None:
         raise BadConfiguration(
-            f"{source} is a recording in time, so rsa needs block_s, the length of the blocks that are compared; "
-            f"set it to a whole multiple of {interval_s:g} s"
+            f"{source} is a recording in time, so its similarities need block_s, the length of the blocks that are "
+            f"compared; set it to a whole multiple of {interval_s:g} s"
         )
     n = round(block_s / interval_s)
     if n < 1 or abs(block_s / interval_s - n) > WHOLE_MULTIPLE:

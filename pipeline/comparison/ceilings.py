@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.comparison.kendall import MOST_ENTRIES, dense_ranks, kendall_tau
-from pipeline.comparison.similarity import compare
+from pipeline.comparison.measures import MEASURES
+from pipeline.comparison.similarity import agreement_of, compare
 from pipeline.encoding.group.jackknife import MOST_PARTS, jackknife
 from pipeline.encoding.group.reliability import spearman_brown
 
@@ -80,22 +81,21 @@ def pairs_without(parts: NDArray[np.intp]) -> NDArray[np.bool_]:
 
 
 def pairwise_agreement(pairs: NDArray[np.float64], comparison: str) -> NDArray[np.float64]:
-    """How alike every two matrices are: (target, pair) → (target, target), 1 on the diagonal, 0 for a constant one."""
-    from scipy import stats
+    """How alike every two matrices are: (target, pair) → (target, target), 1 on the diagonal, 0 for a constant one.
 
-    if comparison == "kendall" and pairs.shape[1] <= MOST_ENTRIES:
+    Parameters
+    ----------
+    pairs : all pairs of some items or blocks
+    """
+    if not MEASURES[comparison].kendall:
+        table = agreement_of(pairs, comparison)
+    elif pairs.shape[1] <= MOST_ENTRIES:
         ranks = dense_ranks(pairs)
         table = kendall_tau(ranks, ranks, np.ones(pairs.shape[1]))
-    elif comparison == "kendall":
+    else:
         table = np.eye(pairs.shape[0])
         for i, j in zip(*np.triu_indices(pairs.shape[0], 1), strict=True):
             table[i, j] = table[j, i] = compare(pairs[i], pairs[j], comparison)
-    else:
-        values = stats.rankdata(pairs, axis=1) if comparison == "spearman" else pairs
-        centred = values - values.mean(axis=1, keepdims=True)
-        norm = np.sqrt((centred**2).sum(axis=1))
-        centred = centred * (np.ptp(pairs, axis=1) > 0)[:, None] / np.where(norm > 0, norm, 1.0)[:, None]
-        table = np.clip(centred @ centred.T, -1.0, 1.0)
     np.fill_diagonal(table, 1.0)
     return np.asarray(table)
 
@@ -159,6 +159,16 @@ def or_over_repeats(
     kind = np.where(alone, REPEATS_KIND, ceilings.kind)
     deviation = np.where(alone, deviation, ceilings.deviation)
     return dataclasses.replace(ceilings, reliability=reliability, ceiling=ceiling, kind=kind, deviation=deviation)
+
+
+def above_chance(ceilings: Ceilings, comparison: str) -> Ceilings:
+    """The ceilings, none of a measure that is not 0 by chance: animals that share nothing agree well by it."""
+    if MEASURES[comparison].zero_is_chance:
+        return ceilings
+    n = ceilings.reliability.size
+    unknown, no_kind = np.full(n, np.nan), np.full(n, NO_KIND, dtype=object)
+    deviation = np.full(ceilings.deviation.shape, np.nan)
+    return Ceilings(unknown, unknown, no_kind, ceilings.leave_one_out, deviation)
 
 
 def reliability_over_repeats(
@@ -235,10 +245,10 @@ def _mean(values: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.
 
 
 def as_correlation(value: float, comparison: str) -> float:
-    """Kendall's τ as the correlation that it stands for (Greiner); others are correlations."""
-    return float(np.sin(np.pi * value / 2)) if comparison == "kendall" else value
+    """Kendall's τ as the correlation that it stands for (Greiner); others are correlations or cosines themselves."""
+    return float(np.sin(np.pi * value / 2)) if MEASURES[comparison].kendall else value
 
 
 def from_correlation(r: float, comparison: str) -> float:
     """The inverse of `as_correlation`."""
-    return float(2 / np.pi * np.arcsin(r)) if comparison == "kendall" else float(r)
+    return float(2 / np.pi * np.arcsin(r)) if MEASURES[comparison].kendall else float(r)

@@ -10,8 +10,10 @@ import numpy as np
 
 from pipeline.artifacts.activations import Activations, open_activations
 from pipeline.artifacts.geometry import open_geometry
-from pipeline.comparison.options import RsaOptions
-from pipeline.comparison.similarity import Compared, compare, item_similarity, upper_triangle
+from pipeline.comparison.ceilings import NO_KIND, pairwise_agreement
+from pipeline.comparison.measures import MEASURES
+from pipeline.comparison.options import SimilarityOptions
+from pipeline.comparison.similarity import SIMILARITIES, Compared, upper_triangle
 from pipeline.core.errors import BadConfiguration, SampleMismatch
 from pipeline.stimuli.repeated.contents import equal_in_words, presented
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 def compare_geometry(
     geometry_path: Path,
     activations_path: Path,
-    options: RsaOptions,
+    options: SimilarityOptions,
     layers: Sequence[str] | None,
     shuffle_seed: int | None,
 ) -> Compared:
@@ -46,20 +48,21 @@ def compare_geometry(
     layers = layers or activations.attrs["layer_order"]
     order = np.arange(rows.size) if shuffle_seed is None else np.random.default_rng(shuffle_seed).permutation(rows.size)
     measured = similarity[np.ix_(order, order)]
-    model = np.stack([item_similarity(activations.read(layer)[rows]) for layer in layers])
+    model = np.stack([SIMILARITIES[options.similarity](activations.read(layer)[rows]) for layer in layers])
     info = {layer.name: layer for layer in activations.layers}
-    reliability = geometry["ceiling"].values.astype(np.float64)
+    reliability = _reliability(geometry["ceiling"].values.astype(np.float64), options)
+    known = np.isfinite(reliability)
     pairs = upper_triangle(np.moveaxis(measured, 2, 0))
     return Compared(
         similarity=measured,
         model_similarity=model,
-        reference=np.array([[compare(a, b, options.comparison) for b in pairs] for a in pairs]),
+        reference=pairwise_agreement(pairs, options.comparison),
         layers=[info[name] for name in layers],
         item=geometry["item"].values[first],
         targets={name: geometry[name].values for name in ("target", "region", "compartment", "subject")},
         reliability=reliability,
         ceiling=np.sqrt(np.where(reliability > 0, reliability, np.nan)),
-        ceiling_kind=np.array([f"√({geometry.attrs['ceiling_kind']})"] * reliability.size, dtype=object),
+        ceiling_kind=np.where(known, f"√({geometry.attrs['ceiling_kind']})", NO_KIND).astype(object),
         reliability_deviation=_deviation(reliability, rows.size),
         reliability_df=rows.size - 1,
         n_subjects=int(geometry.attrs["n_subjects"]),
@@ -68,6 +71,13 @@ def compare_geometry(
         split={"kind": "random_halves", "n_splits": options.n_splits, "seed": options.seed},
         equal=equal_in_words(names, same, "items"),
     )
+
+
+def _reliability(published: NDArray[np.float64], options: SimilarityOptions) -> NDArray[np.float64]:
+    """Correlations, as published: of cosines and whitened measures they say nothing, so that these have no ceiling."""
+    measure = MEASURES[options.comparison]
+    plain = measure.centred and measure.item_effects is None
+    return published if plain else np.full(published.shape, np.nan)
 
 
 def _deviation(reliability: NDArray[np.float64], n_items: int) -> NDArray[np.float64]:
@@ -102,8 +112,13 @@ def _of_contents(
     return mean, first[order]
 
 
-def _check_options(options: RsaOptions, source: Path) -> None:
+def _check_options(options: SimilarityOptions, source: Path) -> None:
     """Refuse what cannot be done to similarities."""
+    if options.similarity != "pearson":
+        raise BadConfiguration(
+            f"{options.kind} needs a recording of responses, whose inner products it compares, but {source} holds "
+            "correlations; take rsa with comparison whitened_cosine, which is CKA of correlations, not debiased"
+        )
     asked = {"block_s": options.block_s is not None, "centred": options.centred, "nuisance": bool(options.nuisance)}
     for name, given in asked.items():
         if given:

@@ -1,4 +1,4 @@
-"""The metrics of stage ``compare``: representational similarity analysis, its options and its entry."""
+"""The metrics of stage ``compare``: representational similarity analysis and CKA, their options and entries."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ from pydantic import Field
 from pipeline.core.section import MetricSection
 
 
-class RsaOptions(MetricSection):
-    """Compare a layer's item × item similarities with measured ones, or with those of recorded cells."""
+class _OfSimilarities(MetricSection):
+    """What all comparisons of similarities have."""
 
-    kind: Literal["rsa"] = "rsa"
-    similarity: Literal["pearson"] = Field(
-        "pearson", description="similarity between two items' features: Pearson r over features"
-    )
-    comparison: Literal["spearman", "kendall", "pearson"] = Field(
-        "spearman", description="how two upper triangles are compared"
-    )
     block_s: float | None = Field(
         None,
         gt=0,
@@ -32,10 +25,6 @@ class RsaOptions(MetricSection):
         description="recordings in time: neighbouring blocks are drawn and halved together, in stretches of at least "
         "this length, in s",
     )
-    centred: bool = Field(
-        False,
-        description="recordings: remove each cell's and each feature's mean over blocks or items before correlating",
-    )
     min_cells: int = Field(
         5, ge=2, description="recordings: a region in which an animal has fewer cells is left out for that animal"
     )
@@ -44,6 +33,39 @@ class RsaOptions(MetricSection):
     )
     n_splits: int = Field(20, ge=2, description="random halvings of the items for the nested choice of the layer")
     seed: int = Field(0, ge=0, description="seed of the halvings")
+
+
+class RsaOptions(_OfSimilarities):
+    """Compare a layer's item × item similarities with measured ones, or with those of recorded cells."""
+
+    kind: Literal["rsa"] = "rsa"
+    similarity: Literal["pearson"] = Field(
+        "pearson", description="similarity between two items' features: Pearson r over features"
+    )
+    comparison: Literal["spearman", "kendall", "pearson", "cosine", "whitened_cosine", "whitened_pearson"] = Field(
+        "spearman",
+        description="how two upper triangles are compared; cosine and whitened ones are of the distances 1 − r",
+    )
+    centred: bool = Field(
+        False,
+        description="recordings: remove each cell's and each feature's mean over blocks or items before correlating",
+    )
+
+
+class CkaOptions(_OfSimilarities):
+    """Compare a layer's linear kernel over items with that of recorded cells, by debiased CKA."""
+
+    kind: Literal["cka"] = "cka"
+    similarity: Literal["inner_product"] = Field(
+        "inner_product", description="similarity between two items' features: inner product of features less their mean"
+    )
+    comparison: Literal["debiased_cka"] = Field(
+        "debiased_cka", description="how two kernels are compared: unbiased HSIC, divided by the kernels' own"
+    )
+    centred: Literal[True] = Field(True, description="kernels are centred over items in any case")
+
+
+SimilarityOptions = RsaOptions | CkaOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,3 +90,4 @@ class ComparisonEntry:
 
 
 RSA = ComparisonEntry("rsa", RsaOptions, "pipeline.comparison.stage:compare_group", "pipeline.comparison.words:RSA")
+CKA = ComparisonEntry("cka", CkaOptions, "pipeline.comparison.stage:compare_group", "pipeline.comparison.words:CKA")

@@ -12,14 +12,15 @@ import numpy as np
 from pipeline.comparison.blocks import Entries, entries_of
 from pipeline.comparison.ceilings import (
     NO_KIND,
+    above_chance,
     ceilings_across_animals,
     or_over_repeats,
     pairwise_agreement,
     parts_of_entries,
     reliability_over_repeats,
 )
-from pipeline.comparison.options import RsaOptions
-from pipeline.comparison.similarity import Compared, item_similarity, upper_triangle
+from pipeline.comparison.options import SimilarityOptions
+from pipeline.comparison.similarity import SIMILARITIES, Compared, upper_triangle
 from pipeline.core.errors import BadConfiguration
 from pipeline.encoding.group.group_data import GroupData, open_group
 from pipeline.encoding.group.nuisance import Nuisance, take_out
@@ -40,7 +41,10 @@ class _Opened:
 
 
 def compare_recordings(
-    runs: Sequence[tuple[Path, Path]], options: RsaOptions, layers: Sequence[str] | None, shuffle_seed: int | None
+    runs: Sequence[tuple[Path, Path]],
+    options: SimilarityOptions,
+    layers: Sequence[str] | None,
+    shuffle_seed: int | None,
 ) -> Compared:
     """Measured matrices of every animal's regions, and those of every layer over the same blocks or items.
 
@@ -67,14 +71,14 @@ def compare_recordings(
     if shuffle_seed is not None:
         measured = measured[entries.shuffled(shuffle_seed)]
     places = _cells_of_places(group, measured, options.min_cells, source)
-    matrices = np.stack([item_similarity(measured[:, cells]) for cells in places.values()])
+    matrices = np.stack([SIMILARITIES[options.similarity](measured[:, cells]) for cells in places.values()])
     subjects, regions = (np.array(names) for names in zip(*places, strict=True))
     pairs = upper_triangle(matrices)
     agreement = pairwise_agreement(pairs, options.comparison)
     parts = parts_of_entries(entries.stretch, in_time=entries.block_s is not None)
     across = ceilings_across_animals(pairs, agreement, subjects, regions, parts, options.comparison)
     over_repeats, deviation = _repeat_reliability(group, entries, places, across.kind == NO_KIND, parts, options)
-    ceilings = or_over_repeats(across, over_repeats, deviation, options.comparison)
+    ceilings = above_chance(or_over_repeats(across, over_repeats, deviation, options.comparison), options.comparison)
     layers = layers or group.model_attrs["layer_order"]
     n_subjects = np.unique(subjects).size
     return Compared(
@@ -139,7 +143,7 @@ def _repeat_reliability(
     places: dict[tuple[str, str], NDArray[np.intp]],
     wanted: NDArray[np.bool_],
     parts: NDArray[np.intp],
-    options: RsaOptions,
+    options: SimilarityOptions,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each wanted place's matrix, see `reliability_over_repeats`; NaN where nothing was repeated.
 
@@ -153,7 +157,9 @@ def _repeat_reliability(
         if np.unique(entries.entry_of[np.isfinite(mean[:, 0]) & (entries.entry_of >= 0)]).size < entries.n:
             return None
         scored = mean if group.z_scored else z_score_runs(mean, group.samples.run)
-        return upper_triangle(item_similarity(_centred(entries.average(scored, "half of the repeats"), options)))
+        return upper_triangle(
+            SIMILARITIES[options.similarity](_centred(entries.average(scored, "half of the repeats"), options))
+        )
 
     reliability, deviation = np.full(wanted.size, np.nan), np.full((np.unique(parts).size, wanted.size), np.nan)
     for place, cells in enumerate(places.values()):
@@ -164,17 +170,19 @@ def _repeat_reliability(
     return reliability, deviation
 
 
-def _layer_similarity(group: GroupData, entries: Entries, layer: str, options: RsaOptions) -> NDArray[np.float64]:
+def _layer_similarity(
+    group: GroupData, entries: Entries, layer: str, options: SimilarityOptions
+) -> NDArray[np.float64]:
     """Similarities of one layer's features, filtered as the responses were and averaged within the same entries."""
     features: NDArray[Any] = group.features(layer)[group.rows()]
     if group.high_pass is not None:
         filtered = high_pass_within(features, group.samples.run, *group.high_pass)
         features = np.where(np.isnan(features), np.nan, filtered)
     source = f"layer '{layer}' in {group.runs[0].activations.path}"
-    return item_similarity(_centred(entries.average(features, source), options))
+    return SIMILARITIES[options.similarity](_centred(entries.average(features, source), options))
 
 
-def _centred(values: NDArray[np.float64], options: RsaOptions) -> NDArray[np.float64]:
+def _centred(values: NDArray[np.float64], options: SimilarityOptions) -> NDArray[np.float64]:
     return values - values.mean(axis=0) if options.centred else values
 
 
@@ -184,7 +192,7 @@ def _only(names: NDArray[np.str_]) -> str:
     return str(found[0]) if found.size == 1 else ""
 
 
-def _split(options: RsaOptions, entries: Entries) -> dict[str, Any]:
+def _split(options: SimilarityOptions, entries: Entries) -> dict[str, Any]:
     """What the page says of the halvings, and of what was compared."""
     split: dict[str, Any] = {"kind": "random_halves", "n_splits": options.n_splits, "seed": options.seed}
     split |= {"centred": options.centred, "min_cells": options.min_cells, "nuisance": list(options.nuisance)}

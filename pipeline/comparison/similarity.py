@@ -2,22 +2,26 @@
 
 References
 ----------
-Kriegeskorte, Mur & Bandettini 2008, Frontiers in Systems Neuroscience 2:4.
+Kriegeskorte, Mur & Bandettini 2008, Frontiers in Systems Neuroscience 2:4;
+Kornblith, Norouzi, Lee & Hinton 2019, ICML, PMLR 97:3519–3529 (linear kernels).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.artifacts.activations import LayerInfo
+from pipeline.comparison.measures import MEASURES
+from pipeline.comparison.vectors import ComparedPairs, cosines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FEATURES_AT_ONCE = 65_536
+BYTES_AT_ONCE = 64 << 20  # of features in double precision
 
 
 def item_similarity(features: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -32,12 +36,11 @@ def item_similarity(features: NDArray[np.floating]) -> NDArray[np.float64]:
     (n_items, n_items), symmetric, 1 on the diagonal. An item whose features are all equal has no defined
     correlation: its similarity to every other item is 0.
     """
-    n_items, n_features = features.shape
+    n_items = features.shape[0]
     mean = features.mean(axis=1, dtype=np.float64)[:, None]
     products = np.zeros((n_items, n_items))
     power = np.zeros(n_items)
-    for start in range(0, n_features, FEATURES_AT_ONCE):
-        part = features[:, start : start + FEATURES_AT_ONCE].astype(np.float64)
+    for part in _parts(features):
         power += (part**2).sum(axis=1)
         part -= mean
         products += part @ part.T
@@ -50,6 +53,43 @@ def item_similarity(features: NDArray[np.floating]) -> NDArray[np.float64]:
     return similarity
 
 
+def item_products(features: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Linear kernel: products of every two items' features less the features' means over items, in float64.
+
+    Parameters
+    ----------
+    features : (n_items, n_features)
+
+    Returns
+    -------
+    (n_items, n_items), symmetric, divided by the mean over its diagonal; 0 throughout where no feature varies
+    """
+    products = np.zeros((features.shape[0], features.shape[0]))
+    power = 0.0
+    for part in _parts(features):
+        power += float((part**2).sum())
+        part -= part.mean(axis=0)
+        products += part @ part.T
+    trace = float(np.trace(products))
+    varies = trace > 1e-12 * power
+    return (products + products.T) / 2 * (features.shape[0] / trace if varies else 0.0)
+
+
+def _parts(features: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
+    """Copies of some columns after others, few enough for memory."""
+    n_items, n_features = features.shape
+    step = max(1, BYTES_AT_ONCE // (8 * n_items))
+    for start in range(0, n_features, step):
+        yield features[:, start : start + step].astype(np.float64)
+
+
+SIMILARITIES: dict[str, Callable[[NDArray[np.floating]], NDArray[np.float64]]] = {
+    "pearson": item_similarity,
+    "inner_product": item_products,
+}
+"""Name in a study file → features (item, feature) → (item, item2)."""
+
+
 def upper_triangle(matrices: NDArray[np.floating]) -> NDArray[np.float64]:
     """The pairs above the diagonal: ``(…, n_items, n_items)`` → ``(…, n_pairs)``, row by row."""
     rows, columns = np.triu_indices(matrices.shape[-1], 1)
@@ -57,13 +97,28 @@ def upper_triangle(matrices: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def compare(first: NDArray[np.floating], second: NDArray[np.floating], comparison: str) -> float:
-    """Correlation of two vectors of pairs: ``spearman``, ``kendall`` (tau-b) or ``pearson``; 0 if one is constant."""
+    """How alike two upper triangles are, by one of `MEASURES`; 0 if there is nothing to compare, as in a constant one.
+
+    Parameters
+    ----------
+    first, second : (pair,), all pairs of some items
+    """
     from scipy import stats
 
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    function = {"spearman": stats.spearmanr, "kendall": stats.kendalltau, "pearson": stats.pearsonr}[comparison]
-    return float(function(first, second).statistic)
+    if MEASURES[comparison].kendall:
+        constant = np.ptp(first) == 0 or np.ptp(second) == 0
+        return 0.0 if constant else float(stats.kendalltau(first, second).statistic)
+    return float(agreement_of(np.stack([first, second]), comparison)[0, 1])
+
+
+def agreement_of(pairs: NDArray[np.floating], comparison: str) -> NDArray[np.float64]:
+    """How alike every two upper triangles are, by any measure but Kendall's τ: (matrix, pair) → (matrix, matrix2)."""
+    from scipy import stats
+
+    measure = MEASURES[comparison]
+    values = stats.rankdata(pairs, axis=1) if measure.ranked else np.asarray(pairs, dtype=np.float64)
+    vectors = ComparedPairs.of_all(values.shape[1], measure).unit_vectors(values)
+    return cosines(vectors, vectors)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pipeline.artifacts.storage.contract import read_attrs
 from pipeline.artifacts.storage.store import SCHEMA_VERSION
 from pipeline.comparison.alignment import REMEDY, check_similarities
 from pipeline.comparison.geometries import compare_geometry
-from pipeline.comparison.options import RsaOptions
+from pipeline.comparison.options import SimilarityOptions
 from pipeline.comparison.recordings import compare_recordings
 from pipeline.comparison.similarity import Compared
 from pipeline.core.errors import LayermapError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def compare_group(
     *,
     runs: Sequence[tuple[Path, Path]],
-    options: RsaOptions,
+    options: SimilarityOptions,
     layers: Sequence[str] | None,
     attrs: dict[str, Any],
     shuffle_seed: int | None,
@@ -67,7 +67,7 @@ def compare_group(
 
 
 def _alignment(
-    compared: Compared, options: RsaOptions, attrs: dict[str, Any], source: Path, shuffle_seed: int | None
+    compared: Compared, options: SimilarityOptions, attrs: dict[str, Any], source: Path, shuffle_seed: int | None
 ) -> dict[str, str]:
     """The attribute of the check of alignment.
 
@@ -83,7 +83,9 @@ def _alignment(
     return {"alignment": told(found, "compare", attrs, model=model, remedy=REMEDY, source=source)}
 
 
-def _scores(compared: Compared, options: RsaOptions, attrs: dict[str, Any], alignment: dict[str, str]) -> xr.Dataset:
+def _scores(
+    compared: Compared, options: SimilarityOptions, attrs: dict[str, Any], alignment: dict[str, str]
+) -> xr.Dataset:
     import xarray as xr
 
     layers = compared.layers

@@ -53,15 +53,24 @@ class NullTest:
 
 @dataclasses.dataclass(frozen=True)
 class PlaceTest:
-    """Of a place's layers, and of its nested best layer."""
+    """Of a place's layers, and of its nested best layer.
+
+    Parameters
+    ----------
+    zero_is_chance : whether scores of things that have nothing to do with each other are 0 on average
+    """
 
     layers: NullTest
     nested: NullTest
+    zero_is_chance: bool = True
 
     def is_predicted(self, lower_bound: float) -> bool:
-        """Whether the nested score exceeds the largest of its family; untested, whether its interval exceeds 0."""
+        """Whether the nested score exceeds the largest of its family.
+
+        Untested, whether its interval exceeds 0; never, where 0 is not what chance gives.
+        """
         p = float(self.nested.p_family[0])
-        return p < SIGNIFICANT_BELOW if np.isfinite(p) else lower_bound > 0
+        return p < SIGNIFICANT_BELOW if np.isfinite(p) else self.zero_is_chance and lower_bound > 0
 
 
 def _scores(profile: Profile) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -79,6 +88,8 @@ def null_tests(
     relative_depth: NDArray[Any],
     parts: Mapping[str, slice | NDArray[np.intp]],
     of: Callable[[Profile], tuple[NDArray[Any], NDArray[Any]]] = _scores,
+    *,
+    zero_is_chance: bool = True,
 ) -> dict[str, list[PlaceTest]]:
     """Test every place of a batch with one model, and with each of its pathways.
 
@@ -87,6 +98,7 @@ def null_tests(
     relative_depth : (layer,) of all of the model's layers
     parts : name → the layers that are looked at
     of : what of a profile is tested: of each layer, (draw, layer), and of the nested best one, (draw,)
+    zero_is_chance : of the scores, see `PlaceTest`
 
     Returns
     -------
@@ -95,7 +107,7 @@ def null_tests(
     depths = {name: relative_depth[layers] for name, layers in parts.items()}
     if null is None:
         return {
-            name: [PlaceTest(NullTest.none(depth.size), NullTest.none(1)) for _ in places]
+            name: [PlaceTest(NullTest.none(depth.size), NullTest.none(1), zero_is_chance) for _ in places]
             for name, depth in depths.items()
         }
     scored: dict[str, list[list[Profile]]] = {name: [[] for _ in places] for name in parts}

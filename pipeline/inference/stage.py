@@ -127,7 +127,7 @@ def _add_batch(
         rows["unit"].extend(maps.rows(where, batch))
         layers = scores.layers
         parts = dict.fromkeys(estimates, slice(None)) | pathways_of(layers.pathway)
-        tests = null_tests(scores.null, places, layers.relative_depth, parts)
+        tests = null_tests(scores.null, places, layers.relative_depth, parts, zero_is_chance=batch.zero_is_chance)
         for number, (whole, *pathways) in enumerate(zip(*estimates.values(), strict=True)):
             rows["row"].extend(rows_of(where, batch, scores, whole, tests[whole.pathway][number].layers, inference))
             rows["summary"].extend(

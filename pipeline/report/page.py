@@ -13,6 +13,7 @@ from pipeline.report.figures.cortex_pictures import VIEWS
 from pipeline.report.figures.figure import Figure, LegendEntry
 from pipeline.report.provenance import Download, StageTime
 from pipeline.report.read_scores import ScoresContents
+from pipeline.report.sections.agreement import AgreementSection
 from pipeline.report.sections.behaviour import BehaviourTable
 from pipeline.report.sections.cautions import RESYNTHESISED, notices, warnings_of
 from pipeline.report.sections.comparisons import contrast_findings, order_findings, rank_findings
@@ -250,11 +251,12 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def table_of_contents(parts: list[Part]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def table_of_contents(parts: list[Part], *, agreement: bool = False) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """(title, anchor, entries below it) of each section."""
     names = [part.analysis.name for part in parts]
+    across = [("do the metrics agree?", "agreement")] if agreement else []
     return [
-        ("What was found", "found", [(name, f"found-{name}") for name in names]),
+        ("What was found", "found", [*((name, f"found-{name}") for name in names), *across]),
         ("Figures", "figures", [(name, f"figures-{name}") for name in names]),
         ("What was run", "run", RUN_SECTIONS),
     ]
@@ -307,6 +309,7 @@ class PageContents:
     versions: list[tuple[str, str]]
     times: list[StageTime]
     downloads: list[Download]
+    agreement: list[AgreementSection] = dataclasses.field(default_factory=list)
     shared: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -325,7 +328,8 @@ def render(contents: PageContents) -> str:
         notices=notices(study, [part.analysis.name for part in contents.parts if part.alignment]),
         shuffled=shuffled_sentence(study, contents.views) if study.shuffle_seed is not None else "",
         parts=contents.parts,
-        contents_list=table_of_contents(contents.parts),
+        contents_list=table_of_contents(contents.parts, agreement=bool(contents.agreement)),
+        agreement=contents.agreement,
         datasets=list(datasets.values()),
         models=model_lines([part.analysis for part in contents.parts]),
         methods=contents.methods,

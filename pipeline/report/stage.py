@@ -13,6 +13,7 @@ from pipeline.report.all_figures import figures_of
 from pipeline.report.page import Captions, PageContents, Part, page_view, render, split_in_words
 from pipeline.report.provenance import Download, StageTime, downloads, stage_times, versions
 from pipeline.report.read_scores import ScoresContents, read_contents
+from pipeline.report.sections.agreement import agreement_sections
 from pipeline.report.sections.behaviour import behaviour_table
 from pipeline.report.sections.cautions import alignment_warnings, doubts_in_words
 from pipeline.report.sections.languages import LanguageView, language_section, language_views
@@ -92,7 +93,8 @@ def build_page(
         languages = language_views(analysis, own, tables)
         parts.append(_part(facts, analysis, own, languages, contents[analysis.name], captions, not_told))
     methods = methods_text(facts, contents, tables["summary"], maps_of_cortex=len(tables["unit"]) > 0)
-    return render(PageContents(facts, views, parts, methods, versions(), times, files, captions.shared))
+    agreement = agreement_sections(views)
+    return render(PageContents(facts, views, parts, methods, versions(), times, files, agreement, captions.shared))
 
 
 def _part(

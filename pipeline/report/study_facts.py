@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.activations import LayerInfo
+from pipeline.comparison.measures import MEASURES, Measure
 from pipeline.core.prose import DatasetWords, MetricWords, listed
 from pipeline.inference.networks import pathways_of, twin_of
 from pipeline.report.wording import CI_UNITS, NBSP, SIMILARITY_CI_UNITS, WITHIN_CATEGORY
@@ -152,6 +153,21 @@ class AnalysisFacts:
     languages: LanguageFacts | None = None
     words: MetricWords = dataclasses.field(default_factory=MetricWords)
     compares: bool = False
+
+    @property
+    def measure(self) -> Measure | None:
+        """What similarities are compared by; None where none are, or by a package's own."""
+        return MEASURES.get(str(self.options.get("comparison")))
+
+    @property
+    def zero_is_chance(self) -> bool:
+        """Whether scores are 0 on average where nothing is shared."""
+        return self.measure is None or self.measure.zero_is_chance
+
+    @property
+    def chance(self) -> str:
+        """What a score has to lie above, in words."""
+        return "zero" if self.zero_is_chance else "chance"
 
     def metric_in_words(self, name: str) -> str:
         """``encoding model (ridge), within categories``; a metric that has no title by its kind.

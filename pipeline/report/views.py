@@ -176,6 +176,9 @@ def make_views(facts: StudyFacts, tables: dict[str, pd.DataFrame]) -> list[View]
     """All views of a study, in the order of its analyses: ``all`` before ``mean`` before single subjects."""
     labelled = {name: labelled_by_place(tables[name]) for name in OF_REGIONS}
     labelled |= {name: tables[name] for name in ("unit", *SIMULATED)}
+    chance = {analysis.name: analysis.zero_is_chance for analysis in facts.analyses}
+    for name in ("row", "summary"):
+        labelled[name] = labelled[name].assign(zero_is_chance=labelled[name]["analysis"].map(chance))
     views = []
     for analysis in facts.analyses:
         own = {name: table[table["analysis"] == analysis.name] for name, table in labelled.items()}

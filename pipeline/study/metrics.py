@@ -24,6 +24,7 @@ METRICS: Registry[MetricEntry] = Registry(
         "best_unit": "pipeline.encoding.mappings.best_unit:BEST_UNIT",
         "mapping": "pipeline.encoding.mappings.own:MAPPING",
         "rsa": "pipeline.comparison.options:RSA",
+        "cka": "pipeline.comparison.options:CKA",
     },
     group="layermap.metrics",
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.activations.options import PrincipalComponents, Reduction, SparseProjection
 from pipeline.activations.reduce import LARGEST_FITTED, n_features_of
+from pipeline.comparison.measures import MEASURES
 from pipeline.core import paths
 from pipeline.core.keys import slug
 from pipeline.core.prose import DatasetWords
@@ -36,7 +37,6 @@ from pipeline.study.metrics import metric_words
 from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan
 
 PRECISIONS = {"float32": "", "float16": "half precision (float16)", "bfloat16": "half precision (bfloat16)"}
-SYMBOLS = {"spearman": "ρ", "kendall": "τ", "pearson": "r"}
 
 
 def study_facts(plan: StudyPlan, command: str) -> StudyFacts:
@@ -61,12 +61,13 @@ def study_facts(plan: StudyPlan, command: str) -> StudyFacts:
 
 def _analysis_facts(plan: AnalysisPlan) -> AnalysisFacts:
     options = plan.options.model_dump(mode="json")
+    measure = MEASURES.get(options.get("comparison", ""))  # a package's metric may have its own
     planted = getattr(plan.dataset.options, "planted", None) or {}
     planted_models = plan.dataset.simulation_models
     return AnalysisFacts(
         name=plan.name,
         metric=plan.metric.kind,
-        symbol="r" if plan.stage == "encode" else SYMBOLS.get(options.get("comparison", ""), "score"),
+        symbol="r" if plan.stage == "encode" else measure.symbol if measure else "score",
         dataset=_dataset_facts(plan.dataset),
         models=tuple(model_facts(model) for model in plan.models),
         options=options,

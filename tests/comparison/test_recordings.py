@@ -290,7 +290,7 @@ def test_what_cannot_be_compared_is_one_line(study, layers, make_cells, make_rec
     cells = make_cells(np.random.default_rng(12), layers["layer1"])
     runs = study.runs([make_recording(cells)], layers)
     cases = [
-        ({"options": RsaOptions()}, BadConfiguration, "rsa needs block_s"),
+        ({"options": RsaOptions()}, BadConfiguration, "its similarities need block_s"),
         ({"options": OPTIONS.model_copy(update={"block_s": 0.25})}, BadConfiguration, "no whole multiple"),
         ({"options": OPTIONS.model_copy(update={"nuisance": ("pupil_area",)})}, BadConfiguration, "pupil_area"),
         ({"layers": ["layer9"]}, UnknownName, "layer9"),

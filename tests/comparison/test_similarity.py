@@ -21,7 +21,7 @@ def test_matches_numpy_also_in_parts(monkeypatch):
     features = (np.random.default_rng(0).standard_normal((7, 1000)) + 1e4).astype(np.float32)
     expected = np.corrcoef(features.astype(np.float64))
     assert np.allclose(item_similarity(features), expected, atol=1e-12)
-    monkeypatch.setattr(similarity, "FEATURES_AT_ONCE", 300)
+    monkeypatch.setattr(similarity, "BYTES_AT_ONCE", 300 * 7 * 8)
     assert np.allclose(item_similarity(features), expected, atol=1e-12)
 
 

@@ -193,7 +193,7 @@ def test_scores_depend_on_the_runner_and_on_the_code_of_their_own_mapping() -> N
         "best_unit": {"best_unit", "best_unit_fit"},
         "banded_ridge": {"banded_ridge", "banded_fit", "banded_null", "banded_variance"},
     }
-    assert own.keys() | {"rsa"} == set(METRICS.names())
+    assert own.keys() | {"rsa", "cka"} == set(METRICS.names())
     room = "pipeline.encoding.mappings."
     for kind, modules in own.items():
         behind = modules_behind(address.partition(":")[0] for address in (METRICS.get(kind).run, METRICS.address(kind)))

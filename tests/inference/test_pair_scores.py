@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline.comparison.measures import MEASURES
 from pipeline.comparison.similarity import item_similarity
 from pipeline.inference.scores import pair_scores as module
 from pipeline.inference.scores.bootstrap import draw_counts, generator, interval
@@ -169,7 +170,7 @@ def test_intervals_over_stretches_are_wider_and_cover_where_blocks_do_not():
     assert abs(np.mean(bias["stretch"])) < 0.02  # copies of a stretch would lift it by .05
 
 
-@pytest.mark.parametrize("comparison", ["spearman", "kendall", "pearson"])
+@pytest.mark.parametrize("comparison", MEASURES)
 @pytest.mark.parametrize("levels", [None, 2])  # similarities that tie have midranks
 def test_other_orders_are_scored_as_reordered_matrices_are(comparison, levels):
     rng = np.random.default_rng(9)

@@ -121,6 +121,8 @@ def test_every_shipped_study_is_listed():
         "allen_neuropixels",
         "allen_scenes",
         "allen_scenes_2p",
+        "allen_scenes_2p_metrics",
+        "allen_scenes_metrics",
         "demo",
         "narratives_speech",
         "natsound165",

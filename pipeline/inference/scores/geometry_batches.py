@@ -15,7 +15,8 @@ import numpy as np
 from pipeline.artifacts.scores import open_scores
 from pipeline.comparison.ceilings import from_correlation
 from pipeline.comparison.kendall import MOST_ENTRIES
-from pipeline.core.errors import SampleMismatch
+from pipeline.comparison.measures import MEASURES
+from pipeline.core.errors import LayermapError, SampleMismatch
 from pipeline.inference.requests import InferenceSettings
 from pipeline.inference.scores.bootstrap import draw_counts, generator
 from pipeline.inference.scores.fold_scores import FoldScores
@@ -61,6 +62,12 @@ def _batch(by_model: dict[str, Path], metric: str, settings: InferenceSettings) 
     opened = {model: open_scores(path) for model, path in by_model.items()}
     first = next(iter(opened.values()))
     stretch = stretches_of(first)
+    measure = MEASURES.get(str(first.attrs["comparison"]))
+    if measure is None:
+        raise LayermapError(
+            f"{next(iter(by_model.values()))} has comparison '{first.attrs['comparison']}', which is none of: "
+            f"{', '.join(MEASURES)}"
+        )
     for model, scores in opened.items():
         if scores["item"].values.tolist() != first["item"].values.tolist() or (stretches_of(scores) != stretch).any():
             raise SampleMismatch(
@@ -84,6 +91,7 @@ def _batch(by_model: dict[str, Path], metric: str, settings: InferenceSettings) 
         ceiling=functools.partial(_ceiling, first),
         stimuli_drawn=str(first.attrs["ci_unit"]) == "item",
         untested=orders.untested,
+        zero_is_chance=measure.zero_is_chance,
     )
 
 

@@ -3,7 +3,8 @@
 A draw of items with replacement takes pair {i, j} as often as item i times item j; pairs of the same item,
 whose similarity is 1 by definition, are dropped. Ranks are taken anew in every draw: the midrank of a value among pairs
 with multiplicities, exactly as if the pairs were written out. Spearman's ρ is then a weighted correlation of
-ranks, computed for all layers and targets by one matrix product; the ranked measured matrices are shared by all models.
+ranks, computed for all layers and targets by one matrix product, as every measure but Kendall's τ is (see
+`pipeline.comparison.measures`); the ranked measured matrices are shared by all models.
 
 Neighbouring blocks of a stimulus' time are not independent: stretches of them are drawn, all blocks of a stretch as
 often as it is, and pairs of two copies of one stretch are dropped. (With them, the similar neighbours would weigh twice
@@ -26,7 +27,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.comparison.kendall import MOST_ENTRIES, dense_ranks, kendall_tau
+from pipeline.comparison.measures import MEASURES, Measure
 from pipeline.comparison.similarity import compare, upper_triangle
+from pipeline.comparison.vectors import ComparedPairs, cosines
 from pipeline.inference.scores.fold_scores import LARGEST_R, FoldScores
 
 if TYPE_CHECKING:
@@ -58,6 +61,12 @@ class PairVectors:
         values = upper_triangle(matrices)
         return cls(values, dense_ranks(values), *np.triu_indices(matrices.shape[-1], 1))
 
+    def entering(self, compared: ComparedPairs, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Values of some pairs, or their ranks among these with multiplicities: (matrix, pair)."""
+        if compared.measure.ranked:
+            return weighted_midranks(self.dense_rank[:, pairs], compared.weight)
+        return self.values[:, pairs]
+
 
 def weighted_midranks(dense_rank: NDArray[np.intp], weight: NDArray[Any]) -> NDArray[np.float64]:
     """Midranks (from 1) of values that occur ``weight`` times each: (matrix, pair).
@@ -72,19 +81,6 @@ def weighted_midranks(dense_rank: NDArray[np.intp], weight: NDArray[Any]) -> NDA
         occurs = np.bincount(place, weights=weight)
         row[:] = (np.cumsum(occurs) - (occurs - 1) / 2)[place]
     return ranks
-
-
-def weighted_correlation(
-    rows: NDArray[np.float64], columns: NDArray[np.float64], weight: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Pearson r of every row of two arrays (a, pair), (b, pair) with multiplicities: (a, b); 0 if one is constant."""
-    total = weight.sum()
-    rows = rows - (rows @ weight / total)[:, None]
-    columns = columns - (columns @ weight / total)[:, None]
-    weighted = columns * weight
-    power = np.outer((rows**2) @ weight, (weighted * columns).sum(axis=1))
-    varies = power > 0
-    return np.where(varies, (rows @ weighted.T) / np.sqrt(np.where(varies, power, 1)), 0.0)
 
 
 def pair_weights(pairs: PairVectors, drawn: NDArray[Any], stretch: NDArray[np.intp]) -> NDArray[Any]:
@@ -108,7 +104,7 @@ def agreement(
     ----------
     drawn : (stretch,) multiplicities; stretches with 0 are left out
     stretch : (item,), the stretch that each item belongs to
-    comparison : ``spearman``, ``kendall`` or ``pearson``
+    comparison : one of `MEASURES`
 
     Returns
     -------
@@ -119,15 +115,13 @@ def agreement(
     if pairs.size < FEWEST_PAIRS:
         return np.full((models.values.shape[0], targets.values.shape[0]), np.nan)
     weight = weight[pairs].astype(np.float64)
-    if comparison == "pearson":
-        return weighted_correlation(models.values[:, pairs], targets.values[:, pairs], weight)
-    if comparison == "kendall":
+    measure = MEASURES[comparison]
+    if measure.kendall:
         return _kendall(models, targets, pairs, weight)
-    return weighted_correlation(
-        weighted_midranks(models.dense_rank[:, pairs], weight),
-        weighted_midranks(targets.dense_rank[:, pairs], weight),
-        weight,
-    )
+    times = drawn[stretch].astype(np.float64)
+    compared = ComparedPairs(measure, models.first[pairs], models.second[pairs], weight, times)
+    rows, columns = (compared.unit_vectors(one.entering(compared, pairs)) for one in (models, targets))
+    return cosines(rows, columns)
 
 
 def _kendall(
@@ -211,7 +205,7 @@ def scores_in_orders(
     shape = (len(orders), models.values.shape[0], targets.values.shape[0])
     score = np.empty(shape, dtype=np.float32)
     halves = np.empty((shape[0], len(halvings), 2, *shape[1:]), dtype=np.float32)
-    measured = _Reordered.of(targets, orders.shape[1], comparison)
+    measured = _Reordered.of(targets, orders.shape[1], MEASURES[comparison])
     _fill(score, models, measured, orders, np.arange(models.first.size))
     for halving, in_first in enumerate(halvings):
         for half, members in enumerate((in_first, ~in_first)):
@@ -234,7 +228,7 @@ class _Reordered:
     """
 
     vectors: PairVectors
-    comparison: str
+    measure: Measure
     pair_of: NDArray[np.intp]
     ascending: NDArray[np.intp]
     below: NDArray[np.intp]
@@ -242,18 +236,18 @@ class _Reordered:
     tied: bool
 
     @classmethod
-    def of(cls, vectors: PairVectors, n_items: int, comparison: str) -> _Reordered:
+    def of(cls, vectors: PairVectors, n_items: int, measure: Measure) -> _Reordered:
         pair_of = np.zeros((n_items, n_items), dtype=np.intp)
         pair_of[vectors.first, vectors.second] = pair_of[vectors.second, vectors.first] = np.arange(vectors.first.size)
         occurs = [np.bincount(row) for row in vectors.dense_rank]
         upto = np.stack([np.cumsum(one)[row] for one, row in zip(occurs, vectors.dense_rank, strict=True)])
         own = np.stack([one[row] for one, row in zip(occurs, vectors.dense_rank, strict=True)])
         ascending = np.argsort(vectors.dense_rank, axis=1)
-        return cls(vectors, comparison, pair_of, ascending, upto - own, upto, bool((own > 1).any()))
+        return cls(vectors, measure, pair_of, ascending, upto - own, upto, bool((own > 1).any()))
 
-    def standardised(self, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
-        """What is correlated of some different pairs: (matrix, pair)."""
-        return _standardised(self.vectors.values[:, pairs] if self.comparison == "pearson" else self._midranks(pairs))
+    def entering(self, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Values of some different pairs, or their ranks among these: (matrix, pair)."""
+        return self._midranks(pairs) if self.measure.ranked else self.vectors.values[:, pairs]
 
     def _midranks(self, pairs: NDArray[np.intp]) -> NDArray[np.float64]:
         chosen = np.zeros(self.ascending.shape[1], dtype=np.int32)
@@ -279,29 +273,23 @@ def _fill(
         into[:] = np.nan
         return
     first, second = models.first[pairs], models.second[pairs]
-    if measured.comparison == "kendall":
-        once = np.ones(pairs.size)
+    once = np.ones(pairs.size)
+    if measured.measure.kendall:
         for number, order in enumerate(orders):
             there = measured.pair_of[order[first], order[second]]
             into[number] = _kendall(models, measured.vectors, pairs, once, there)
         return
-    pearson = measured.comparison == "pearson"
-    rows = _standardised(
-        models.values[:, pairs] if pearson else weighted_midranks(models.dense_rank[:, pairs], np.ones(pairs.size))
-    )
-    # all pairs in another order have the ranks that they had
-    every = measured.standardised(pairs) if pairs.size == models.first.size else None
+    compared = ComparedPairs(measured.measure, first, second, once, np.ones(orders.shape[1]))
+    rows = compared.unit_vectors(models.entering(compared, pairs))
+    # all pairs in another order have the ranks that they had, and items their effects
+    every = compared.unit_vectors(measured.entering(pairs)) if pairs.size == models.first.size else None
     for number, order in enumerate(orders):
         there = measured.pair_of[order[first], order[second]]
-        columns = measured.standardised(there) if every is None else every[:, there]
-        into[number] = np.clip(rows @ columns.T, -1.0, 1.0)
-
-
-def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centred, of length 1; 0 throughout if constant: products are correlations."""
-    values = values - values.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.asarray(np.where(length > 0, values / np.where(length > 0, length, 1.0), 0.0))
+        if every is None:
+            columns = compared.unit_vectors(measured.entering(there))
+        else:
+            columns = every[:, np.concatenate([there, pairs.size + order])[: every.shape[1]]]
+        into[number] = cosines(rows, columns)
 
 
 def _over_halves(score: NDArray[Any], halves: NDArray[Any]) -> FoldScores:

@@ -90,6 +90,7 @@ class Batch:
     on_surface : the groups whose targets are painted on a cortical mesh
     stimuli_drawn : intervals over subjects are over items as well, as both are samples
     untested : why there are no other orders of the responses to test scores against, in words; empty if there are
+    zero_is_chance : whether scores are 0 on average where nothing is shared; if not, only other orders say what is
     """
 
     metric: str
@@ -105,6 +106,7 @@ class Batch:
     stimuli_drawn: bool = False
     untested: str = ""
     widening: float = 1.0
+    zero_is_chance: bool = True
 
 
 def layer_axis(scores: xr.Dataset) -> LayerAxis:

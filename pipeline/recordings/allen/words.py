@@ -28,14 +28,16 @@ by Kendall's τ.
 {%- set other = [] -%}
 {%- if s.block_s != published.block_s %}{{ other.append("blocks of " ~ (s.block_s | fmt) ~ " s") or "" }}{% endif -%}
 {%- if o.comparison != "kendall" %}
-  {{- other.append({"spearman": "Spearman's ρ", "pearson": "Pearson's r"}[o.comparison]) or "" }}
+  {{- other.append(a.measure.words) or "" }}
 {%- endif -%}
 {%- if other %} Here it is {{ other | join(" and ") }}.{% endif %} It is corrected as follows.
 {%- if "across_animals" in c.ceiling_kinds %} The ceiling is the agreement across animals; there it was that of split
 halves of trials, without the Spearman–Brown correction.
 {%- else %} There the ceiling was that of split halves of trials, without the Spearman–Brown correction; here
 {% if "split_half_repeats" in c.ceiling_kinds %}repeats are halved too, with the correction, as there is but one animal
-{%- else %}none is given, as no region has two animals that agree well enough{% endif %}.
+{%- else %}none is given, as
+{{ "no region has two animals that agree well enough" if a.measure.zero_is_chance else "distances agree by chance" }}
+{%- endif %}.
 {%- endif %}
 {%- if s.centred %} The compared matrices and those of the ceiling are treated alike, both centred; there the ceiling's
 were not.

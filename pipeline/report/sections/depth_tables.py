@@ -106,7 +106,7 @@ def planted_table(view: View) -> PlantedTable | None:
 def recovered(row: Row, n_layers: int) -> str:
     """The nested best layer, or why none is named."""
     if not is_predicted(row):
-        return "score not reliably above zero"
+        return f"score not reliably above {'zero' if row.get('zero_is_chance', True) else 'chance'}"
     named = f"{row['best_layer']} (depth {number(row['best_layer_depth'])})"
     return named if is_distinguished(row, n_layers) else f"{named}, not distinguishable"
 

@@ -54,8 +54,13 @@ def is_tested(row: Row) -> bool:
 
 
 def is_predicted(row: Row) -> bool:
-    """Whether the score exceeds the largest that its family has by chance; untested, whether its interval exceeds 0."""
-    return bool(row["p_family"] < SIGNIFICANT_BELOW if is_tested(row) else row["ci_low"] > 0)
+    """Whether the score exceeds the largest that its family has by chance; untested, whether its interval exceeds 0.
+
+    Where chance is not 0, a score that was not tested is never said to exceed it.
+    """
+    if is_tested(row):
+        return bool(row["p_family"] < SIGNIFICANT_BELOW)
+    return bool(row.get("zero_is_chance", True) and row["ci_low"] > 0)
 
 
 def verdict_of(row: Row) -> str:
@@ -151,11 +156,15 @@ def in_short(view: View, rows: list[Row], parts: Parts) -> str:
     regions = counted(len(rows), "region")
     if not predicted:
         highest = max(rows, key=lambda row: row["best_layer_score"] if math.isfinite(row["best_layer_score"]) else -2)
-        none = "is the score reliably above zero" if tested else "does the interval of the score lie above zero"
+        none = f"is the score reliably above {view.analysis.chance}"
+        if not tested:
+            by_interval = "does the interval of the score lie above zero"
+            none = by_interval if view.analysis.zero_is_chance else "can the score be told from chance, which is not 0"
         how = f"p{NBSP}≥{NBSP}.05 {_against(rows)}" if tested else f"no p: {rows[0]['untested']}"
         return f"In none of {regions} {none} ({how}); highest in {highest['place']}, {scored(view, highest)}."
     best = max(predicted, key=lambda row: row["best_layer_score"])
-    some = "The score is reliably above zero" if tested else "The interval of the score lies above zero"
+    above = f"The score is reliably above {view.analysis.chance}"
+    some = above if tested else "The interval of the score lies above zero"
     how = f"p{NBSP}<{NBSP}.05 {_against(rows)}" if tested else f"no p: {rows[0]['untested']}"
     text = f"{some} in {len(predicted)} of {regions} ({how}), highest in {best['place']} ({scored(view, best)})."
     n_layers = n_layers_of(parts)
@@ -188,7 +197,7 @@ def region_sentence(view: View, row: Row, parts: Parts) -> str:
     if not math.isfinite(row["best_layer_score"]):
         return f"no score could be computed.{constant}"
     if not is_predicted(row):
-        where = "below zero" if row["ci_high"] < 0 else "not reliably above zero"
+        where = "below zero" if row["ci_high"] < 0 else f"not reliably above {view.analysis.chance}"
         return f"{where}: {scored(view, row)}.{_ceiling(row, relative=False)}{constant}"
     return f"{_layer(view, row, parts)}{scored(view, row)}.{_ceiling(row, relative=True)}{constant}"
 
