@@ -287,14 +287,14 @@ def recordings_scores(spec, model, rng):
 
 
 def identifiability(spec, models, rng, n_repeats=20):
-    """Layers named near the ones that responses are from; networks named right in most data sets."""
+    """Layers named as they are, or of listeners' mean hardly; networks named right in most data sets."""
     models = [model for model in models if model.role != "twin"]
     regions = list(spec.peaks)
     layers = [(model.name, layer) for model in models for layer in model.layers]
     shape = (2, n_repeats, len(layers), len(regions))
     n_layers = np.array([len(model.layers) for model in models for _ in model.layers])[:, None]
     planted = np.array([number for model in models for number in range(len(model.layers))])[:, None]
-    spread = np.array([1.5, 0.4])[:, None, None, None] * rng.standard_normal(shape)
+    spread = np.array([2.5 if spec.mean else 0.2, 0.2])[:, None, None, None] * rng.standard_normal(shape)
     named = np.clip(np.rint(planted + spread), 0, n_layers - 1).astype(int)
     by_planted = ("readout", "repeat", "planted", "region")
     scores = rng.uniform(0, 0.4, (2, n_repeats, len(models), len(models), len(regions)))
