@@ -92,7 +92,13 @@ def build_page(
         not_told = left_out(tables, analysis.name, facts.map_path)
         languages = language_views(analysis, own, tables)
         parts.append(_part(facts, analysis, own, languages, contents[analysis.name], captions, not_told))
-    methods = methods_text(facts, contents, tables["summary"], maps_of_cortex=len(tables["unit"]) > 0)
+    methods = methods_text(
+        facts,
+        contents,
+        tables["summary"],
+        maps_of_cortex=len(tables["unit"]) > 0,
+        n_simulated=int(tables["identifiability"]["n_repeats"].max()) if len(tables["identifiability"]) else 0,
+    )
     agreement = agreement_sections(views)
     return render(PageContents(facts, views, parts, methods, versions(), times, files, agreement, captions.shared))
 

@@ -80,12 +80,15 @@ def test_alice_gives_the_known_figures(alice):
 
 
 def test_shuffled_alice_finds_nothing(alice, mirror):
-    """Several seeds together: one roll of the story moves all listeners at once."""
+    """Several seeds together: one roll of the story moves all listeners at once. The network says it for all models."""
+    study = yaml.safe_load((alice.path / "study.yaml").read_text(encoding="utf-8"))
+    analysis = study["analyses"]["story"]
+    study["analyses"]["story"] = {**analysis, "models": analysis["models"][:1], "contrasts": []}
+    study["inference"] = {"n_bootstrap": 100, "permutations": 0, "simulations": 0}
+    alice.write_study(study, "shuffled.yaml")
     means = []
     for seed in range(1, 6):
-        alice.run_stages(
-            "map", "study.yaml", first="encode", mirror=mirror, shuffle=seed, permutations=0, simulations=0
-        )
+        alice.run_stages("map", "shuffled.yaml", first="encode", mirror=mirror, shuffle=seed)
         rows = table(alice, f"alice-shuffled-{seed}")
         means.append(rows[rows.subject == "all"].score.astype(float).mean())
     assert abs(np.mean(means)) < 2 * np.std(means, ddof=1) / np.sqrt(len(means))
@@ -121,11 +124,16 @@ def test_training_matters_outside_primary_visual_cortex(scenes):
 
 
 def test_shuffled_scenes_find_nothing(scenes, mirror):
+    """By the trained networks; twins would say the same again."""
+    study = yaml.safe_load((scenes.path / "study.yaml").read_text(encoding="utf-8"))
+    analysis = study["analyses"]["scenes"]
+    trained = [{**model, "random_twins": 0} for model in analysis["models"] if isinstance(model, dict)]
+    study["analyses"]["scenes"] = {**analysis, "models": trained, "contrasts": []}
+    study["inference"] = {"n_bootstrap": 100, "permutations": 0, "simulations": 0}
+    scenes.write_study(study, "shuffled.yaml")
     means = []
     for seed in range(1, 6):
-        scenes.run_stages(
-            "compare", "study.yaml", first="compare", mirror=mirror, shuffle=seed, permutations=0, simulations=0
-        )
+        scenes.run_stages("compare", "shuffled.yaml", first="compare", mirror=mirror, shuffle=seed)
         means.append(np.mean(list(_spearman_of(scenes, f"allen_scenes-shuffled-{seed}"))))
         shutil.rmtree(scenes.path / "data" / "scores" / f"allen_scenes-shuffled-{seed}")
     assert abs(np.mean(means)) < 2 * np.std(means, ddof=1) / np.sqrt(len(means))

@@ -90,7 +90,12 @@ class Citations:
 
 
 def methods_text(
-    study: StudyFacts, contents: dict[str, ScoresContents], summary: pd.DataFrame, *, maps_of_cortex: bool = False
+    study: StudyFacts,
+    contents: dict[str, ScoresContents],
+    summary: pd.DataFrame,
+    *,
+    maps_of_cortex: bool = False,
+    n_simulated: int = 0,
 ) -> Methods:
     """Write the methods of a study.
 
@@ -98,6 +103,7 @@ def methods_text(
     ----------
     contents : analysis → what its scores files say of the split
     summary : the map's summary table, for kinds of ceilings and units of intervals
+    n_simulated : data sets simulated from each layer by each kind of read-out; 0 for none
     maps_of_cortex : whether parcels or vertices were scored one by one and drawn on the cortex
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -121,6 +127,7 @@ def methods_text(
         units=listed(list(dict.fromkeys(units)), last="or"),
         version=__version__,
         maps_of_cortex=maps_of_cortex,
+        n_simulated=n_simulated,
         several_pathways=any(model.pathways for analysis in study.analyses for model in analysis.models),
         uses_torch=any(model.role != BASELINE for analysis in study.analyses for model in analysis.models),
     )
