@@ -145,7 +145,7 @@ def recovery(
         here = slice(number * n, (number + 1) * n)
         signals[here] = of_layer.reshape(planned.samples.n, n, signal.n_targets).swapaxes(0, 1)
         for out in noise[here]:
-            out[:] = _noise(planned.samples, signal, generator)
+            out[:] = simulated_noise(planned.samples, signal, generator)
     sets = _Sets(signals, noise, [one.share(signal.share) for one in averaged])
     profiles = _fitted(own, sets, after_fit)
     twins: list[Profile] | None = None
@@ -205,7 +205,7 @@ class _Sets:
         return SimulatedResponses([Part(self.signals[one], amplitude, one) for one in range(n_sets)], self.noise)
 
 
-def _noise(samples: Samples, signal: Signal, generator: np.random.Generator) -> np.ndarray:
+def simulated_noise(samples: Samples, signal: Signal, generator: np.random.Generator) -> np.ndarray:
     """(n_samples, n_targets) of variance 1, stationary in each run."""
     from scipy.signal import lfilter
 

@@ -8,7 +8,7 @@ import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from pipeline.artifacts.catalogue import Group
 from pipeline.artifacts.storage.store import write_whole
@@ -20,6 +20,7 @@ from pipeline.core.spreadsheet import write_csv
 from pipeline.encoding.arithmetic.compute import Compute
 from pipeline.encoding.group.planned import planned_samples, some_samples
 from pipeline.encoding.mapping import MappingEntry
+from pipeline.encoding.options import EncodingOptions
 from pipeline.encoding.splits import Samples
 from pipeline.identifiability.power import Averaged, Candidate, Planned, Row, Signal, recovery
 from pipeline.study import identity
@@ -143,7 +144,7 @@ def _sizes(
     analysis: AnalysisPlan, samples: Samples, unit: str, arguments: argparse.Namespace
 ) -> Iterator[tuple[float, Planned]]:
     """Those asked for; else parts of all that there is, as far as the study's folds can be made of them."""
-    options: Any = analysis.options
+    options = cast("EncodingOptions", analysis.options)
     per_unit = 60 / samples.interval_s if unit == "minutes" else 1
     there_are = f"the stimuli of analysis '{analysis.name}' are {samples.n / per_unit:.4g} {unit}"
     asked = getattr(arguments, unit)
@@ -172,7 +173,7 @@ def _rows(
     compute: Compute,
     progress: Progress,
 ) -> Iterator[Row]:
-    metric, options = job.analysis.metric, job.analysis.options
+    metric, options = job.analysis.metric, cast("EncodingOptions", job.analysis.options)
     assert isinstance(metric, MappingEntry)  # of `_suitable`
     for network, (size, planned) in itertools.product(job.networks, job.sizes):
         progress.at(f"{job.analysis.name}: {network.name}, {size:.4g} {job.unit}")
@@ -181,7 +182,7 @@ def _rows(
             network,
             planned,
             averaged,
-            options=options,  # type: ignore[arg-type]  (of a mapping's metric)
+            options=options,
             signal=signal,
             n=arguments.n,
             seed=arguments.seed,

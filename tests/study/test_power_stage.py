@@ -6,8 +6,10 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from pipeline.study.cli import main
 from tests.activations.own_study import OWN, Lab
@@ -34,7 +36,7 @@ def power(shown: tuple[Lab, str], patch: pytest.MonkeyPatch, *more: str) -> int:
 
 
 def test_table_and_page(shown, monkeypatch, capsys) -> None:
-    """One row per network of several layers, size and design; the same numbers on screen, in the CSV and on the page."""
+    """A row per network of several layers, size and design; the same on screen, in the CSV and on the page."""
     output = ["--items", "20", "40", "--repeats", "1", "5", "--subjects", "8", "--share", ".2"]
     assert power(shown, monkeypatch, *output) == 0
     told = capsys.readouterr()
@@ -45,7 +47,7 @@ def test_table_and_page(shown, monkeypatch, capsys) -> None:
     assert table["share"].max() == pytest.approx(0.2 / (0.2 + 0.8 / 40))
     assert table[["exact", "within_one", "twin"]].apply(lambda values: values.between(0, 1)).all(axis=None)
     lines = told.out.splitlines()
-    assert lines[0].split() == "analysis model items repeats subjects score exact ± 1 bits depth error twin".split()
+    assert " ".join(lines[0].split()) == "analysis model items repeats subjects score exact ± 1 bits depth error twin"
     assert len({len(line) for line in lines[: 1 + len(table)]}) == 1
     page = next(Path("reports").glob("*/power.html")).read_text(encoding="utf-8")
     assert page.count("data-for=") == 2  # layers, and the twin
@@ -102,3 +104,28 @@ def test_a_missing_activation_is_named_with_what_makes_it(shown, monkeypatch, tm
     assert main(["power", "--study", shown[1], *FAST]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and gone.name in lines[0] and "make it with: snakemake activate" in lines[0]
+
+
+def test_minutes_of_a_movie(tmp_path, monkeypatch, capsys) -> None:
+    """Four minutes, in samples of two seconds."""
+    lab = Lab(tmp_path)
+    frames = np.random.default_rng(0).integers(0, 256, (480, 16, 16), dtype=np.uint8)
+    np.save(lab.folder / "movie.npy", frames)
+    np.save(lab.folder / "movie_responses.npy", np.random.default_rng(1).standard_normal((120, 2)))
+    monkeypatch.chdir(lab.work)
+    movie = {"stimulus": "movie.npy", "frame_rate_hz": 2.0, "sample_interval_s": 2.0}
+    recording = {"kind": "files", "responses": "movie_responses.npy", "regions": "regions.csv", **movie}
+    study = lab.write({"own": OWN}, "own", recording=recording)
+    content = yaml.safe_load(Path(study).read_text())
+    splits = {"n_folds": 3, "n_inner_folds": 3, "gap_s": 0}
+    content["analyses"]["cells"]["metric"] = {"kind": "ridge", "splits": splits, "delays_s": [2, 6]}
+    Path(study).write_text(yaml.safe_dump(content))
+    lab.run("catalogue", "fetch", "prepare", "activate")
+    assert main(["power", "--study", study, *FAST, "--subjects", "1", "--autocorrelation", ".5"]) == 0
+    table = pd.read_csv("reports/mine/power.csv")
+    assert table["minutes"].tolist() == [1, 2, 4] and table["twin"].isna().all()
+    assert "—" in capsys.readouterr().out
+    assert main(["power", "--study", study, *FAST, "--minutes", "4.1"]) == 1
+    assert "are 4 minutes, and 4.1 are asked for" in capsys.readouterr().err
+    assert main(["power", "--study", study, *FAST, "--interval-s", "7"]) == 1
+    assert "delays_s [2, 6] hold no multiple of the sample interval, 7 s" in capsys.readouterr().err

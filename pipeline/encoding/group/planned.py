@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,8 +86,9 @@ def some_samples(samples: Samples, n: int, seed: int) -> Samples:
 
 def _these(samples: Samples, rows: np.ndarray) -> Samples:
     names = ("run", "stimulus", "time_s", "item", "category", "content")
-    values = {name: getattr(samples, name) for name in names}
-    return dataclasses.replace(samples, **{name: None if v is None else v[rows] for name, v in values.items()})
+    values: dict[str, Any] = {name: getattr(samples, name) for name in names}
+    chosen: dict[str, Any] = {name: None if v is None else v[rows] for name, v in values.items()}
+    return dataclasses.replace(samples, **chosen)
 
 
 def planned_group(
