@@ -33,6 +33,8 @@ from pipeline.inference.profile import Profile
 from pipeline.inference.questions.confusion import identified
 
 Row = dict[str, Any]
+SIGNALS_AT_ONCE = 2000
+"""Read-outs that are made at once, whatever the budget: random numbers are then the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,16 +137,19 @@ def recovery(
     scratch = Scratch(compute or Compute())
     own = _opened(mapping, network, planned, options, scratch)
     n_sets = n * len(own.layers)
+    at_once = max(1, SIGNALS_AT_ONCE // signal.n_targets)
     shape = (n_sets, planned.samples.n, signal.n_targets)
     signals, noise = (scratch.array(shape, np.float32) for _ in range(2))
     for number, layer in enumerate(own.layers):
         # of their own for each network, layer and size, so that a row does not depend on what else is asked for
-        key = [seed, zlib.crc32(network.name.encode()), planned.samples.n, number]
-        generator = np.random.default_rng(key)
-        of_layer = generic_signals(own.group.features(layer.name), own.design, n * signal.n_targets, generator)
-        here = slice(number * n, (number + 1) * n)
-        signals[here] = of_layer.reshape(planned.samples.n, n, signal.n_targets).swapaxes(0, 1)
-        for out in noise[here]:
+        generator = np.random.default_rng([seed, zlib.crc32(network.name.encode()), planned.samples.n, number])
+        features = own.group.features(layer.name)
+        for start in range(0, n, at_once):
+            size = min(at_once, n - start)
+            here = slice(number * n + start, number * n + start + size)
+            lot = generic_signals(features, own.design, size * signal.n_targets, generator)
+            signals[here] = lot.reshape(planned.samples.n, size, signal.n_targets).swapaxes(0, 1)
+        for out in noise[number * n : (number + 1) * n]:
             out[:] = simulated_noise(planned.samples, signal, generator)
     sets = _Sets(signals, noise, [one.share(signal.share) for one in averaged])
     profiles = _fitted(own, sets, after_fit)

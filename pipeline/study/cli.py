@@ -38,6 +38,8 @@ ONCE = {
     "pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files",
     "power": "before anything is recorded: how much of it would tell layers, or a network and its twin, apart",
 }
+POWER_FLAGS = ("study", "limit", "device", "memory_budget_mb")
+"""Nothing is measured, so that nothing else applies."""
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 """Set before the library is imported, which asks once: nothing is downloaded while a network is built or runs."""
 REPORT_BUGS = "this is a defect of layermap: please report it with the traceback"
@@ -160,7 +162,10 @@ def _add_pin(command: argparse.ArgumentParser) -> None:
 
 def _add_power(command: argparse.ArgumentParser) -> None:
     for flag in flags_of("power"):
-        _add_flag(command, flag)
+        if flag.name in POWER_FLAGS:
+            _add_flag(command, flag)
+        else:
+            command.set_defaults(**{flag.name: flag.default})
     _add_common(command)
     command.add_argument("--group", help="whose stimuli are shown (default: the first of the catalogue)")
     size = command.add_mutually_exclusive_group()

@@ -47,15 +47,13 @@ def _samples_of(name: str, stimulus: Path, activations: Path, interval_s: float)
     layers = open_activations(activations)
     clock, content = layers.clock(), layers.contents()
     if layers.sample_kind == "item":
-        rows = np.full(clock.size, name, object).astype(str)
-        category = _categories(stimulus, clock)
-        return Samples("item", rows, rows, item=clock.astype(str), category=category, content=content)
+        shown, category = np.full(clock.size, name), _categories(stimulus, clock)
+        return Samples("item", shown, shown, item=clock.astype(str), category=category, content=content)
     n = int(np.floor(clock.max() / interval_s + TOLERANCE))
     if n < 1:
         raise BadConfiguration(f"stimulus '{name}' lasts {clock.max():g} s, less than a sample of {interval_s:g} s")
-    rows = np.full(n, name, object).astype(str)
-    content = np.repeat(content, n)
-    return Samples("time", rows, rows, interval_s, time_s=interval_s * np.arange(1, n + 1), content=content)
+    shown, time_s = np.full(n, name), interval_s * np.arange(1, n + 1)
+    return Samples("time", shown, shown, interval_s, time_s, content=np.repeat(content, n))
 
 
 def _categories(path: Path, items: np.ndarray) -> np.ndarray | None:
