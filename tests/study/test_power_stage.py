@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 import yaml
 
@@ -50,7 +52,11 @@ def test_table_and_page(shown, monkeypatch, capsys) -> None:
     assert " ".join(lines[0].split()) == "analysis model items repeats subjects score exact ± 1 bits depth error twin"
     assert len({len(line) for line in lines[: 1 + len(table)]}) == 1
     page = next(Path("reports").glob("*/power.html")).read_text(encoding="utf-8")
-    assert page.count("data-for=") == 2  # layers, and the twin
+    panels = re.findall(r'<script type="application/json" data-for="[^"]+">(.*?)</script>', page)
+    drawn = [go.Figure(json.loads(panel)) for panel in panels]  # layers, and the twin
+    assert [list(figure.data[0].y) for figure in drawn] == [
+        pytest.approx(table.loc[table["repeats"] == 1, name].tolist(), abs=1e-5) for name in ("exact", "twin")
+    ]
     assert f"{table['exact'].iloc[-1]:.0%} ± " in page
 
 
