@@ -61,6 +61,11 @@ def report(study: str) -> Path:
     return REPORTS / study / "index.html"
 
 
+def power(study: str) -> Path:
+    """The table of how much to record; its page is beside it."""
+    return REPORTS / study / "power.csv"
+
+
 def log(stage: str, *names: str) -> Path:
     """Messages of one job; its traceback, if any, is beside it as ``.traceback``."""
     return LOGS / stage / f"{'.'.join(slug(name) for name in names)}.log"

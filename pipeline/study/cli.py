@@ -7,6 +7,7 @@ layermap itself, also said in one line. The traceback of a failed stage goes to 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import traceback
@@ -33,7 +34,12 @@ LISTS = {
     "models": "list the networks and baselines",
     "layers": "list the layers of one model",
 }
-ONCE = {"pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files"}
+ONCE = {
+    "pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files",
+    "power": "before anything is recorded: how much of it would tell layers, or a network and its twin, apart",
+}
+POWER_FLAGS = ("study", "limit", "device", "memory_budget_mb")
+"""Nothing is measured, so that nothing else applies."""
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 """Set before the library is imported, which asks once: nothing is downloaded while a network is built or runs."""
 REPORT_BUGS = "this is a defect of layermap: please report it with the traceback"
@@ -58,6 +64,30 @@ def _at_least(lowest: int) -> Callable[[str], int]:
     return whole_number
 
 
+def _positive(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _share(text: str) -> float:
+    """An argparse type: above 0, and at most 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return value
+
+
+def _autocorrelation(text: str) -> float:
+    """An argparse type."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="layermap", description=__doc__.splitlines()[0], formatter_class=argparse.RawTextHelpFormatter
@@ -68,11 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(stage, help=text, description=text)
         for flag in flags_of(stage):
             _add_flag(command, flag)
-        command.add_argument("--analysis", help="only this analysis of the study")
-        command.add_argument("--threads", type=int, help="threads of numerical libraries")
-        command.add_argument(
-            "--log", type=Path, help="also write messages here; the traceback of a failure goes beside it"
-        )
+        _add_common(command)
         if stage in ("prepare", "activate"):
             command.add_argument("--stimulus", help="only this stimulus")
         if stage == "prepare":
@@ -105,8 +131,16 @@ def _parser() -> argparse.ArgumentParser:
                 action="store_true",
                 help="run the code that the study names, to list layers of its own network one by one, and all modules",
             )
-    _add_pin(commands.add_parser("pin", help=ONCE["pin"], description=ONCE["pin"]))
+    for name, add in (("pin", _add_pin), ("power", _add_power)):
+        add(commands.add_parser(name, help=ONCE[name], description=ONCE[name]))
     return parser
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    """What every command takes that reads a study."""
+    command.add_argument("--analysis", help="only this analysis of the study")
+    command.add_argument("--threads", type=int, help="threads of numerical libraries")
+    command.add_argument("--log", type=Path, help="also write messages here; the traceback of a failure goes beside it")
 
 
 def _add_flag(command: argparse.ArgumentParser, flag: Flag) -> None:
@@ -124,6 +158,47 @@ def _add_pin(command: argparse.ArgumentParser) -> None:
     command.add_argument("names", nargs="+", metavar="NAME", help="facebook/dinov2-base, or a model with such a name")
     command.add_argument("--revision", default="main", help="branch, tag or commit (default: main)")
     command.add_argument("--mirror", help="folder or http(s) prefix that is asked before the hub")
+
+
+def _add_power(command: argparse.ArgumentParser) -> None:
+    for flag in flags_of("power"):
+        if flag.name in POWER_FLAGS:
+            _add_flag(command, flag)
+        else:
+            command.set_defaults(**{flag.name: flag.default})
+    _add_common(command)
+    command.add_argument("--group", help="whose stimuli are shown (default: the first of the catalogue)")
+    size = command.add_mutually_exclusive_group()
+    parts = "(default: a quarter, half and all of the study's stimuli)"
+    size.add_argument("--minutes", type=_positive, nargs="+", help=f"of stimuli in time {parts}")
+    size.add_argument("--items", type=_at_least(1), nargs="+", help=f"how many pictures or sounds {parts}")
+    command.add_argument("--repeats", type=_at_least(1), nargs="+", default=[1], help="of each stimulus (default: 1)")
+    command.add_argument(
+        "--subjects",
+        type=_at_least(1),
+        nargs="+",
+        default=[1, 8, 20],
+        help="whose responses are averaged (default: 1 8 20)",
+    )
+    command.add_argument(
+        "--share",
+        type=_share,
+        default=0.05,
+        help="of the variance of one subject's response to one repeat that is the layer's (default: 0.05)",
+    )
+    command.add_argument(
+        "--interval-s", type=_positive, default=2.0, help="between samples of stimuli in time, in s (default: 2)"
+    )
+    command.add_argument(
+        "--autocorrelation",
+        type=_autocorrelation,
+        default=0.0,
+        help="of the noise of neighbouring samples in time (default: 0)",
+    )
+    command.add_argument("--targets", type=_at_least(1), default=20, help="cells or voxels of the region (default: 20)")
+    command.add_argument("--n", type=_at_least(2), default=20, help="data sets from each layer (default: 20)")
+    command.add_argument("--seed", type=_at_least(0), default=0, help="of read-outs, noise and items (default: 0)")
+    command.add_argument("--output", type=Path, help="the table, .csv (default: reports/STUDY/power.csv)")
 
 
 def _run(arguments: argparse.Namespace) -> None:

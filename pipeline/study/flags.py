@@ -75,7 +75,7 @@ FLAGS = {
             default=int(MEMORY_BUDGET_MB),
             at_least=64,
             metavar="MB",
-            stages=("encode", "identify"),
+            stages=("encode", "identify", "power"),
             of_machine=True,
         ),
     )

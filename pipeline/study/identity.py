@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.errors import BrokenArtifact
 
 if TYPE_CHECKING:
+    from pipeline.artifacts.activations import Activations
     from pipeline.artifacts.catalogue import Group
     from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan
 
@@ -57,6 +58,16 @@ def check_shown(dataset: DatasetPlan, stimulus: str) -> None:
     check_identity(path, open_stimulus(path).attrs, {OPTIONS: dataset.stimulus_key, "name": stimulus}, "prepare")
 
 
+def check_activations(analysis: AnalysisPlan, model: ModelPlan, stimulus: str) -> Activations:
+    """The same of a model's activations to a stimulus; returns them."""
+    from pipeline.artifacts.activations import open_activations
+
+    activations = open_activations(analysis.activations_path(model, stimulus))
+    expected = {OPTIONS: model.act_key(analysis.dataset, stimulus), "model": model.name, "stimulus": stimulus}
+    check_identity(activations.path, activations.attrs, expected, "activate")
+    return activations
+
+
 def check_score_inputs(analysis: AnalysisPlan, group: Group, model: ModelPlan) -> str:
     """The same of all recordings and activations that one model's scores in a group are made from.
 
@@ -64,16 +75,12 @@ def check_score_inputs(analysis: AnalysisPlan, group: Group, model: ModelPlan) -
     -------
     what the scores keep as ``inputs_sha``
     """
-    from pipeline.artifacts.activations import open_activations
-
     dataset, attrs_of = analysis.dataset, _prepared_attrs()
     for run in group.runs:
         path = dataset.recording_path(run.recording)
         check_identity(path, attrs_of(path), {OPTIONS: dataset.prep_key, "name": run.recording}, "prepare")
         for one in [model, *(space.model for space in analysis.spaces_of(model))]:
-            path = analysis.activations_path(one, run.stimulus)
-            expected = {OPTIONS: one.act_key(dataset, run.stimulus), "model": one.name, "stimulus": run.stimulus}
-            check_identity(path, open_activations(path).attrs, expected, "activate")
+            check_activations(analysis, one, run.stimulus)
     return sha_of_inputs(analysis.score_files(group, model), attrs_of)
 
 

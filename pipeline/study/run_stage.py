@@ -334,6 +334,12 @@ def run_identify(arguments: argparse.Namespace) -> None:
             write_identifiability(dataset, output)
 
 
+def run_power(arguments: argparse.Namespace) -> None:
+    from pipeline.study.power_stage import write_power
+
+    write_power(_plan(arguments), _analyses(arguments), arguments)
+
+
 def _score_paths(analysis: AnalysisPlan) -> list[Path]:
     groups = analysis.dataset.open_catalogue().groups
     return [analysis.scores_path(group.name, model) for group in groups for model in analysis.models]

@@ -326,7 +326,7 @@ def align_runs(member: Member, max_delay: int, high_pass_s: float) -> tuple[Alig
         clock = run.samples.clock() if run.samples.kind == "time" else run.samples.items()
         key = (layers.path, clock.size, clock.tobytes())
         if key not in found:
-            found[key] = _align(run.samples, layers, max_delay, f"{run.path} and {layers.path}")
+            found[key] = align_samples(run.samples, layers, max_delay, f"{run.path} and {layers.path}")
         _check_unbroken(found[key], high_pass_s, run)
         aligned.append(AlignedRun(str(run.samples.run[0]), layers, found[key]))
     return tuple(aligned)
@@ -340,7 +340,7 @@ def _check_unbroken(alignment: Alignment, high_pass_s: float, run: RunRows) -> N
         )
 
 
-def _align(samples: Samples, layers: Activations, max_delay: int, source: str) -> Alignment:
+def align_samples(samples: Samples, layers: Activations, max_delay: int, source: str) -> Alignment:
     if samples.kind == "item":
         return align_items(layers.clock(), samples.items(), source=source)
     if layers.attrs["convolved"]:
