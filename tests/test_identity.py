@@ -37,7 +37,7 @@ def write(folder: Path, seed: int, **metric: object) -> None:
         "study": "mine",
         "title": "Mine",
         "analyses": {"a": analysis},
-        "inference": {"n_bootstrap": 100, "permutations": 20},
+        "inference": {"n_bootstrap": 100, "permutations": 20, "simulations": 0},
     }
     (folder / "mine.yaml").write_text(yaml.safe_dump(study))
 
