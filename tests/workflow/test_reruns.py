@@ -147,3 +147,15 @@ def test_lint_is_clean(tmp_path):
     folder = Folder(tmp_path)
     result = subprocess.run(folder.command("--lint"), capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
+
+
+def test_simulations_are_made_beside_the_scores(copy_of_finished):
+    """Asked for later, they are all that is new: no network and no fit runs again."""
+    told = ("all", "--config", "study=small.yaml", "simulations=20")
+    result = copy_of_finished.run(*told)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert copy_of_finished.rules_run(result) == {"identify_group", "map_study", "report_study", "all"}
+    page = (copy_of_finished.path / "reports" / "small" / "index.html").read_text(encoding="utf-8")
+    assert "Can layers be told apart?" in page and "keep what they promise" in page
+    again = copy_of_finished.run(*told)
+    assert copy_of_finished.rules_run(again) == set()
