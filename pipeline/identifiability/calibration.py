@@ -39,8 +39,8 @@ from pipeline.inference.scores.encoding_batches import encoding_batches
 if TYPE_CHECKING:
     import xarray as xr
 
-N_ORDERS = 99
-"""Of each data set, at most."""
+N_ORDERS = 60
+"""Of each data set, at most: p < .05 is then one in 20 (3 of 61), with 99 it would be 4 of 100."""
 MOST_COLUMNS = 60_000
 """Targets × orders × data sets that a layer is fitted to, for `USUAL` data sets; of more, as many times more."""
 USUAL = 20
