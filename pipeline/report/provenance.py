@@ -42,7 +42,10 @@ TITLES = {
     "summary": "One line per region and model",
     "contrast": "Contrasts and depth order",
 }
-WHERE_THERE_IS_ANY = {"variance": "Unique contributions and shares of explained variance"}
+WHERE_THERE_IS_ANY = {
+    "variance": "Unique contributions and shares of explained variance",
+    "calibration": "What tests and intervals do on data sets of known truth",
+}
 OF_THE_CORTEX = {"unit": "Every parcel or vertex", "surface": "Which unit each vertex of the cortex shows"}
 
 
