@@ -25,6 +25,7 @@ from pipeline.encoding.group.group_data import GroupData
 from pipeline.encoding.group.shuffle import alike_over, null_orders, shuffled_rows
 from pipeline.encoding.mapping import FitLayer
 from pipeline.encoding.options import FEWEST_DATA_SETS, FEWEST_ORDERS, EncodingOptions
+from pipeline.encoding.splits import Samples
 from pipeline.encoding.stage import score_group, unfiltered_responses
 from pipeline.identifiability.regions import Regions
 from pipeline.identifiability.signals import standardised
@@ -87,11 +88,19 @@ class Planting:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Orders:
-    """Orders that noise is made with, (n_samples,) each, and other orders, (2 · n_sets, n_samples) each."""
+class DataSetOrders:
+    """Orders of samples.
+
+    Parameters
+    ----------
+    noise : that make noise of the responses, (n_samples,) for each data set of nothing, and the planted one beside it
+    others : that these are tested against, (2 · n_sets, n_samples) each: one of its own for every data set
+    why : there are none; empty if there are
+    """
 
     noise: list[np.ndarray]
     others: list[np.ndarray]
+    why: str = ""
 
 
 def calibration(
@@ -119,10 +128,11 @@ def calibration(
     """
     n_orders = min(N_ORDERS, settings.inference.permutations)
     n, at_most = _sizes(planting.regions, settings.n, n_orders)
-    orders, why = _orders(source, n, n_orders, seed, shuffle_seed)
-    if not planting.regions.targets.size:
-        orders, why = _Orders([], []), "no target varies"
-    told = {"confidence": settings.inference.confidence, "no_calibration": why if settings.n else ""}
+    orders = DataSetOrders([], [], "no target varies")
+    if planting.regions.targets.size:
+        alike = alike_over(source.responses, source.group.samples)
+        orders = data_set_orders(source.group.samples, n, n_orders, seed, alike=alike, shuffle_seed=shuffle_seed)
+    told = {"confidence": settings.inference.confidence, "no_calibration": orders.why if settings.n else ""}
     n_regions = len(planting.regions.names)
     if not orders.noise:
         return _variables(np.zeros(n_regions), _Table.empty(0, n_regions)), {**told, "test_orders": 0}
@@ -150,25 +160,35 @@ def _sizes(regions: Regions, n: int, n_orders: int) -> tuple[int, int]:
     return n, budget // max(1, n)
 
 
-def _orders(source: Source, n: int, n_orders: int, seed: int, shuffle_seed: int | None) -> tuple[_Orders, str]:
-    """Of all data sets; none, and why, where there are too few."""
-    samples, alike = source.group.samples, alike_over(source.responses, source.group.samples)
-    shuffled = np.arange(samples.n) if shuffle_seed is None else shuffled_rows(samples, shuffle_seed)
-    start = None if shuffle_seed is None else shuffled
+def data_set_orders(
+    samples: Samples, n: int, n_orders: int, seed: int, *, alike: int, shuffle_seed: int | None
+) -> DataSetOrders:
+    """Orders of all data sets, none of which puts responses back to within 20 s of where they were measured.
+
+    Parameters
+    ----------
+    n : data sets of either kind, at most
+    n_orders : of each, at most; 0 for data sets without
+    alike : over how many samples responses are alike
+    shuffle_seed : of a null study, whose responses are in another order already
+    """
+    given = np.arange(samples.n) if shuffle_seed is None else shuffled_rows(samples, shuffle_seed)
+    start = None if shuffle_seed is None else given
     noise = null_orders(samples, n, _own_seed(seed, 0), alike=alike, shuffled=start)
     if len(noise) < FEWEST_DATA_SETS:
-        return _Orders([], []), f"the samples allow fewer than {FEWEST_DATA_SETS} other orders to make noise of"
+        return DataSetOrders([], [], f"the samples allow fewer than {FEWEST_DATA_SETS} other orders to make noise of")
     if not n_orders:
-        return _Orders(noise, []), ""
+        return DataSetOrders(noise, [])
     each = [
-        null_orders(samples, n_orders, _own_seed(seed, 1 + number), alike=alike, shuffled=shuffled[order])
+        null_orders(samples, n_orders, _own_seed(seed, 1 + number), alike=alike, shuffled=given[order])
         for number, order in enumerate(noise)
     ]
     fewest = min(map(len, each))
     if fewest < FEWEST_ORDERS:
-        why = f"the samples allow fewer than {FEWEST_ORDERS} other orders of responses that are in another order"
-        return _Orders([], []), why
-    return _Orders(noise, [np.stack([own[k] for own in each] * len(GIVEN)).astype(np.int32) for k in range(fewest)]), ""
+        why = f"responses that are in another order already allow fewer than {FEWEST_ORDERS} others"
+        return DataSetOrders([], [], why)
+    others = [np.stack([own[k] for own in each] * len(GIVEN)).astype(np.int32) for k in range(fewest)]
+    return DataSetOrders(noise, others)
 
 
 def _own_seed(seed: int, number: int) -> int:

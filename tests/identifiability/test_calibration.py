@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import benchmarks.calibration_studies
 from benchmarks.calibration_studies import ATTRS, DESIGNS, Design, Sizes, ridge_options, simulate, write_files
 from pipeline.artifacts.identifiability import NOTHING, PLANTED, open_identifiability, write_identifiability
-from pipeline.encoding.group.shuffle import Reordered
+from pipeline.encoding.group.shuffle import Reordered, shuffled_rows
 from pipeline.encoding.mappings.ridge import RIDGE
-from pipeline.identifiability.calibration import N_ORDERS, CalibrationOptions
+from pipeline.encoding.splits import Samples
+from pipeline.identifiability.calibration import N_ORDERS, CalibrationOptions, data_set_orders
 from pipeline.identifiability.stage import Network, identify_group
 from pipeline.inference.questions.calibration import AT_LEAST, AT_MOST, binomial_se, count
 from pipeline.inference.questions.identifiability import identifiability_rows
@@ -29,7 +31,7 @@ SETTINGS = Inference(n_bootstrap=200)
 def calibrated(
     name: str, sizes: Sizes, folder: Path, n: int = N_SETS, inference: Inference = SETTINGS, **changes: Any
 ) -> xr.Dataset:
-    """One network; a tenth of the usual columns, as far as targets can be left out."""
+    """One network's, written to a file."""
     design: Design = DESIGNS[name]
     runs = write_files(design, sizes, simulate(design, sizes, np.random.default_rng(3)), folder)
     options = ridge_options(design, sizes, 0)
@@ -104,12 +106,45 @@ def test_other_orders_that_score_too_low_are_marked(tmp_path: Path, monkeypatch:
     assert rows[NOTHING, "zero"]["kept"]
 
 
-def test_time(tmp_path: Path) -> None:
-    """Delays, rolls, and orders that never put a data set back."""
-    dataset = calibrated("planted-time", TIME, tmp_path)
+@pytest.mark.parametrize("high_pass_s", [0.0, 60.0])
+def test_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, high_pass_s: float) -> None:
+    """Delays and rolls, with and without a filter in the stretches of the folds."""
+    write = benchmarks.calibration_studies.write_recording
+
+    def filtered(dataset: xr.Dataset, path: Path) -> Path:
+        return write(dataset.assign_attrs(high_pass_s=high_pass_s), path)
+
+    monkeypatch.setattr(benchmarks.calibration_studies, "write_recording", filtered)
+    dataset = calibrated("planted-time", TIME, tmp_path, n=6)
     rows = rows_of(tmp_path)
-    assert dataset.sizes["data_set"] == N_SETS and dataset.attrs["test_orders"] == N_ORDERS
+    assert dataset.sizes["data_set"] == 6 and dataset.attrs["test_orders"] == N_ORDERS
+    assert np.isfinite(dataset["test_low"].values).all()
     assert rows[NOTHING, "p"]["kept"] and rows[NOTHING, "any"]["kept"] and rows[NOTHING, "above"]["kept"]
+    assert dataset["test_found"].sel(given=PLANTED).values[:, -1].mean() > 0.6
+
+
+def test_subjects_are_averaged_as_in_the_map(tmp_path: Path) -> None:
+    """Scores of eight subjects, whose intervals are over them."""
+    dataset = calibrated("contrast-items-8-0", Sizes(118, 2, 12, 2, 2), tmp_path, n=5)
+    assert dataset.attrs["subject"] == "all" and dataset["test_found"].sel(given=PLANTED).values.all()
+    assert rows_of(tmp_path)[NOTHING, "any"]["of"] == 5
+
+
+@pytest.mark.parametrize(("n_runs", "shuffle_seed"), [(1, None), (1, 3), (3, None), (3, 3)])
+def test_no_order_puts_responses_back(n_runs: int, shuffle_seed: int | None) -> None:
+    """Runs of 900 s in all, samples of 2 s: by 20 s at least, whatever was done before."""
+    run = np.repeat([f"run-{number}" for number in range(n_runs)], 450 // n_runs)
+    samples = Samples("time", run, run, 2.0, np.tile(np.arange(450 // n_runs) * 2.0 + 2, n_runs))
+    orders = data_set_orders(samples, 8, 30, 1, alike=2, shuffle_seed=shuffle_seed)
+    given = np.arange(450) if shuffle_seed is None else shuffled_rows(samples, shuffle_seed)
+    assert len(orders.noise) == 8 and len(orders.others) == 30
+    for order in orders.others:
+        for noise, other in zip(orders.noise * 2, order, strict=True):
+            rolled = given[noise][other]
+            for rows in samples.runs:
+                offset = (rolled[rows[0]] - rows[0]) % rows.size
+                assert min(offset, rows.size - offset) * 2.0 >= 20
+                np.testing.assert_array_equal(np.sort(rolled[rows]), rows)
 
 
 def test_no_permutations_leave_the_intervals(tmp_path: Path) -> None:
