@@ -132,7 +132,8 @@ def _of_places(
     for family in _families(places):
         layers = _tests(np.stack([at_layers[one] for one in family], axis=1), n_orders)
         nested = _tests(np.stack([nested_ones[one][:, None] for one in family], axis=1), n_orders)
-        found |= {number: PlaceTest(*both) for number, *both in zip(family, layers, nested, strict=True)}
+        both = zip(family, layers, nested, strict=True)
+        found |= {number: PlaceTest(of_layers, of_nested) for number, of_layers, of_nested in both}
     return [found[number] for number in range(len(places))]
 
 

@@ -82,8 +82,8 @@ def _table(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
 def _add_analysis(rows: Rows, where: dict[str, Any], analysis: AnalysisScores, inference: InferenceSettings) -> None:
     opened = [(path, open_header(path)) for path in analysis.paths]
     for path in analysis.identifiability:
-        for table, found in identifiability_rows(where, path).items():
-            rows[table].extend(found)
+        for table, added in identifiability_rows(where, path).items():
+            rows[table].extend(added)
     rows["surface"].extend(surface_rows(where, opened))
     cells: dict[str, Cells] = {}
     for batch in _batches(opened, analysis, inference):

@@ -10,6 +10,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
+from pipeline.artifacts.identifiability import FITTED
 from pipeline.core.prose import counted, listed
 from pipeline.inference.networks import WHOLE, in_order, pathways_of, twin_of
 from pipeline.inference.questions.languages import LanguageName
@@ -177,6 +178,7 @@ def make_views(facts: StudyFacts, tables: dict[str, pd.DataFrame]) -> list[View]
     """All views of a study, in the order of its analyses: ``all`` before ``mean`` before single subjects."""
     labelled = {name: labelled_by_place(tables[name]) for name in OF_REGIONS}
     labelled |= {name: tables[name] for name in ("unit", *SIMULATED)}
+    labelled["summary"] = _with_credible_sets(labelled["summary"], tables["identifiability"])
     chance = {analysis.name: analysis.zero_is_chance for analysis in facts.analyses}
     for name in ("row", "summary"):
         labelled[name] = labelled[name].assign(zero_is_chance=labelled[name]["analysis"].map(chance))
@@ -188,6 +190,21 @@ def make_views(facts: StudyFacts, tables: dict[str, pd.DataFrame]) -> list[View]
             parts = {name: table[table["metric"] == metric_name] for name, table in own.items()}
             views += [_view(analysis, metric_name, *where, parts, surface) for where in _shown(parts["summary"])]
     return views
+
+
+def _with_credible_sets(summary: pd.DataFrame, identifiability: pd.DataFrame) -> pd.DataFrame:
+    """The 95 % credible set of depth beside the layer that is named, by read-outs as fitted.
+
+    ``identified`` is 0 where it spans more than a third of the network; 1 where nothing was simulated.
+    """
+    same = ["analysis", "metric", "group", "subject", "model", "region"]
+    fitted = identifiability[identifiability["readout"] == FITTED]
+    sets = fitted[[*same, "depth_low", "depth_high", "distinguishable"]].rename(
+        columns={"depth_low": "credible_low", "depth_high": "credible_high", "distinguishable": "identified"}
+    )
+    found = summary.merge(sets, how="left", on=same)
+    whole = found["compartment"].isin(["", ALL])
+    return found.assign(identified=found["identified"].where(whole).fillna(1).astype(int))
 
 
 def labelled_by_place(table: pd.DataFrame) -> pd.DataFrame:
@@ -268,7 +285,7 @@ def _view(
         subject=subject,
         rows=whole["row"],
         summary=whole["summary"][~in_pathway],
-        pathways=whole["summary"][in_pathway],
+        pathways=whole["summary"][in_pathway].assign(identified=1),  # simulations are of whole networks
         contrasts=whole["contrast"][_is_plain(whole["contrast"])],
         order=whole["contrast"][is_order],
         streams=whole["contrast"][is_stream],

@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.artifacts.storage.store import standard_attrs
 from pipeline.core.errors import LayermapError, UnknownName
@@ -23,6 +23,9 @@ from pipeline.study.flags import config_words
 from pipeline.study.load import known_studies, load_study
 from pipeline.study.network_entries import entries_of
 from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan, check_modalities, plan_study
+
+if TYPE_CHECKING:
+    from pipeline.encoding.options import EncodingOptions
 
 
 def _plan(arguments: argparse.Namespace) -> StudyPlan:
@@ -315,7 +318,7 @@ def run_identify(arguments: argparse.Namespace) -> None:
                     )
                     for model in analysis.identified_models
                 ],
-                options=analysis.options,  # type: ignore[arg-type]  (of a mapping's metric)
+                options=cast("EncodingOptions", analysis.options),
                 attrs={
                     "study": analysis.study,
                     "analysis": analysis.name,

@@ -93,7 +93,7 @@ def _write(folder: Path, content: dict[str, Any]) -> None:
         "study": folder.name,
         "title": f"Faults: {folder.name}",
         **content,
-        "inference": {"n_bootstrap": 100, "permutations": 20},
+        "inference": {"n_bootstrap": 100, "permutations": 20, "simulations": 0},
     }
     (folder / f"{folder.name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 

@@ -47,7 +47,7 @@ def write_study(folder: Path, model: str = "pixels", **recording: object) -> str
                 "metric": RIDGE,
             }
         },
-        "inference": {"n_bootstrap": 100, "permutations": 20},
+        "inference": {"n_bootstrap": 100, "permutations": 20, "simulations": 0},
     }
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump(content))

@@ -284,3 +284,61 @@ def recordings_scores(spec, model, rng):
             "ci_unit": "block",
         },
     )
+
+
+def identifiability(spec, models, rng, n_repeats=20):
+    """Layers named as they are, or of listeners' mean hardly; networks named right in most data sets."""
+    models = [model for model in models if model.role != "twin"]
+    regions = list(spec.peaks)
+    layers = [(model.name, layer) for model in models for layer in model.layers]
+    shape = (2, n_repeats, len(layers), len(regions))
+    n_layers = np.array([len(model.layers) for model in models for _ in model.layers])[:, None]
+    planted = np.array([number for model in models for number in range(len(model.layers))])[:, None]
+    spread = np.array([2.5 if spec.mean else 0.2, 0.2])[:, None, None, None] * rng.standard_normal(shape)
+    named = np.clip(np.rint(planted + spread), 0, n_layers - 1).astype(int)
+    by_planted = ("readout", "repeat", "planted", "region")
+    scores = rng.uniform(0, 0.4, (2, n_repeats, len(models), len(models), len(regions)))
+    scores[:, :, range(len(models)), range(len(models))] += 0.2
+    per_region = (len(models), len(regions))
+    return xr.Dataset(
+        {
+            "named": (by_planted, named),
+            "depth_index": (by_planted, np.full(shape, 0.5)),
+            "own_score": (by_planted, np.full(shape, 0.4)),
+            "amplitude": (("readout", "planted", "region"), np.full((2, len(layers), len(regions)), 0.5)),
+            "reached": (("readout", "planted", "region"), np.ones((2, len(layers), len(regions)), np.int8)),
+            "measured_score": (("network", "region"), np.full(per_region, 0.4)),
+            "measured_layer": (("network", "region"), np.zeros(per_region, int)),
+            "network_score": (("readout", "repeat", "planted_network", "network", "region"), scores),
+            **_of_known_truth(rng, len(regions)),
+        },
+        {
+            "readout": np.array(["fitted", "generic"], object),
+            "given": np.array(["nothing", "planted"], object),
+            "region": np.array(regions, object),
+            "n_targets": ("region", np.ones(len(regions), int)),
+            "network": np.array([model.name for model in models], object),
+            "planted_model": ("planted", np.array([name for name, _ in layers], object)),
+            "planted_layer": ("planted", np.array([layer.name for _, layer in layers], object)),
+            "relative_depth": ("planted", np.array([layer.relative_depth for _, layer in layers])),
+        },
+        {
+            **standard_attrs("identifiability", "layermap identify", "c", "i"),
+            **{"study": "synthetic", "analysis": spec.name, "group": "g", "metric": "ridge", "seed": 0},
+            "subject": "mean" if spec.mean else "all" if len(spec.subjects) > 1 else spec.subjects[0],
+            **{"n_targets": len(regions), "n_simulated": len(regions)},
+            **{"test_orders": 60, "confidence": 0.95, "no_calibration": ""},
+        },
+    )
+
+
+def _of_known_truth(rng, n_regions, n_sets=20):
+    """Sound tests: scores of SD .05 with intervals that know it, everything planted is found."""
+    shape, by_set = (2, n_sets, n_regions), ("given", "data_set", "region")
+    planted = np.broadcast_to(np.array([0, 1])[:, None, None], shape)
+    found = {"test_p": np.where(planted, 1 / 61, rng.uniform(size=shape)), "test_found": planted, "test_in_set": planted}
+    for name, prefix in (("test_score", "test"), ("test_difference", "test_difference")):
+        value = 0.3 * planted + 0.05 * rng.standard_normal(shape)
+        found |= {name: value, f"{prefix}_low": value - 0.1, f"{prefix}_high": value + 0.1}
+    variables = {name: (by_set, values.astype(float)) for name, values in found.items()}
+    return {**variables, "test_amplitude": ("region", np.full(n_regions, 0.5))}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.artifacts.identifiability import write_identifiability
 from pipeline.artifacts.scores import write_scores
 from pipeline.comparison.options import RsaOptions
 from pipeline.core.prose import MetricWords
@@ -19,7 +20,13 @@ from pipeline.report.views import make_views
 from pipeline.study.metrics import METRICS, metric_words
 from tests.inference_settings import Contrast, Settings
 from tests.report.synthetic_models import built, layers_of, models_of
-from tests.report.synthetic_scores import RSA_OF_RECORDINGS, encoding_scores, geometry_scores, recordings_scores
+from tests.report.synthetic_scores import (
+    RSA_OF_RECORDINGS,
+    encoding_scores,
+    geometry_scores,
+    identifiability,
+    recordings_scores,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +122,16 @@ def contrasts_of(spec):
     return tuple(found + [Contrast(name=f"net over {name}", model="net", reference=name) for name in spec.baselines])
 
 
+def _simulated(folder, spec, rsa):
+    """The file of responses simulated from each layer; none for similarities and joint fits."""
+    if rsa or spec.animals or spec.spaces:
+        return ()
+    path = folder / spec.name / "identifiability.nc"
+    models = [built(spec, model) for model in models_of(spec)]
+    write_identifiability(identifiability(spec, models, np.random.default_rng(spec.seed)), path)
+    return (path,)
+
+
 def synthesise(folder: Path, name, specs, shuffle_seed=None, rsa=False):
     """Write scores, map them, and gather what the page needs."""
     paths, mapped = {}, []
@@ -138,6 +155,7 @@ def synthesise(folder: Path, name, specs, shuffle_seed=None, rsa=False):
                 tuple(paths[spec.name]),
                 spec.streams,
                 spaces=spec.spaces,
+                identifiability=_simulated(folder, spec, rsa),
             )
         )
     inference = Settings()

@@ -67,5 +67,14 @@ def test_too_few_orders_say_why(sounds):
 
 
 def test_nothing_where_it_was_not_wanted(sounds):
-    assert calibration_section(sounds.views[0]) is None
-    assert "own tests keep" not in words(sounds.page())
+    study = with_rows(sounds, [])
+    assert calibration_section(study.views[0]) is None
+    assert "own tests keep" not in words(study.page())
+
+
+def test_the_map_counts_what_identify_left(sounds):
+    rows = sounds.tables["calibration"].set_index(["kind", "statistic"])
+    assert set(rows.index) == set(STATEMENTS)
+    assert (rows["kept"] == 1).all() and (rows["untested"] == "").all()
+    assert rows.loc[(NOTHING, "p"), ["of", "n_data_sets"]].tolist() == [20 * 2, 20]
+    assert rows.loc[(PLANTED, "found"), "share"] == 1

@@ -44,6 +44,7 @@ def row():
         "reliability_ci_low": 0.2,
         "reliability_ci_high": 0.29,
         "n_constant": 0,
+        "identified": 1,
     }
 
 
@@ -92,6 +93,17 @@ def test_a_score_below_zero_is_called_so(simulated, row):
 def test_a_score_that_is_undefined_and_its_constant_targets(simulated, row):
     text = sentence(simulated, {**row, "best_layer_score": float("nan"), "n_constant": 3})
     assert text == "no score could be computed. 3 constant targets left out."
+
+
+def test_a_layer_that_simulations_do_not_tell_is_not_named(simulated, row):
+    text = sentence(simulated, {**row, "identified": 0, "credible_low": 0.1, "credible_high": 0.9})
+    assert text.startswith("highest at block2, which simulations do not tell from layers at depths of 0.10 to 0.90; r")
+
+
+def test_the_first_sentence_says_where_layers_cannot_be_told(listeners):
+    text = model_findings(listeners.views[-1], "net").in_short
+    assert text.startswith("Which layer responses come from cannot be told in any region: of responses simulated")
+    assert "A best layer can be named" not in text
 
 
 def test_planted_regions_are_found_and_noise_is_not(simulated):

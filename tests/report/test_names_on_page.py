@@ -20,6 +20,7 @@ TEXTS = {".py", ".j2", ".yaml", ".js", ".css"}
 ORDINARY = {
     "files": "scores files, files of a dataset: a word of every second docstring",
     "mapping": "what a dict is",
+    "cka": "the key of its reference",
     "ridge": "the family of fits whose penalties the page shows, and a word of the references' titles",
 }
 """Kinds that are words of everyday English, or of the field, too: they count where they are compared or looked up, that

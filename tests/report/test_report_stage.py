@@ -30,7 +30,7 @@ STUDY = {
             "streams": [{"name": "as-if", "ventral": ["speech"], "dorsal": ["lowfreq"]}],
         }
     },
-    "inference": {"n_bootstrap": 100, "permutations": 20},
+    "inference": {"n_bootstrap": 100, "permutations": 20, "simulations": 0},
 }
 
 

@@ -179,8 +179,11 @@ def test_studies_that_would_write_the_same_files_are_refused(here):
 def test_flags_hand_on_what_the_run_was_told(both):
     mice = both.analyses["first", "mice"]
     assert both.flags("catalogue", mice) == ["--study=first.yaml", "--device=auto", "--analysis=mice"]
-    told = jobs_of("first", limit=2, shuffle=0, permutations=0, mirror="/a b", device="cpu", memory_budget_mb=100)
-    common = ["--study=first.yaml", "--limit=2", "--shuffle=0", "--permutations=0", "--mirror=/a b", "--device=cpu"]
+    told = jobs_of(
+        "first", limit=2, shuffle=0, permutations=0, simulations=0, mirror="/a b", device="cpu", memory_budget_mb=100
+    )
+    common = ["--study=first.yaml", "--limit=2", "--shuffle=0", "--permutations=0", "--simulations=0"]
+    common += ["--mirror=/a b", "--device=cpu"]
     assert told.study_flags("map", "first-shuffled-0") == common
     assert told.study_flags("encode", "first-shuffled-0") == [*common, "--memory-budget-mb=100"]
 
@@ -188,13 +191,21 @@ def test_flags_hand_on_what_the_run_was_told(both):
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_takes_what_the_workflow_is_told(stage):
     told = load_workflow_config(
-        {"study": "alice", "limit": 2, "shuffle": 0, "permutations": 0, "mirror": "/a b", "device": "cpu"}
+        {
+            "study": "alice",
+            "limit": 2,
+            "shuffle": 0,
+            "permutations": 0,
+            "simulations": 0,
+            "mirror": "/a b",
+            "device": "cpu",
+        }
         | {"memory_budget_mb": 100}
     )
     arguments = _parser().parse_args([stage, *command_flags(stage, told)])
     for flag in flags_of(stage):
         assert getattr(arguments, flag.name) == getattr(told, flag.name) != flag.default
-    words = "--config study=alice limit=2 shuffle=0 permutations=0 mirror=/a b"
+    words = "--config study=alice limit=2 shuffle=0 permutations=0 simulations=0 mirror=/a b"
     assert config_words(told) == config_words(arguments) == words
     assert load_workflow_config({}).device == _parser().parse_args([stage]).device == "auto"
 
@@ -210,7 +221,7 @@ def test_every_rule_that_runs_a_stage_has_its_resources(both):
     asked = re.findall(r'^        \*\*JOBS\.resources\("(\w+)"\),$', RULES, re.MULTILINE)
     assert rules == asked and set(rules) == set(RESOURCES)
     assert (
-        not re.search(r"mem_mb|runtime|gpu", RULES) and len(re.findall(r"^    resources:$", RULES, re.MULTILINE)) == 11
+        not re.search(r"mem_mb|runtime|gpu", RULES) and len(re.findall(r"^    resources:$", RULES, re.MULTILINE)) == 12
     )
     assert not re.search(r"config[.\[]", RULES)  # only validated settings decide
     assert both.resources("map_study") == {"mem_mb": 4000, "runtime": 60}
@@ -223,7 +234,9 @@ def test_the_device_of_the_settings_file_asks_for_a_gpu(here, monkeypatch):
     (here / "workflows").mkdir()
     (here / "workflows" / "config.yaml").write_text("studies: [first.yaml]\ndevice: cuda\n", encoding="utf-8")
     jobs = plan_jobs({})
-    assert {rule for rule in RESOURCES if jobs.resources(rule).get("gpu")} == {"activate_model", "encode_group"}
+    assert {rule for rule in RESOURCES if jobs.resources(rule).get("gpu")} == {
+        *("activate_model", "encode_group", "identify_group")
+    }
     assert "--device=cuda" in jobs.study_flags("encode", "first")
     jobs = plan_jobs({"device": "cpu"})
     assert not any(jobs.resources(rule).get("gpu") for rule in RESOURCES)

@@ -43,7 +43,7 @@ SMALL_MOUSE = {
             ],
         }
     },
-    "inference": {"n_bootstrap": 100, "permutations": 20},
+    "inference": {"n_bootstrap": 100, "permutations": 20, "simulations": 0},
 }
 
 

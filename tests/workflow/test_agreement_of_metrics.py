@@ -38,7 +38,7 @@ def made(tmp_path_factory):
         name: {"recording": cells["recording"], "models": models, "metric": metric} for name, metric in METRICS.items()
     }
     study["networks"]["my-net"]["layers"] = [{"module": "blocks.*", "select": "state"}]
-    study["inference"] = {"n_bootstrap": 100, "permutations": 99}
+    study["inference"] = {"n_bootstrap": 100, "permutations": 99, "simulations": 0}
     (user / "my_study.yaml").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(user)

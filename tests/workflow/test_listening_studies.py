@@ -49,7 +49,7 @@ def network(seed: int) -> dict[str, Any]:
 
 def run(folder: Folder, study: dict[str, Any], server: ListeningServer, limit: int, last: str = "report") -> None:
     shutil.copy(NET_FILE, folder.path)
-    study["inference"] = {"n_bootstrap": 200, "permutations": 20}
+    study["inference"] = {"n_bootstrap": 200, "permutations": 20, "simulations": 0}
     name = folder.write_study(study, f"{study['study']}.yaml")
     folder.run_stages(last, name, mirror=server.prefix, limit=limit)
 

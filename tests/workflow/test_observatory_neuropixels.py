@@ -51,7 +51,7 @@ def short_study() -> dict[str, Any]:
     smaller(analyses["scenes"], [NETWORK])
     for name in ("movies", "similarity"):
         analyses[name]["recording"] |= SHORT
-    study["inference"] = {"n_bootstrap": 200, "permutations": 0}
+    study["inference"] = {"n_bootstrap": 200, "permutations": 0, "simulations": 0}
     return study
 
 

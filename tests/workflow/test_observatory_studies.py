@@ -74,7 +74,7 @@ def movies_and_server(
             smaller(analysis, [REDUCED, PIXELS], splits=splits)
         else:
             smaller(analysis, [REDUCED, PIXELS], block_s=0.1, stretch_s=0.3, comparison="spearman")
-    study["inference"] = {"n_bootstrap": 200, "permutations": 0}
+    study["inference"] = {"n_bootstrap": 200, "permutations": 0, "simulations": 0}
     design = Design(FRAMES, n_repeats=10, n_cells=10, frames_per_bin=1, window_s=WINDOW_S)
     folder = Folder(tmp_path_factory.mktemp("movies"))
     with running(observatory(study["analyses"]["movies"]["recording"], design, weights).server()) as server:
@@ -160,7 +160,7 @@ def scenes(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Folder:
         smaller(analysis, [REDUCED, PIXELS])
         if name == "scenes":
             analysis["metric"]["splits"] = {"kind": "random_items", "n_folds": 5, "n_inner_folds": 4}
-    study["inference"] = {"n_bootstrap": 200, "permutations": 0}
+    study["inference"] = {"n_bootstrap": 200, "permutations": 0, "simulations": 0}
     design = Design({"natural_scenes": 118}, n_repeats=15, n_cells=10, window_s=(0.1, 0.35), reliability=0.5)
     folder = Folder(tmp_path_factory.mktemp("scenes"))
     with running(observatory(study["analyses"]["scenes"]["recording"], design, weights).server()) as server:

@@ -19,7 +19,7 @@ REGIONS = ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
 
 def run_study(folder: Folder, mirror, study: dict) -> None:
     folder.write_study(study, "study.yaml")
-    folder.run_stages("map", "study.yaml", mirror=mirror, permutations=20)
+    folder.run_stages("map", "study.yaml", mirror=mirror, permutations=20, simulations=0)
 
 
 def table(folder: Folder, study: str, which: str = "") -> pd.DataFrame:
@@ -83,7 +83,9 @@ def test_shuffled_alice_finds_nothing(alice, mirror):
     """Several seeds together: one roll of the story moves all listeners at once."""
     means = []
     for seed in range(1, 6):
-        alice.run_stages("map", "study.yaml", first="encode", mirror=mirror, shuffle=seed, permutations=0)
+        alice.run_stages(
+            "map", "study.yaml", first="encode", mirror=mirror, shuffle=seed, permutations=0, simulations=0
+        )
         rows = table(alice, f"alice-shuffled-{seed}")
         means.append(rows[rows.subject == "all"].score.astype(float).mean())
     assert abs(np.mean(means)) < 2 * np.std(means, ddof=1) / np.sqrt(len(means))
@@ -96,7 +98,7 @@ def scenes(mirror, tmp_path_factory) -> Folder:
     del study["analyses"]["scenes-with-position"]
     efficientnet, two_pathway, *_ = study["analyses"]["scenes"]["models"]
     efficientnet["random_twins"], two_pathway["random_twins"] = 2, 1
-    study["inference"] = {"n_bootstrap": 200, "permutations": 20}
+    study["inference"] = {"n_bootstrap": 200, "permutations": 20, "simulations": 0}
     run_study(folder, mirror, study)
     return folder
 
@@ -121,7 +123,9 @@ def test_training_matters_outside_primary_visual_cortex(scenes):
 def test_shuffled_scenes_find_nothing(scenes, mirror):
     means = []
     for seed in range(1, 6):
-        scenes.run_stages("compare", "study.yaml", first="compare", mirror=mirror, shuffle=seed, permutations=0)
+        scenes.run_stages(
+            "compare", "study.yaml", first="compare", mirror=mirror, shuffle=seed, permutations=0, simulations=0
+        )
         means.append(np.mean(list(_spearman_of(scenes, f"allen_scenes-shuffled-{seed}"))))
         shutil.rmtree(scenes.path / "data" / "scores" / f"allen_scenes-shuffled-{seed}")
     assert abs(np.mean(means)) < 2 * np.std(means, ddof=1) / np.sqrt(len(means))

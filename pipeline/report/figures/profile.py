@@ -42,7 +42,8 @@ HEAT = Caption(
     "{analysis}, {subject}. Colour is the {score} of each layer (rows, shallow at the bottom) in each region "
     "(columns); the scale starts at zero, and scores below zero take its darkest colour. White dots mark the nested "
     "best layer where it can be named; no dot means that the score is not reliably above zero or that layers spanning "
-    "more than a third of the depth are not reliably below the best.{pathways} Hover for values with {interval}.",
+    "more than a third of the depth are not reliably below the best, or not told from it by simulations.{pathways} "
+    "Hover for values with {interval}.",
     "{map}: model, layer, region, score, ci_low, ci_high, ceiling, r2; {summary}: best_layer, distinguishable, "
     "p_family",
 )
@@ -160,7 +161,10 @@ def _heat_map(
 def _chosen_layers(view: View, model: str) -> dict[str, Any]:
     """White dots on the nested best layers that can be named, pathway by pathway; none where layers cannot be told."""
     parts = [view.summary_of(model, pathway) for pathway in view.parts(model)]
-    found = [part[[row["distinguishable"] == 1 and is_predicted(row) for row in records(part)]] for part in parts]
+    found = [
+        part[[row["distinguishable"] == 1 and row["identified"] == 1 and is_predicted(row) for row in records(part)]]
+        for part in parts
+    ]
     return {
         "type": "scatter",
         "mode": "markers",

@@ -247,7 +247,7 @@ def _difference(names: list[str], cells: list[_Cell]) -> str:
 
 
 def _by_metric(names: list[str], chosen: list[str]) -> str:
-    """``block2 by ridge and pls, block5 by rsa``."""
+    """``block2 by encoding model and partial least squares, block5 by similarity``."""
     by: dict[str, list[str]] = {}
     for name, one in zip(names, chosen, strict=True):
         by.setdefault(one or "none", []).append(name)

@@ -74,8 +74,11 @@ def is_equivalent(row: Row) -> bool:
 
 
 def is_distinguished(row: Row, n_layers: int) -> bool:
-    """Whether a best layer can be named: predicted, several layers, and a set that spans little of the depth."""
-    return is_predicted(row) and n_layers > 1 and bool(row["distinguishable"])
+    """Whether a best layer can be named: predicted, several layers, and sets that span little of the depth.
+
+    Both the set of layers that are not reliably below the best, and the credible set of the simulations.
+    """
+    return is_predicted(row) and n_layers > 1 and bool(row["distinguishable"] and row["identified"])
 
 
 def unpredicted(row: Row) -> str:
@@ -206,6 +209,9 @@ def _layer(view: View, row: Row, parts: Parts) -> str:
     if n_layers_of(parts) == 1:
         return ""
     members = str(row["best_layer_set"]).split(" | ")
+    if row["distinguishable"] and not row["identified"]:
+        depths = f"{number(row['credible_low'])} to {number(row['credible_high'])}"
+        return f"highest at {row['best_layer']}, which simulations do not tell from layers at depths of {depths}; "
     if not is_distinguished(row, n_layers_of(parts)):
         return f"layers not distinguishable: {_set(members, parts)} are not reliably below the best; "
     choices = str(row["best_layer_choices"]).split(" | ")
