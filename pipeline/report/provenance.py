@@ -42,10 +42,7 @@ TITLES = {
     "summary": "One line per region and model",
     "contrast": "Contrasts and depth order",
 }
-WHERE_THERE_IS_ANY = {
-    "variance": "Unique contributions and shares of explained variance",
-    "calibration": "What tests and intervals do on data sets of known truth",
-}
+WHERE_THERE_IS_ANY = {"variance": "Unique contributions and shares of explained variance"}
 OF_THE_CORTEX = {"unit": "Every parcel or vertex", "surface": "Which unit each vertex of the cortex shows"}
 
 

@@ -336,7 +336,11 @@ def _of_known_truth(rng, n_regions, n_sets=20):
     """Sound tests: scores of SD .05 with intervals that know it, everything planted is found."""
     shape, by_set = (2, n_sets, n_regions), ("given", "data_set", "region")
     planted = np.broadcast_to(np.array([0, 1])[:, None, None], shape)
-    found = {"test_p": np.where(planted, 1 / 61, rng.uniform(size=shape)), "test_found": planted, "test_in_set": planted}
+    found = {
+        "test_p": np.where(planted, 1 / 61, rng.uniform(size=shape)),
+        "test_found": planted,
+        "test_in_set": planted,
+    }
     for name, prefix in (("test_score", "test"), ("test_difference", "test_difference")):
         value = 0.3 * planted + 0.05 * rng.standard_normal(shape)
         found |= {name: value, f"{prefix}_low": value - 0.1, f"{prefix}_high": value + 0.1}
