@@ -15,7 +15,19 @@ variable                dims                                                mean
 ``measured_layer``      (network, region)                                   their best layer within the network; −1
 ``network_score``       (readout, repeat, planted_network, network,         nested score of every network, for
                         region)                                             responses from the best layer of each
+``test_p``              (given, data_set, region)                           p of the nested score
+``test_found``          (given, data_set, region)                           1: reliably above zero, as the map says it
+``test_score``,         (given, data_set, region)                           nested score with its interval
+``_low``, ``_high``
+``test_difference``,    (given, data_set, region)                           score of the best layer for the measured
+``_low``, ``_high``                                                         responses − first (or last) layer's
+``test_in_set``         (given, data_set, region)                           1: that layer is in the set of best layers
+``test_amplitude``      (region,)                                           of what is planted, from that layer
 ======================  ==================================================  ==========================================
+
+The study's own calibration is ``test_*``: of the first network that is no twin, ``given`` ``nothing`` or ``planted``;
+without data sets where attr ``no_calibration`` says why, or none were wanted. ``test_orders`` (attr) other orders stand
+behind each p; ``confidence`` (attr) is of the intervals.
 
 Coordinates: ``planted_model, planted_layer, relative_depth (planted)``; ``n_targets (region)``, simulated ones. Attrs
 ``subject`` (as in the map), ``n_targets`` and ``n_simulated`` (of all regions). There are no repeats where the samples
@@ -35,7 +47,11 @@ if TYPE_CHECKING:
 FITTED, GENERIC = "fitted", "generic"
 READOUTS = (FITTED, GENERIC)
 """Kinds of read-outs that responses are simulated with."""
+NOTHING, PLANTED = "nothing", "planted"
+GIVEN = (NOTHING, PLANTED)
+"""What is in the data sets that a study's own tests are tried on."""
 _BY_PLANTED = ("readout", "repeat", "planted", "region")
+_BY_SET = ("given", "data_set", "region")
 
 IDENTIFIABILITY = Contract(
     "identifiability",
@@ -53,8 +69,22 @@ IDENTIFIABILITY = Contract(
         "planted_layer": ("planted",),
         "relative_depth": ("planted",),
         "n_targets": ("region",),
+        "test_p": _BY_SET,
+        "test_found": _BY_SET,
+        "test_score": _BY_SET,
+        "test_low": _BY_SET,
+        "test_high": _BY_SET,
+        "test_difference": _BY_SET,
+        "test_difference_low": _BY_SET,
+        "test_difference_high": _BY_SET,
+        "test_in_set": _BY_SET,
+        "test_amplitude": ("region",),
+        "given": ("given",),
     },
-    ("study", "analysis", "group", "metric", "subject", "n_targets", "n_simulated", "seed"),
+    (
+        *("study", "analysis", "group", "metric", "subject", "n_targets", "n_simulated", "seed"),
+        *("confidence", "test_orders", "no_calibration"),
+    ),
 )
 
 

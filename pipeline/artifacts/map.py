@@ -1,10 +1,10 @@
 """Map artifact: the layer-by-region table, its summaries per region, its contrasts, and maps of the cortex.
 
-``data/maps/<study>.nc`` holds nine tables as variables over the dims ``row``, ``summary``, ``contrast``, ``unit``,
-``surface``, ``variance``, ``identifiability``, ``confusion`` and ``recovery``; ``<study>.csv``,
+``data/maps/<study>.nc`` holds ten tables as variables over the dims ``row``, ``summary``, ``contrast``, ``unit``,
+``surface``, ``variance``, ``identifiability``, ``confusion``, ``recovery`` and ``calibration``; ``<study>.csv``,
 ``<study>-summary.csv``, ``<study>-contrasts.csv``, ``<study>-units.csv`` and so on are the same tables. Units and
 surface are empty, header apart, where no recording lies on a surface, variance where no layer was fitted jointly with
-feature spaces, and the last three where no responses were simulated. ``<study>.sha256`` lists the digests of all of
+feature spaces, and the last four where no responses were simulated. ``<study>.sha256`` lists the digests of all of
 them, as ``sha256sum`` does; it is written last, so files of two runs are never taken for one map.
 
 ``subject`` is a subject's name; ``mean`` where the **responses** were averaged over subjects before they
@@ -23,6 +23,8 @@ were; a contrast over several regions, some of which have few animals, joins the
 * identifiability — one per (analysis, group, region, readout, model): `IDENTIFIABILITY_COLUMNS`
 * confusion — one per pair of a planted and a named layer of these: `CONFUSION_COLUMNS`
 * recovery — one per (analysis, group, region, readout, planted model, named model): `RECOVERY_COLUMNS`
+* calibration — one per (analysis, group, kind, statistic): `CALIBRATION_COLUMNS`; a single one without a statistic
+  where the samples allow no data sets, and none where none were wanted
 """
 
 from __future__ import annotations
@@ -267,6 +269,28 @@ RECOVERY_COLUMNS = {
     "n": "i",
     "n_repeats": "i",
 }
+CALIBRATION_COLUMNS = {
+    "study": "s",
+    "analysis": "s",
+    "metric": "s",
+    "group": "s",
+    "subject": "s",
+    "model": "s",
+    "kind": "s",  # of data sets: nothing, the responses in other orders; planted, with the best layer's read-outs
+    # nothing: p (< .05), any (region reliably above zero), above (intervals wholly above 0), zero (in the interval);
+    # planted: found (reliably above zero), set (of best layers holds the planted one), credible (set does);
+    # score and difference (best layer − first one): the interval covers the mean over all other data sets
+    "statistic": "s",
+    "n": "i",  # how often it was so, of how many data sets × regions
+    "of": "i",
+    "n_data_sets": "i",
+    "share": "f",
+    "se": "f",  # binomial at the promised share; that of a mean over data sets where it is larger
+    "wanted": "f",  # share; NaN for what promises none
+    "promise": "s",  # at most, at least or empty
+    "kept": "i",  # 0: the share is beyond what is wanted by more than two standard errors
+    "untested": "s",  # why there are no data sets, in words
+}
 TABLES = {
     "row": ROW_COLUMNS,
     "summary": SUMMARY_COLUMNS,
@@ -277,6 +301,7 @@ TABLES = {
     "identifiability": IDENTIFIABILITY_COLUMNS,
     "confusion": CONFUSION_COLUMNS,
     "recovery": RECOVERY_COLUMNS,
+    "calibration": CALIBRATION_COLUMNS,
 }
 FILES = {
     "row": "",
@@ -288,6 +313,7 @@ FILES = {
     "identifiability": "-identifiability",
     "confusion": "-confusion",
     "recovery": "-recovery",
+    "calibration": "-calibration",
 }
 
 MAP = Contract(

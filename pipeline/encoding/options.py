@@ -15,6 +15,10 @@ FEWEST_REPEATS = 20
 """Responses simulated from a layer: with fewer a 95 % credible set would hold all layers, however sure a name is."""
 
 
+FEWEST_DATA_SETS = 5
+"""Of nothing, and planted ones, that a study's own calibration counts: with fewer no share says anything."""
+
+
 @dataclasses.dataclass(frozen=True)
 class NullOptions:
     """In how many other orders the responses are fitted as well, so that scores have a p.

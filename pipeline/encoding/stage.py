@@ -119,6 +119,7 @@ def score_group(
     source: Path,
     null: NullOptions = NO_NULL,
     test_in: Callable[[OtherOrders], object] | None = None,
+    orders: Sequence[np.ndarray] | None = None,
 ) -> xr.Dataset:
     """Fit every layer of a group's model, and sum up how well it is predicted; see `encode_group`.
 
@@ -128,6 +129,7 @@ def score_group(
     source : the recording that a warning of the alignment check names
     null : other orders, for a ``fit`` of each target by itself, or for ``test_in``
     test_in : takes the orders, so that ``fit`` tests in them what it adds; its scores are then not held against them
+    orders : of the samples, in place of those that ``null`` has drawn; see `Reordered`
     """
     scratch = group.scratch
     layers = layers or tuple(group.model_attrs["layer_order"])
@@ -156,7 +158,9 @@ def score_group(
         n_examples=options.n_examples,
         scratch=scratch,
     )
-    nulls, orders = None, _other_orders(group, tables, null, shuffle_seed) if null.n else []
+    if orders is None:
+        orders = _other_orders(group, tables, null, shuffle_seed) if null.n else []
+    nulls = None
     if orders and test_in is not None:
         test_in(OtherOrders(orders, tables.constant, again_filtered(group, design.high_pass)))
     elif orders:

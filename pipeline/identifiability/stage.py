@@ -36,6 +36,7 @@ from pipeline.encoding.null_tables import Dropped
 from pipeline.encoding.options import FEWEST_REPEATS, EncodingOptions
 from pipeline.encoding.splits import held_out_stretches, make_splits
 from pipeline.encoding.stage import again_filtered, clean_responses, unfiltered_responses
+from pipeline.identifiability.calibration import CalibrationOptions, Planting, Source, calibration
 from pipeline.identifiability.regions import Regions, Table
 from pipeline.identifiability.signals import (
     Part,
@@ -130,6 +131,7 @@ def identify_group(
     n_repeats: int,
     seed: int,
     compute: Compute | None = None,
+    calibrate: CalibrationOptions,
 ) -> xr.Dataset:
     """Simulate responses from every layer of every network of a group, and see which layer and network are named.
 
@@ -142,6 +144,7 @@ def identify_group(
     n_repeats : data sets simulated from each layer by either kind of read-out; samples that allow fewer orders than so
         many have fewer
     seed : of noise, random read-outs and the choice of targets
+    calibrate : the data sets that the study's own tests are tried on, see `pipeline.identifiability.calibration`
 
     Returns
     -------
@@ -152,7 +155,9 @@ def identify_group(
     ------
     As `pipeline.encoding.stage.encode_group`
     """
-    return _Run(mapping, networks, options, shuffle_seed, seed, compute or Compute()).dataset(attrs, n_repeats)
+    return _Run(mapping, networks, options, shuffle_seed, seed, compute or Compute()).dataset(
+        attrs, n_repeats, calibrate
+    )
 
 
 class _Run:
@@ -170,17 +175,44 @@ class _Run:
         self._scratch = Scratch(compute)
         self._compute = compute
 
-    def dataset(self, attrs: dict[str, Any], n_repeats: int) -> xr.Dataset:
+    def dataset(self, attrs: dict[str, Any], n_repeats: int, calibrate: CalibrationOptions) -> xr.Dataset:
         first = self._open(self._networks[0])
         regions, picked, noise = self._noise(first, n_repeats)
         del first
         planted: list[_Planted] = []
         for number, network in enumerate(self._networks):
             planted.append(self._plant(self._open(network), number, regions, picked, noise))
-        found = [
-            self._fit_all(self._open(network), planted, m, picked, noise) for m, network in enumerate(self._networks)
-        ]
-        return _dataset(self._networks, planted, found, picked, noise.shape[0], self._attrs(attrs, regions, picked))
+        found = []
+        tried = next((m for m, network in enumerate(self._networks) if not network.only_best), 0)
+        tests: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+        for m, network in enumerate(self._networks):
+            opened = self._open(network)
+            found.append(self._fit_all(opened, planted, m, picked, noise))
+            if m == tried:
+                tests = self._calibrate(opened, planted[m], picked, calibrate, attrs)
+            del opened  # the next network's finds room in its place
+        described = {**self._attrs(attrs, regions, picked), **tests[1]}
+        return _dataset(self._networks, planted, found, picked, noise.shape[0], described).assign(tests[0])
+
+    def _calibrate(
+        self,
+        opened: _Opened,
+        planted: _Planted,
+        picked: Regions,
+        settings: CalibrationOptions,
+        attrs: dict[str, Any],
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        layers = tuple(layer.name for layer in opened.layers)
+        each = planted.best[picked.region_of]
+        fitted = planted.signals[FITTED][:, 0]
+        planting = Planting(
+            regions=picked,
+            layer=planted.best,
+            signal=fitted[each, :, np.arange(each.size)].T,
+            amplitude=planted.amplitude[READOUTS.index(FITTED), planted.best, np.arange(planted.best.size)],
+        )
+        source = Source(opened.group, layers, opened.design, opened.responses, opened.fit, self._options)
+        return calibration(source, planting, settings, attrs, shuffle_seed=self._shuffle_seed, seed=self._seed)
 
     def _attrs(self, attrs: dict[str, Any], regions: Regions, picked: Regions) -> dict[str, Any]:
         return {

@@ -15,6 +15,7 @@ from pipeline.report.provenance import Download, StageTime
 from pipeline.report.read_scores import ScoresContents
 from pipeline.report.sections.agreement import AgreementSection
 from pipeline.report.sections.behaviour import BehaviourTable
+from pipeline.report.sections.calibration import CalibrationSection, calibration_section
 from pipeline.report.sections.cautions import RESYNTHESISED, notices, warnings_of
 from pipeline.report.sections.comparisons import contrast_findings, order_findings, rank_findings
 from pipeline.report.sections.depth_tables import DepthGroup, PlantedTable, depth_groups, planted_table
@@ -94,6 +95,7 @@ class PageView:
     streams: StreamSection | None
     variance: VarianceSection | None
     identifiability: IdentifiabilitySection | None
+    calibration: CalibrationSection | None
     depths: list[DepthGroup]
     units: str
     held_out: HeldOutSection | None
@@ -137,6 +139,7 @@ def page_view(study: StudyFacts, view: View) -> PageView:
         streams=stream_section(view),
         variance=variance_section(view),
         identifiability=identifiability_section(view),
+        calibration=calibration_section(view),
         depths=[] if planted and view.networks == [view.analysis.planted_model] else depth_groups(view),
         units=unit_sentence(study, view),
         held_out=held_out_section(study, view),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ALL, MEAN = "all", "mean"
 MOST_SINGLE_SUBJECTS = 4
 OF_REGIONS = ("row", "summary", "contrast", "variance")
-SIMULATED = ("identifiability", "confusion", "recovery")
+SIMULATED = ("identifiability", "confusion", "recovery", "calibration")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class View:
     units : scores of parcels or vertices; empty where the recordings do not lie on a surface
     surface : which unit each vertex of the cortex shows
     variance : how explained variance divides between layers and the spaces they were fitted with; empty for other fits
-    identifiability, confusion, recovery : of simulated responses; empty where there are none
+    identifiability, confusion, recovery, calibration : of simulated responses; empty where there are none
     several_groups : whether other groups of subjects have the same kind of average
     highest_unit : the highest of the units' scores in any group of listeners, so that all share a scale
     """
@@ -71,6 +71,7 @@ class View:
     identifiability: pd.DataFrame
     confusion: pd.DataFrame
     recovery: pd.DataFrame
+    calibration: pd.DataFrame
     several_groups: bool = False
     highest_unit: float = 0.0
 

@@ -27,7 +27,7 @@ from pipeline.recordings.entry import DatasetEntry, DatasetOptions
 from pipeline.recordings.registry import DATASETS
 from pipeline.study.metrics import METRICS, MetricEntry
 from pipeline.study.network_entries import entries_of
-from pipeline.study.study import Analysis, ModelChoice, Study
+from pipeline.study.study import Analysis, Inference, ModelChoice, Study
 
 
 def _module(address: str) -> str:
@@ -227,7 +227,7 @@ class AnalysisPlan:
     models: tuple[ModelPlan, ...]
     metric: MetricEntry
     null: NullOptions = dataclasses.field(default_factory=NullOptions)
-    n_simulations: int = 0
+    inference: Inference = dataclasses.field(default_factory=Inference)
 
     @property
     def options(self) -> Section:
@@ -269,7 +269,7 @@ class AnalysisPlan:
     @property
     def is_identified(self) -> bool:
         """Whether responses are simulated from its layers: of mappings that fit each target by itself."""
-        return self.n_simulations > 0 and isinstance(self.metric, MappingEntry) and self.metric.side_by_side
+        return self.inference.simulations > 0 and isinstance(self.metric, MappingEntry) and self.metric.side_by_side
 
     @property
     def identified_models(self) -> list[ModelPlan]:
@@ -288,7 +288,12 @@ class AnalysisPlan:
     def identifiability_key(self, shuffle_seed: int | None) -> str:
         """What decides it besides its input files."""
         code = code_version("pipeline.identifiability.stage")
-        return key_of({"scores": self.score_key(shuffle_seed), "n": self.n_simulations, "code": code})
+        tried: dict[str, Any] = {}
+        if self.inference.calibration.n:
+            names = ("calibration", "n_bootstrap", "confidence", "min_subjects")
+            tried = self.inference.model_dump(mode="json", include=set(names))
+        simulations = {"n": self.inference.simulations, "code": code, **tried}
+        return key_of({"scores": self.score_key(shuffle_seed), **simulations})
 
     @functools.cached_property
     def spaces(self) -> tuple[SpacePlan, ...]:
@@ -455,7 +460,7 @@ def plan_study(study: Study) -> StudyPlan:
         null = NullOptions()  # similarities are permuted by the map
         if isinstance(metric, MappingEntry) and metric.side_by_side:
             null = NullOptions(study.inference.permutations, study.inference.seed)
-        plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric, null, study.inference.simulations)
+        plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric, null, study.inference)
         _check_spaces(plan)
         analyses.append(plan)
     return StudyPlan(study, tuple(analyses))

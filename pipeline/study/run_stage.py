@@ -294,6 +294,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
 def run_identify(arguments: argparse.Namespace) -> None:
     from pipeline.artifacts.identifiability import write_identifiability
     from pipeline.encoding.arithmetic.compute import Compute
+    from pipeline.identifiability.calibration import CalibrationOptions
     from pipeline.identifiability.stage import Network, identify_group
 
     plan = _plan(arguments)
@@ -327,9 +328,10 @@ def run_identify(arguments: argparse.Namespace) -> None:
                     "inputs_sha": inputs_sha,
                 },
                 shuffle_seed=plan.study.shuffle_seed,
-                n_repeats=analysis.n_simulations,
+                n_repeats=analysis.inference.simulations,
                 seed=analysis.null.seed,
                 compute=Compute(arguments.device, arguments.memory_budget_mb, output.parent),
+                calibrate=CalibrationOptions(analysis.inference.calibration.n, analysis.inference),
             )
             write_identifiability(dataset, output)
 

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
 from pipeline.core.section import CellText, MetricSection, Name, Names, Section, ToldApart, told_apart
-from pipeline.encoding.options import FEWEST_ORDERS, FEWEST_REPEATS
+from pipeline.encoding.options import FEWEST_DATA_SETS, FEWEST_ORDERS, FEWEST_REPEATS
 from pipeline.inference.networks import twin_of
 from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.registry import DATASETS
@@ -243,6 +243,24 @@ class Analysis(Section):
         return self
 
 
+class Calibration(Section):
+    """Data sets of known truth, made of a study's own responses, that its tests and intervals are tried on."""
+
+    n: int = Field(
+        20,
+        ge=0,
+        description="data sets of either kind: nothing (responses in other orders), and planted read-outs of each "
+        "region's best layer; groups of many targets have fewer, at least 5. 0: none",
+    )
+
+    @field_validator("n")
+    @classmethod
+    def _none_or_enough(cls, value: int) -> int:
+        if 0 < value < FEWEST_DATA_SETS:
+            raise ValueError(f"{value} data sets say nothing about a share: take {FEWEST_DATA_SETS} or more, or 0")
+        return value
+
+
 class Inference(Section):
     """Settings of the bootstrap, of reliabilities and of other orders."""
 
@@ -267,6 +285,9 @@ class Inference(Section):
         ge=0,
         description="responses simulated from each layer by each kind of read-out, to see which layer is named for "
         "them. 0: none",
+    )
+    calibration: Calibration = Field(
+        default_factory=Calibration, description="what the study's own tests are tried on; none without simulations"
     )
     seed: int = Field(0, ge=0, description="seed of the bootstrap, of the permutations and of the simulations")
 

@@ -21,12 +21,15 @@ from benchmarks.calibration_studies import (
 )
 from pipeline.artifacts.identifiability import FITTED, write_identifiability
 from pipeline.encoding.mappings.ridge import RIDGE
+from pipeline.identifiability.calibration import CalibrationOptions
 from pipeline.identifiability.stage import Network, identify_group
 from pipeline.inference.questions.identifiability import identifiability_rows
+from pipeline.study.study import Inference
 
 ITEMS = Sizes(118, 4, 12, 6, 3)
 TIME = Sizes(240, 4, 8, 6, 2, (4, 6))
 N_REPEATS = 20
+NO_CALIBRATION = CalibrationOptions(0, Inference())
 
 
 def made(design: Design, sizes: Sizes, seed: int = 0) -> Simulated:
@@ -53,6 +56,7 @@ def identify(
         shuffle_seed=shuffle,
         n_repeats=n_repeats,
         seed=1,
+        calibrate=NO_CALIBRATION,
     )
 
 
@@ -161,6 +165,7 @@ def test_of_a_twin_only_its_best_layer_is_planted(tmp_path: Path) -> None:
         shuffle_seed=None,
         n_repeats=N_REPEATS,
         seed=1,
+        calibrate=NO_CALIBRATION,
     )
     assert dataset["planted_model"].values.tolist() == ["net"] * 4
     assert dataset["network_score"].shape == (2, N_REPEATS, 2, 2, 6)

@@ -168,7 +168,7 @@ def trilingual(listeners, n_per_hemisphere=75, resynthesised=False):
     like |= {"subject": "all", "ci_unit": "subject", "n_subjects": 10}
     tables["unit"] = unit_table(n_per_hemisphere, [*models, "word-rate"], groups, like)
     tables["surface"] = surface_table(n_per_hemisphere)
-    for name in ("variance", "identifiability", "confusion", "recovery"):
+    for name in ("variance", "identifiability", "confusion", "recovery", "calibration"):
         tables[name] = listeners.tables[name].iloc[:0]
     analysis = listeners.facts.analyses[0]
     net = analysis.model("net")

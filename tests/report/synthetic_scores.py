@@ -310,9 +310,11 @@ def identifiability(spec, models, rng, n_repeats=20):
             "measured_score": (("network", "region"), np.full(per_region, 0.4)),
             "measured_layer": (("network", "region"), np.zeros(per_region, int)),
             "network_score": (("readout", "repeat", "planted_network", "network", "region"), scores),
+            **_of_known_truth(rng, len(regions)),
         },
         {
             "readout": np.array(["fitted", "generic"], object),
+            "given": np.array(["nothing", "planted"], object),
             "region": np.array(regions, object),
             "n_targets": ("region", np.ones(len(regions), int)),
             "network": np.array([model.name for model in models], object),
@@ -325,5 +327,22 @@ def identifiability(spec, models, rng, n_repeats=20):
             **{"study": "synthetic", "analysis": spec.name, "group": "g", "metric": "ridge", "seed": 0},
             "subject": "mean" if spec.mean else "all" if len(spec.subjects) > 1 else spec.subjects[0],
             **{"n_targets": len(regions), "n_simulated": len(regions)},
+            **{"test_orders": 60, "confidence": 0.95, "no_calibration": ""},
         },
     )
+
+
+def _of_known_truth(rng, n_regions, n_sets=20):
+    """Sound tests: scores of SD .05 with intervals that know it, everything planted is found."""
+    shape, by_set = (2, n_sets, n_regions), ("given", "data_set", "region")
+    planted = np.broadcast_to(np.array([0, 1])[:, None, None], shape)
+    found = {
+        "test_p": np.where(planted, 1 / 61, rng.uniform(size=shape)),
+        "test_found": planted,
+        "test_in_set": planted,
+    }
+    for name, prefix in (("test_score", "test"), ("test_difference", "test_difference")):
+        value = 0.3 * planted + 0.05 * rng.standard_normal(shape)
+        found |= {name: value, f"{prefix}_low": value - 0.1, f"{prefix}_high": value + 0.1}
+    variables = {name: (by_set, values.astype(float)) for name, values in found.items()}
+    return {**variables, "test_amplitude": ("region", np.full(n_regions, 0.5))}

@@ -335,6 +335,16 @@ def test_text_that_yaml_would_take_for_something_else(tmp_path, alice):
         load_study(str(path))
 
 
+def test_too_few_data_sets_for_a_share_are_refused(tmp_path, alice):
+    content = dict(alice)
+    content["inference"] = {"calibration": {"n": 4}}
+    with pytest.raises(BadConfiguration, match=r"4 data sets say nothing about a share: take 5 or more, or 0"):
+        load_study(write(tmp_path, content))
+    for n in (0, 5, 200):
+        content["inference"] = {"calibration": {"n": n}}
+        assert load_study(write(tmp_path, content)).inference.calibration.n == n
+
+
 @pytest.mark.parametrize("n", [1, 19])
 def test_too_few_permutations_for_any_p_are_refused(tmp_path, alice, n):
     content = dict(alice)

@@ -154,7 +154,8 @@ class Reordered:
     Parameters
     ----------
     responses : (n_samples, n_targets), read by slices of columns
-    orders : of the samples, (n_samples,) each, as `null_orders` gives them
+    orders : of the samples, (n_samples,) each, as `null_orders` gives them; or (n_parts, n_samples), where each of as
+        many equal parts of the targets has one of its own
     after : what responses go through once they are in order, columns by columns; None: nothing
     kept : (n_samples, n_targets) that is added to them and stays in its own order; None: nothing
     """
@@ -176,7 +177,14 @@ class Reordered:
         for number, order in enumerate(self._orders):
             first, last = (min(max(bound - number * n_targets, 0), n_targets) for bound in (start, stop))
             if last > first:
-                columns = np.asarray(self._responses[:, first:last])[order]
+                columns = self._in_order(order, first, last)
                 parts.append(columns if self._kept is None else columns + self._kept[:, first:last])
         columns = np.concatenate(parts, axis=1)[key[0]]
         return columns if self._after is None else self._after(columns)
+
+    def _in_order(self, order: np.ndarray, first: int, last: int) -> np.ndarray:
+        columns = np.asarray(self._responses[:, first:last])
+        if order.ndim == 1:
+            return columns[order]
+        part = np.arange(first, last) // (self._responses.shape[1] // order.shape[0])
+        return np.take_along_axis(columns, order[part].T, axis=0)

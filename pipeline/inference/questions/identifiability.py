@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.artifacts.identifiability import open_identifiability
 from pipeline.inference.layer_choice import DISTINGUISHABLE_SPAN
+from pipeline.inference.questions.calibration import calibration_rows
 from pipeline.inference.questions.confusion import count_named, credible_set, identified, posterior
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Row = dict[str, Any]
 
 
 def identifiability_rows(where: Row, path: Path) -> dict[str, list[Row]]:
-    """Rows of tables ``identifiability``, ``confusion`` and ``recovery`` of one group.
+    """Rows of tables ``identifiability``, ``confusion``, ``recovery`` and ``calibration`` of one group.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def identifiability_rows(where: Row, path: Path) -> dict[str, list[Row]]:
     where = {**where, **{name: str(found.attrs[name]) for name in ("metric", "group", "subject")}}
     rows: dict[str, list[Row]] = {"identifiability": [], "confusion": [], "recovery": []}
     if not found.sizes["repeat"]:
-        return rows
+        return {**rows, "calibration": calibration_rows(where, found, [])}
     for number, model in enumerate(found["network"].values.astype(str)):
         here = np.flatnonzero(found["planted_model"].values.astype(str) == model)
         if here.size < 2:
@@ -47,6 +48,7 @@ def identifiability_rows(where: Row, path: Path) -> dict[str, list[Row]]:
                 rows["identifiability"].append(place | _identified(one))
                 rows["confusion"] += [place | cell for cell in _cells(one)]
     rows["recovery"] = _recovered(where, found)
+    rows["calibration"] = calibration_rows(where, found, rows["identifiability"])
     return rows
 
 
