@@ -38,8 +38,8 @@ demo: setup ## setup, and the study `demo`: reports/demo/index.html
 test: offline ## setup, and every test
 	@$(pytest)
 
-test-fast: setup ## the tests of the inner loop: no whole studies, no browser
-	@$(pytest) -m "not study and not browser"
+test-fast: setup ## the tests of the inner loop, under three minutes: no whole studies, pages, servers or many fits
+	@$(pytest) -m "not study and not browser and not slow"
 
 faults: setup ## hundreds of faults on tiny studies, none of which may pass silently (SEED=7 draws the same again)
 	@$(inside) python -m tests.faults $(if $(SEED),--seed $(SEED)) --workers $(WORKERS)

@@ -11,6 +11,8 @@ import pytest
 from pipeline.study.cli import main
 from tests.activations.own_study import Lab
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 ALL = """

@@ -15,6 +15,8 @@ from pipeline.artifacts.stimulus import open_stimulus
 from pipeline.models.shown.present_pictures import IMAGENET_MEAN, IMAGENET_SD, Optics
 from tests.activations.own_study import NETWORK, OWN, SIDE, Lab, digests
 
+pytestmark = pytest.mark.slow
+
 ODD = """
 import torch
 from torch import nn

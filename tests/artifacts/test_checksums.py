@@ -40,6 +40,8 @@ from pipeline.core.errors import BrokenArtifact
 from tests.artifacts.test_contracts import recording
 from tests.artifacts.test_recording_parts import header
 
+pytestmark = pytest.mark.slow
+
 FLIPS = 80
 rng = np.random.default_rng(0)
 RESPONSES = rng.standard_normal((2, 40, 9)).astype(np.float32)

@@ -8,6 +8,8 @@ from benchmarks import checksums
 from benchmarks.artifact_examples import kinds
 from pipeline.core.errors import BrokenArtifact
 
+pytestmark = pytest.mark.slow
+
 FILES = ("r.nc", "g.nc", "s.zarr", "a.zarr", "e.nc", "c.json", "t.json", "m.nc")
 
 

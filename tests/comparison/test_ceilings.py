@@ -14,6 +14,8 @@ from pipeline.comparison.ceilings import (
 from pipeline.comparison.similarity import compare, item_similarity, upper_triangle
 from pipeline.encoding.group.jackknife import reliability_interval
 
+pytestmark = pytest.mark.slow
+
 COMPARISONS = ["pearson", "spearman", "kendall"]
 OF_CHANCE_ZERO = [*COMPARISONS, "whitened_pearson", "debiased_cka"]
 

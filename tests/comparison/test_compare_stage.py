@@ -17,6 +17,8 @@ from pipeline.core.errors import BadConfiguration, BrokenArtifact, LayermapError
 from pipeline.inference.stage import AnalysisScores, build_map
 from tests.inference_settings import Contrast, Settings
 
+pytestmark = pytest.mark.slow
+
 ITEMS = [f"scene{i:03d}" for i in range(40)]
 ATTRS = {"study": "s", "analysis": "a", "group": "g", "created_by": "test", "config_sha": "c", "inputs_sha": "i"}
 

@@ -16,6 +16,8 @@ from pipeline.inference.stage import AnalysisScores, build_map
 from tests.comparison.test_compare_stage import ITEMS, measured, scores_of
 from tests.inference_settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ATTRS = {"study": "s", "analysis": "a", "group": "g", "created_by": "test", "config_sha": "c", "inputs_sha": "i"}
 NEW = ["cosine", "whitened_cosine", "whitened_pearson", "debiased_cka"]
 scored = functools.partial(compare_group, layers=None, attrs=ATTRS, shuffle_seed=None)

@@ -12,6 +12,8 @@ from pipeline.comparison.similarity import compare, item_products, item_similari
 from pipeline.inference.scores.bootstrap import draw_counts
 from pipeline.inference.scores.pair_scores import PairVectors, agreement, pair_weights
 
+pytestmark = pytest.mark.slow
+
 METHODS = {
     "spearman": "spearman",
     "kendall": "kendall",

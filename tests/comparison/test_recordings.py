@@ -12,6 +12,8 @@ from pipeline.comparison.stage import compare_group
 from pipeline.core.errors import BadConfiguration, LayermapError, SampleMismatch, UnknownName
 from pipeline.inference.stage import AnalysisScores, build_map
 
+pytestmark = pytest.mark.slow
+
 ATTRS = {"study": "s", "analysis": "a", "group": "g", "created_by": "test", "config_sha": "c", "inputs_sha": "i"}
 OPTIONS = RsaOptions(block_s=0.5, stretch_s=1.5)
 scored = functools.partial(compare_group, options=OPTIONS, layers=None, attrs=ATTRS, shuffle_seed=None)

@@ -19,6 +19,8 @@ from pipeline.encoding.splits import Samples, make_splits
 from pipeline.encoding.stage import encode_group
 from tests.encoding.test_encode_stage import ATTRS, IN_TIME, OF_ITEMS, write_activations, write_responses
 
+pytestmark = pytest.mark.slow
+
 TR_S = 2.0
 DELAYS_S = (2.0, 8.0)
 

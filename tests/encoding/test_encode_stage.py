@@ -16,6 +16,8 @@ from pipeline.encoding.arithmetic.correlation import fisher_z
 from pipeline.encoding.mappings.ridge import RIDGE, RidgeOptions
 from pipeline.encoding.stage import encode_group
 
+pytestmark = pytest.mark.slow
+
 LAYERS = ("shallow", "planted", "deep")
 ATTRS = {
     "study": "s",

@@ -27,6 +27,8 @@ from tests.encoding.imaged_groups import (
     write_activations,
 )
 
+pytestmark = pytest.mark.slow
+
 N = 60
 PER_TARGET = ("sum_p", "sum_p2", "sum_py", "sum_y", "sum_y2", "penalty", "reliability", "constant")
 

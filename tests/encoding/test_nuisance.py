@@ -21,6 +21,8 @@ from pipeline.encoding.splits import Samples, make_splits
 from pipeline.encoding.stage import encode_group
 from tests.encoding.imaged_groups import ATTRS, IN_TIME, OF_ITEMS, Session, driven, features, items, write_activations
 
+pytestmark = pytest.mark.slow
+
 N, REPEATS = 60, 10
 BOTH = ("running_speed", "pupil_area")
 ONE = np.zeros(N, int)  # all samples share their slopes

@@ -14,6 +14,8 @@ from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Samples, make_splits
 from pipeline.inference.scores.null_scores import false_discovery_rate, p_of_largest, p_pooled, p_value
 
+pytestmark = pytest.mark.slow
+
 GRID = np.geomspace(1e-2, 1e4, 15)
 
 

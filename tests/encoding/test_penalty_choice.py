@@ -22,6 +22,8 @@ from pipeline.encoding.ridge import cost
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, held_out_stretches, make_splits
 
+pytestmark = pytest.mark.slow
+
 EXACT = {"precision": "float64", "tolerance": 0.0}
 GRID = np.asarray(PenaltyGrid().values())
 INTERVAL_S, PERIOD_S = 2.0, 80.0

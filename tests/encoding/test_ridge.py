@@ -14,6 +14,8 @@ from pipeline.encoding.ridge import cost
 from pipeline.encoding.ridge.fit import fit_ridge
 from pipeline.encoding.splits import Fold, Samples, make_splits
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True, params=[0.0, np.inf], ids=["batched", "plain"])
 def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,8 @@ from pipeline.fetch.stage import run_fetch_weights
 from pipeline.fetch.weights import hub, pins
 from pipeline.fetch.weights.resolve import weights_key
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 REPO = "tiny/vit"
 FIRST, SECOND = "1" * 40, "2" * 40

@@ -22,6 +22,8 @@ from pipeline.inference.questions.calibration import AT_LEAST, AT_MOST, binomial
 from pipeline.inference.questions.identifiability import identifiability_rows
 from pipeline.study.study import Inference
 
+pytestmark = pytest.mark.slow
+
 ITEMS = Sizes(118, 3, 12, 6, 2)
 TIME = Sizes(240, 4, 8, 6, 2, (4, 6))
 N_SETS = 12

@@ -26,6 +26,8 @@ from pipeline.identifiability.stage import Network, identify_group
 from pipeline.inference.questions.identifiability import identifiability_rows
 from pipeline.study.study import Inference
 
+pytestmark = pytest.mark.slow
+
 ITEMS = Sizes(118, 4, 12, 6, 3)
 TIME = Sizes(240, 4, 8, 6, 2, (4, 6))
 N_REPEATS = 20

@@ -39,6 +39,8 @@ from pipeline.identifiability.power import Averaged, Candidate, Planned, Row, Si
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.study import Inference
 
+pytestmark = pytest.mark.slow
+
 N = 60
 """Data sets of each of four layers: the standard error of a share is 3.2 points at most, that of a difference 4.6."""
 POINTS = 0.10

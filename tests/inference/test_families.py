@@ -6,6 +6,8 @@ from statsmodels.stats.multitest import multipletests
 
 from pipeline.inference.questions.families import holm, with_families
 
+pytestmark = pytest.mark.slow
+
 
 def row(contrast, region, p, subject="all", model="net"):
     where = {"analysis": "a", "metric": "ridge", "group": "g", "reference": "base", "p_equivalent": p / 2}

@@ -15,6 +15,8 @@ from pipeline.inference.scores import geometry_batches as module
 from pipeline.inference.scores import pair_scores
 from pipeline.inference.scores.geometry_batches import geometry_batches
 
+pytestmark = pytest.mark.slow
+
 N_ITEMS = 24
 
 

@@ -21,6 +21,8 @@ from pipeline.inference.scores.bootstrap import draw_counts, rescaled
 from pipeline.inference.scores.fold_scores import FoldScores
 from pipeline.inference.scores.null_scores import p_value
 
+pytestmark = pytest.mark.slow
+
 N_ITEMS, N_FEATURES = 24, 10
 ALONE, BOTH = "subject", "subject and item"
 

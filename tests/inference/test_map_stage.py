@@ -14,6 +14,8 @@ from pipeline.inference import stage
 from pipeline.inference.questions.region_order import ShareOfOrders, orders_as_strong, rank_correlation
 from pipeline.inference.stage import AnalysisScores, build_map
 
+pytestmark = pytest.mark.slow
+
 REGIONS = ["early", "late", "noise"]
 
 

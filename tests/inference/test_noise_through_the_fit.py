@@ -20,6 +20,8 @@ from pipeline.inference.scores.null_scores import null_of
 from pipeline.inference.scores.shared_draws import target_table
 from tests.encoding.test_encode_stage import ATTRS, write_activations, write_responses
 
+pytestmark = pytest.mark.slow
+
 N_LAYERS, N_FEATURES, N_SAMPLES, N_TARGETS, N_ORDERS = 8, 24, 300, 160, 99
 OPTIONS = RidgeOptions.model_validate(
     {"splits": {"n_folds": 6, "n_inner_folds": 4, "gap_s": 10}, "delays_s": [2, 4], "penalties": {"n": 15}}

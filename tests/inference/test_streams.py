@@ -10,6 +10,8 @@ from pipeline.inference.questions.streams import REGION, StreamName
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.study import StreamAssignment
 
+pytestmark = pytest.mark.slow
+
 REGIONS = ["VISp", "VISl", "VISpm", "VISal", "VISam"]
 PUBLISHED = StreamAssignment(name="published", ventral=("VISl", "VISpm"), dorsal=("VISal", "VISam"))
 ANATOMICAL = StreamAssignment(name="anatomical", ventral=("VISl",), dorsal=("VISal", "VISam", "VISpm", "VISrl"))

@@ -15,6 +15,8 @@ from pipeline.inference.scores.bootstrap import draw_counts, generator
 from pipeline.inference.scores.fold_scores import block_sums, fold_scores
 from pipeline.inference.stage import AnalysisScores, build_map
 
+pytestmark = pytest.mark.slow
+
 DEPTHS = np.linspace(0, 1, 4)
 
 

@@ -26,6 +26,8 @@ from pipeline.models.hub.known import hub_entry
 from pipeline.models.hub.network import build_module, load_checkpoint, load_part
 from pipeline.models.registry import MODELS
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
 PICTURES = {**SIZES, "image_size": 32, "patch_size": 8}
 MAPS = {"hidden_sizes": [8, 16, 32, 64], "depths": [1, 2, 1, 1]}

@@ -17,6 +17,8 @@ from pipeline.models.registry import MODELS, resolve_model
 from pipeline.models.shown.present_pictures import Optics, Pictures
 from pipeline.models.torch.twins import recompute_normalisation, replace_weights
 
+pytestmark = pytest.mark.slow
+
 
 def small_network():
     torch.manual_seed(0)

@@ -20,6 +20,8 @@ from pipeline.models.torch.hooks import Tap
 from pipeline.models.torch.torch_network import load_weights
 from pipeline.models.torch.twins import recompute_normalisation, replace_weights
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch")
 
 URL = two_pathway.TWO_PATHWAY_CPC.weights.url

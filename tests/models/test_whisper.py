@@ -15,6 +15,8 @@ from pipeline.models.hub.packaged import WHISPER_BASE
 from pipeline.models.torch.hooked_network import Pass
 from pipeline.stimuli.sounds.resampling import resample
 
+pytestmark = pytest.mark.slow
+
 SPEECH = (
     "raw.githubusercontent.com/Uberi/speech_recognition/0a675d1e5232dbeae1be8d071c923fb37f0f163a/examples/english.wav"
 )

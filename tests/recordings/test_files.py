@@ -15,6 +15,8 @@ from pipeline.study.load import load_study
 from pipeline.study.plan import plan_study
 from tests.recordings.conftest import N, run_stages, write_study
 
+pytestmark = pytest.mark.slow
+
 
 def test_pictures_are_items_in_order_of_name(lab: Path) -> None:
     dataset = run_stages(write_study(lab, units="spikes/s"))

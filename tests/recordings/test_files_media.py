@@ -15,6 +15,8 @@ from PIL import Image
 from pipeline.artifacts.stimulus import open_stimulus
 from tests.recordings.conftest import N, plan_of, run_stages, write_study
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = Path(skimage.__file__).parent / "data"
 

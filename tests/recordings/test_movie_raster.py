@@ -60,7 +60,7 @@ def study(cut_into):
     folder = cut_into(3)
     text = (EXAMPLE / "raster_study.yaml").read_text(encoding="utf-8")
     (folder / "raster_study.yaml").write_text(
-        f"{text}inference: {{n_bootstrap: 100, permutations: 20}}\n", encoding="utf-8"
+        f"{text}inference: {{n_bootstrap: 100, permutations: 20, simulations: 0}}\n", encoding="utf-8"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -33,6 +33,8 @@ from pipeline.simulated import listening
 from pipeline.simulated.listening_dataset import DATASET, SimulatedListeningOptions, catalogue, prepare_recording
 from pipeline.simulated.sound_sequence import SAMPLING_RATE_HZ, compose_sound
 
+pytestmark = pytest.mark.slow
+
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "pitch"]
 DEPTH = {layer: index / 6 for index, layer in enumerate(LAYERS)}
 FRAME_S = 0.1

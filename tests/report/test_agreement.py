@@ -12,6 +12,8 @@ from pipeline.report.sections.agreement import agreement_sections
 from pipeline.report.sections.findings import in_short, is_predicted, parts_of, region_sentence
 from tests.report.test_page import read, words
 
+pytestmark = pytest.mark.slow
+
 
 def beside(study, **changes):
     """The study with its analysis once more, by cosine; ``changes`` of the copy's summary and of its facts."""

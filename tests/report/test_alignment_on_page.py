@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 
 from pipeline.artifacts.scores import write_scores
 from pipeline.report.read_scores import Misaligned, read_contents
@@ -11,6 +12,8 @@ from pipeline.report.sections.cautions import alignment_warnings
 from tests.report.synthetic_models import Analysis, models_of
 from tests.report.synthetic_scores import encoding_scores
 from tests.report.test_page import words
+
+pytestmark = pytest.mark.slow
 
 REVERSED = "they stand in reverse in each run"
 REMEDY = "check the order of the rows"

@@ -18,6 +18,8 @@ from pipeline.report.sections.cautions import RESYNTHESISED
 from tests.report.synthetic_cortex import LISTENERS, MODELS, trilingual
 from tests.report.test_page import read
 
+pytestmark = pytest.mark.slow
+
 N_VERTICES = 10_242
 
 

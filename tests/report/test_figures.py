@@ -22,6 +22,8 @@ from pipeline.report.figures.profile import heat_maps, profiles
 from pipeline.report.figures.scores import REFERENCE_REGIONS, examples, reference, similarities
 from pipeline.report.figures.streams import stream_plot
 
+pytestmark = pytest.mark.slow
+
 STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies"]
 OF_LISTENERS = {"CORTEX", "LANGUAGE_EFFECTS", "LANGUAGE_CELLS"}  # of `test_cortex` and `test_languages`
 OF_JOINT_FITS = {"VARIANCE", "VARIANCE_REGIONS"}  # of `test_variance`

@@ -17,6 +17,8 @@ from pipeline.report.sections.findings import (
 from pipeline.report.views import left_out
 from pipeline.report.wording import NBSP
 
+pytestmark = pytest.mark.slow
+
 LAYERS = [f"block{k}" for k in range(9)]
 
 

@@ -22,6 +22,8 @@ from pipeline.report.sections.methods_text import methods_text
 from pipeline.report.stage import build_page
 from tests.report.synthetic_study import metric_facts
 
+pytestmark = pytest.mark.slow
+
 STUDIES = ["simulated", "listeners", "sounds", "scenes", "pathways", "shuffled", "movies", "cortex"]
 MOST_BYTES = 10_000_000
 ROOT = Path(__file__).parents[2]

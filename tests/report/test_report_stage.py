@@ -15,6 +15,8 @@ from pipeline.study.load import load_study
 from pipeline.study.page_facts import benchmark_files, study_facts
 from pipeline.study.plan import plan_study
 
+pytestmark = pytest.mark.slow
+
 COMPONENTS = {"lowfreq": 0.2, "speech": 0.8}
 STUDY = {
     "study": "tiny",

@@ -14,6 +14,8 @@ from benchmarks.calibration import run_one
 from benchmarks.calibration_counts import above_zero, any_of_family, coverage, layer_rows, rejections
 from benchmarks.calibration_studies import DESIGNS, SIZES
 
+pytestmark = pytest.mark.slow
+
 SEED, PERMUTATIONS = 15, 99
 AS_RARE_AS = 0.005
 

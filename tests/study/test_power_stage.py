@@ -16,6 +16,8 @@ import yaml
 from pipeline.study.cli import main
 from tests.activations.own_study import OWN, Lab
 
+pytestmark = pytest.mark.slow
+
 FAST = ["--n", "2", "--targets", "3"]
 
 

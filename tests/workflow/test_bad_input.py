@@ -14,6 +14,8 @@ from pipeline.artifacts.storage.checksums import append_checksums
 from pipeline.core import paths
 from tests.workflow.conftest import ROOT, SMALL_MOUSE, Folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path):

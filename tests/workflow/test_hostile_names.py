@@ -13,6 +13,8 @@ from tests.observatory.rows_two_photon import made_up_containers, observatory_ro
 from tests.observatory.server import ObservatoryServer
 from tests.workflow.conftest import Folder
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = [
     "701'$(touch PWNED)'",
     "701\ntouch PWNED",

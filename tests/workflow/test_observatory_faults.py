@@ -28,6 +28,8 @@ from tests.observatory.planted_two_photon import Design
 from tests.observatory.server import API, PAGE, ObservatoryServer
 from tests.observatory.study_two_photon import Observatory, simulate_observatory
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = Allen2pOptions(stimuli=("natural_movie_one", "natural_movie_three"), limit=2, areas=("VISp", "VISl"))
 DESIGN = Design({"natural_movie_one": 60, "natural_movie_three": 90}, n_repeats=3, n_cells=4)
 QUICK = FetchSettings(retries=3, back_off_s=0.01, stall_timeout_s=0.5, connect_timeout_s=2)

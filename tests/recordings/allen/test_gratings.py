@@ -16,6 +16,8 @@ from pipeline.recordings.allen.stimuli import (
     static_name,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.filterwarnings("ignore:Please import `zoom`")
 @pytest.mark.parametrize(("orientation", "frequency", "phase"), [(0, 0.04, 0.0), (30, 0.08, 0.25), (120, 0.02, 0.5)])

@@ -26,6 +26,8 @@ from tests.observatory.files_neuropixels import InvalidTime, SessionDesign
 from tests.observatory.rows_neuropixels import warehouse
 from tests.observatory.server import ObservatoryServer
 
+pytestmark = pytest.mark.slow
+
 SEEING, BLIND = 715093703, 719161530
 AREAS = ("VISp", "VISl", "LGd")
 IN_TIME = AllenNeuropixelsOptions(areas=AREAS, stimuli=("natural_movie_one", "drifting_gratings"))

@@ -16,6 +16,8 @@ from tests.http_server import Served, running
 from tests.observatory.rows_two_photon import link_of
 from tests.observatory.server import API, ObservatoryServer
 
+pytestmark = pytest.mark.slow
+
 ALL_AREAS = ("VISp", "VISl", "VISal", "VISpm", "VISam", "VISrl")
 EVERYTHING = {"VISp": 66, "VISl": 38, "VISpm": 36, "VISal": 35, "VISam": 25, "VISrl": 16}
 USABLE = {"VISp": 46, "VISl": 34, "VISpm": 33, "VISal": 30, "VISam": 23, "VISrl": 15}

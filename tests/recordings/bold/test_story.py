@@ -13,6 +13,8 @@ from pipeline.recordings.bold.clean import clean_responses
 from pipeline.recordings.bold.tables import read_repetition_time
 from tests.recordings.bold.conftest import MNI_AFFINE, MNI_SHAPE, N_VERTICES, SPHERE, write_nifti, write_strips
 
+pytestmark = pytest.mark.slow
+
 T = 60
 STRIPS = ["Unknown", "A", "B", "C"]
 

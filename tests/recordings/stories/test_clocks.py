@@ -17,6 +17,8 @@ from tests.conftest import MIRROR
 from tests.listening.study import real_file
 from tests.recordings.stories.raw_folders import SPHERES, finish, write_click, write_text, write_volumes
 
+pytestmark = pytest.mark.slow
+
 CLICK_S = 300.37
 DURATION_S = 540.0
 BUMP_SD_S = 4.0
