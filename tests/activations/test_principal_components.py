@@ -16,6 +16,8 @@ from pipeline.core.errors import LayermapError
 from pipeline.models.calibration import calibration_stimulus
 from tests.activations.own_study import OWN, SIDE, own_network, picture_set, random_pictures
 
+pytestmark = pytest.mark.slow
+
 N_FEATURES = 7
 
 

@@ -11,6 +11,8 @@ from pipeline.core.errors import BadConfiguration, LayermapError
 from pipeline.models.calibration import calibration_photographs
 from tests.activations.own_study import OWN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def maps():

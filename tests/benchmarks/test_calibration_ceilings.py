@@ -5,6 +5,8 @@ import pytest
 
 from benchmarks.calibration_ceilings import Design, calibrate, region_ceiling
 
+pytestmark = pytest.mark.slow
+
 N_SETS = 60
 SE = np.sqrt(0.05 * 0.95 / N_SETS)
 

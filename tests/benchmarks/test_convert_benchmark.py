@@ -9,6 +9,8 @@ from pipeline.artifacts.recording import open_recording
 from pipeline.recordings.allen.two_photon.catalogue import nwb_path
 from pipeline.recordings.allen.two_photon.options import Allen2pOptions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("layout", convert.LAYOUTS)
 def test_what_is_timed_is_a_conversion_of_what_is_read_bare(tmp_path, layout):

@@ -12,6 +12,8 @@ from benchmarks.ridge_cases import QUICK, simulate, single_split
 from benchmarks.ridge_peers import Answer, Setting, fit_himalaya, join
 from benchmarks.ridge_rivals import solve_ours
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["many", "tall", "story"])
 def solved(request):

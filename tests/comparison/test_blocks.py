@@ -88,7 +88,11 @@ def test_shuffled_blocks_are_rolled_far_and_items_permuted():
     ("samples", "block_s", "message"),
     [
         (items("abcdefgh"), 0.5, r"^block_s 0\.5 needs a recording in time, but r\.nc has items; leave it out$"),
-        (in_time(("f", 0, 50)), None, r"^r\.nc is a recording in time, so its similarities need block_s.* multiple of 0\.1 s$"),
+        (
+            in_time(("f", 0, 50)),
+            None,
+            r"^r\.nc is a recording in time, so its similarities need block_s.* multiple of 0\.1 s$",
+        ),
         (in_time(("f", 0, 50)), 0.25, r"^block_s 0\.25 is no whole multiple of the sample interval of r\.nc, 0\.1 s; "),
         (in_time(("f", 0, 50)), 0.01, r"the nearest is 0\.1$"),
         (

@@ -14,6 +14,8 @@ from tests.encoding import test_splits
 from tests.encoding.test_encode_stage import encode, fold_mean_r, write_activations, write_responses
 from tests.encoding.test_splits import all_folds
 
+pytestmark = pytest.mark.slow
+
 ITEMS = Splits.model_validate({"kind": "random_items", "n_folds": 4, "n_inner_folds": 3})
 RIDGE = RidgeOptions.model_validate({"splits": ITEMS.model_dump(), "penalties": {"n": 15}})
 N_CONTENTS, N_NAMES = 24, 3

@@ -22,6 +22,8 @@ from pipeline.encoding.splits import Fold
 from pipeline.study.cli import main
 from tests.activations.own_study import OWN, Lab
 
+pytestmark = pytest.mark.slow
+
 RATES = Rates(1e11, 5e10, 2e10, 1e10, 1e9)
 
 

@@ -26,6 +26,8 @@ from pipeline.study.metrics import METRICS
 from tests.encoding.test_encode_stage import ATTRS, LAYERS, story
 from tests.inference_settings import Settings
 
+pytestmark = pytest.mark.slow
+
 N_SAMPLES, N_TARGETS = 60, 9
 
 

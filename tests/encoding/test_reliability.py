@@ -12,6 +12,8 @@ from pipeline.encoding.group.reliability import (
     z_score_runs,
 )
 
+pytestmark = pytest.mark.slow
+
 RUNS = np.repeat(["a", "b"], 1500)
 PARTS = np.arange(RUNS.size) // 150
 

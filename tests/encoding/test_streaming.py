@@ -29,6 +29,8 @@ from pipeline.encoding.mappings.ridge import RIDGE
 from pipeline.encoding.stage import encode_group
 from tests.encoding.imaged_groups import ATTRS, IN_TIME, Session, driven, features, write_activations
 
+pytestmark = pytest.mark.slow
+
 
 def _in_time(rate: Any) -> Alignment:
     """Up to 40 activations a bin, out of order here and there, bins without any."""

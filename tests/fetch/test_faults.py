@@ -20,6 +20,8 @@ from pipeline.fetch.mirror import Mirror
 from pipeline.fetch.space import check_disk_space
 from tests.http_server import HOST
 
+pytestmark = pytest.mark.slow
+
 SIZE = 2_000_000
 
 # argv: entry as JSON, destination, mirror prefix, user id

@@ -22,6 +22,8 @@ from tests.fetch.test_faults import start, wait_for
 from tests.http_server import HonestServer
 from tests.listening.server import ListeningServer
 
+pytestmark = pytest.mark.slow
+
 KEY = "openneuro.org/ds000042/sub-01/func/sub-01_task-a_bold.nii.gz"
 URL = f"https://s3.amazonaws.com/{KEY}"
 AT = f"/s3.amazonaws.com/{KEY}"

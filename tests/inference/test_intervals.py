@@ -28,6 +28,8 @@ from pipeline.inference.scores.fold_scores import block_sums, fold_scores
 from tests.inference.fitted_noise import N_FOLDS, coloured, items, scores_of, time
 from tests.inference_settings import Settings
 
+pytestmark = pytest.mark.slow
+
 WIDENING = widening_of(N_FOLDS)
 
 

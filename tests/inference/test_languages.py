@@ -12,6 +12,8 @@ from pipeline.inference.scores.shared_draws import LayerAxis
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.study import Languages
 
+pytestmark = pytest.mark.slow
+
 CODES = ("en", "fr", "zh")
 LISTENERS = {code.upper(): code for code in CODES}
 MODELS = {f"net-{code}": code for code in CODES}

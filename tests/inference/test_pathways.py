@@ -13,6 +13,8 @@ from pipeline.inference.questions.region_order import OrderName
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.study import Contrast as StudyContrast
 
+pytestmark = pytest.mark.slow
+
 N = 7
 PATHWAYS = ["stem", *["path1"] * N, *["path2"] * N]
 DEPTHS = np.array([0.0, *np.linspace(0, 1, N), *np.linspace(0, 1, N)])

@@ -31,6 +31,8 @@ from pipeline.inference.stage import AnalysisScores, build_map
 from tests.encoding.test_encode_stage import ATTRS, write_activations, write_responses
 from tests.inference_settings import Settings
 
+pytestmark = pytest.mark.slow
+
 N, N_TARGETS, N_ORDERS = 240, 100, 39
 BASE_R2, ADDED = 0.4, 0.15
 OPTIONS = BandedRidgeOptions.model_validate(

@@ -21,6 +21,8 @@ from pipeline.models.calibration import (
 from pipeline.models.registry import MODELS
 from pipeline.simulated.movie import PHOTOGRAPHS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_a_stimulus_of_every_modality_is_a_whole_artifact(modality, tmp_path):

@@ -24,6 +24,8 @@ from pipeline.stimuli.sounds.resampling import reach_s
 from pipeline.study.network_entries import entries_of
 from pipeline.study.networks import NetworkSection
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 16_000
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 SOUND = {**SIZES, "conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}

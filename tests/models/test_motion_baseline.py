@@ -7,6 +7,8 @@ from pipeline.core.errors import LayermapError
 from pipeline.models.baselines.image_baselines import N_ORIENTATIONS, WAVELENGTHS_PX
 from pipeline.models.baselines.motion_baseline import MOTION_ENERGY, RATES_HZ, load, temporal_filters
 
+pytestmark = pytest.mark.slow
+
 FRAME_RATE_HZ = 30.0
 ALL_RATES_HZ = [*RATES_HZ, *(-rate for rate in RATES_HZ if rate)]
 

@@ -18,6 +18,8 @@ from pipeline.recordings.folder_listing import check_within, list_files, while_u
 from pipeline.study.load import load_study
 from pipeline.study.plan import plan_study
 
+pytestmark = pytest.mark.slow
+
 KEY = "MD5E-s3--36b310929b34ae47f93afa78a714a612.nii.gz"
 SCAN = "sub-01/func/sub-01_task-t_run-1_bold.nii.gz"
 STUDY = """study: mine

@@ -19,6 +19,8 @@ from pipeline.artifacts.scores import open_scores
 from pipeline.models.baselines.blind_baselines import WIDTHS_S, time_bumps
 from pipeline.study.cli import main
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "movie_raster"
 RASTER = (
     "raw.githubusercontent.com/AllenBrainAtlas/SWDB-2016/4c5ffd7f0b3ab1efa7a76cfc3bf21076aec977ed/"

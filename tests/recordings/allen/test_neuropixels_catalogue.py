@@ -24,6 +24,8 @@ from tests.observatory.example_neuropixels import example_session
 from tests.observatory.rows_neuropixels import Row, link, nwb_link, real_rows, rows_of_designs
 from tests.observatory.server import ObservatoryServer
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., ObservatoryServer]
 FIRST, SECOND, THIRD = 715093703, 719161530, 721123822
 

@@ -18,6 +18,8 @@ from tests.observatory.example_neuropixels import CORTEX_UM, MOVIE_STARTS_S, N_F
 from tests.observatory.files_neuropixels import InvalidTime, SessionDesign, movie_rows, write_session
 from tests.observatory.rows_neuropixels import rows_of_designs
 
+pytestmark = pytest.mark.slow
+
 SESSION = 715093703
 PROBE_A = 10 * SESSION
 STIMULUS_S = (12.5, 12.6)

@@ -24,6 +24,8 @@ from pipeline.recordings.openneuro.snapshot import ListedFile, list_snapshot, ra
 from tests.listening.server import ListedRow, ListeningServer, listed_rows
 from tests.listening.server_git import TreeRow, write_snapshot
 
+pytestmark = pytest.mark.slow
+
 DATASET, TAG = "ds000042", "1.0.0"
 IMAGE = "sub-01/func/sub-01_task-a_bold.nii.gz"
 FILES: dict[str, bytes | Path | ListedRow] = {

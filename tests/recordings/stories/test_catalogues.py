@@ -17,7 +17,11 @@ from tests.conftest import MIRROR
 from tests.listening.server import Contents, ListeningServer
 from tests.listening.study import GITHUB, real_file, real_rows
 
-pytestmark = [pytest.mark.mirror, pytest.mark.skipif(not MIRROR.is_dir(), reason="needs ../shared/mirror")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.mirror,
+    pytest.mark.skipif(not MIRROR.is_dir(), reason="needs ../shared/mirror"),
+]
 
 DOCS = Path(__file__).parents[3] / "docs" / "listening.md"
 EXCLUSIONS = GITHUB / narratives.EXCLUSIONS.url.partition("raw.githubusercontent.com/")[2]
