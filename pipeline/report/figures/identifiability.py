@@ -16,6 +16,7 @@ from pipeline.report.figures.figure import (
     error_bars,
     layout,
     slug,
+    translucent,
 )
 from pipeline.report.sections.findings import records
 from pipeline.report.views import View
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 POSTERIOR = Caption(
     "Depth, as far as it can be told",
     "{analysis}, {subject}. Mean of the posterior over layers, and its 95 % credible set, given the layer that was "
-    "named: filled where responses are simulated with read-outs as fitted to the measured responses, open with random "
-    "weights on all features. A bar across the panel means that the study cannot tell where in the network the region "
+    "named: filled, with thin bars, where responses are simulated with read-outs as fitted to the measured responses, open, "
+    "with pale bars, with random weights on all features. A bar across the panel means that the study cannot tell where in the network the region "
     "belongs.",
     "{identifiability}: depth, depth_low, depth_high, exact, within_one, bits",
 )
@@ -51,7 +52,7 @@ def posterior_depths(view: View) -> Figure | None:
     panels = []
     for model in view.networks:
         traces, regions = [], []
-        for readout in READOUTS:
+        for readout in reversed(READOUTS):
             rows = records(view.identified(model, readout))
             regions = [str(row["region"]) for row in rows]
             depth, low, high = ([float(row[name]) for row in rows] for name in ("depth", "depth_low", "depth_high"))
@@ -71,7 +72,9 @@ def posterior_depths(view: View) -> Figure | None:
                         "symbol": "circle" if readout == FITTED else "circle-open",
                         "line": {"width": 2, "color": colour},
                     },
-                    "error_x": error_bars(depth, low, high, color=colour),
+                    # the wide pale bars of generic read-outs lie behind the thin ones of fitted read-outs
+                    "error_x": error_bars(depth, low, high, color=colour)
+                    | ({} if readout == FITTED else {"color": translucent(colour, 0.3), "thickness": 5, "width": 0}),
                     "hovertemplate": f"%{{y}} ({readout} read-outs)<br>depth %{{x:.2f}}; named %{{customdata[3]}}<br>"
                     "own layer named in %{customdata[0]:.0%} (± 1: %{customdata[1]:.0%}), "
                     "%{customdata[2]:.2f} bits<extra></extra>",
@@ -82,7 +85,10 @@ def posterior_depths(view: View) -> Figure | None:
             x = axis("relative depth", range=[-0.05, 1.05], dtick=0.25)
             height = 28 * len(regions) + 80
             panels.append(Panel(f"{view.id}-posterior-{slug(model)}", model, traces, layout(x, y), height, 300))
-    legend = [LegendEntry("read-outs as fitted", "#222222", "dot"), LegendEntry("generic read-outs", "#222222", "open")]
+    legend = [
+        LegendEntry("read-outs as fitted", "#222222", "circle"),
+        LegendEntry("generic read-outs", "#222222", "open"),
+    ]
     return Figure(f"{view.id}-posterior", POSTERIOR, panels, legend=legend) if panels else None
 
 
