@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 POSTERIOR = Caption(
     "Depth, as far as it can be told",
     "{analysis}, {subject}. Mean of the posterior over layers, and its 95 % credible set, given the layer that was "
-    "named: filled, with thin bars, where responses are simulated with read-outs as fitted to the measured responses, open, "
-    "with pale bars, with random weights on all features. A bar across the panel means that the study cannot tell where in the network the region "
-    "belongs.",
+    "named: filled, with thin bars, where responses are simulated with read-outs as fitted to the measured responses; "
+    "open, with pale bars, with random weights on all features. A bar across the panel means that the study cannot "
+    "tell where in the network the region belongs.",
     "{identifiability}: depth, depth_low, depth_high, exact, within_one, bits",
 )
 CONFUSION = Caption(
