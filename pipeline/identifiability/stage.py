@@ -259,7 +259,8 @@ class _Run:
         samples, shuffled = group.samples, None
         if self._shuffle_seed is not None:
             shuffled = shuffled_rows(samples, self._shuffle_seed)
-        orders = null_orders(samples, n_repeats, self._seed, alike=alike_over(responses, samples), shuffled=shuffled)
+        alike = alike_over(responses, samples) if picked.targets.size else samples.n
+        orders = null_orders(samples, n_repeats, self._seed, alike=alike, shuffled=shuffled)
         if len(orders) < FEWEST_REPEATS or not picked.targets.size:
             orders = []
         base = unfiltered_responses(group, responses, opened.design.high_pass)
@@ -290,7 +291,7 @@ class _Run:
         }
         measured = regions.table(1, n_layers)
         curves = np.zeros((len(READOUTS), n_layers, len(AMPLITUDES), len(regions.names)))
-        for index, layer in enumerate(opened.layers):
+        for index, layer in enumerate(opened.layers if regions.targets.size else ()):
             features = opened.group.features(layer.name)
             if n_repeats:
                 own = opened.responses[:, picked.targets]
@@ -308,7 +309,7 @@ class _Run:
             curves[:, index] = _curves(picked, tried)
             del features, fitted
         profiles = regions.profiles(measured, opened.depths)
-        nested = np.array([profile.nested[0] for profile in profiles])
+        nested = np.array([profile.nested[0] for profile in profiles], float)
         amplitude, reached = _amplitudes(curves, nested)
         return _Planted(
             layers=opened.layers,
@@ -316,8 +317,8 @@ class _Run:
             amplitude=amplitude,
             reached=reached,
             measured=nested,
-            named=np.array([profile.best[0] for profile in profiles]),
-            best=np.array([int(np.argmax(np.nan_to_num(profile.score[0], nan=-1.0))) for profile in profiles]),
+            named=np.array([profile.best[0] for profile in profiles], int),
+            best=np.array([np.argmax(np.nan_to_num(profile.score[0], nan=-1.0)) for profile in profiles], int),
         )
 
     def _fit_all(
@@ -393,6 +394,11 @@ def _parts(planted: Sequence[_Planted], number: int, picked: Regions, n_repeats:
     return parts
 
 
+def _by_region(values: Sequence[np.ndarray]) -> np.ndarray:
+    """(…, n_regions); of no region, without anything."""
+    return np.stack(values, axis=-1) if values else np.zeros(0)
+
+
 def _dataset(
     networks: Sequence[Network],
     planted: Sequence[_Planted],
@@ -411,15 +417,15 @@ def _dataset(
         n_layers = len(own.layers)
         within = (len(READOUTS), n_repeats, n_layers if number in shown else 0)
         n_within = int(np.prod(within))
-        best = np.stack([profile.best for profile in profiles], axis=-1)
-        depth = np.stack([profile.depth for profile in profiles], axis=-1)
+        best, depth, nested = (
+            _by_region([getattr(profile, name) for profile in profiles]) for name in ("best", "depth", "nested")
+        )
         by_planted["named"].append(best[:n_within].reshape(*within, n_regions))
         by_planted["depth_index"].append(depth[:n_within].reshape(*within, n_regions))
         if within[2]:
-            score = np.stack([profile.score for profile in profiles], axis=-1)[:n_within]
+            score = _by_region([profile.score for profile in profiles])[:n_within]
             score = score.reshape(*within, n_layers, n_regions)
             by_planted["own_score"].append(np.einsum("krllg->krlg", score))
-        nested = np.stack([profile.nested for profile in profiles], axis=-1)
         recovered.append(nested[n_within:].reshape(len(READOUTS), n_repeats, len(planted), n_regions))
     layers = [(networks[one].name, layer) for one in shown for layer in planted[one].layers]
     dims = ("readout", "repeat", "planted", "region")

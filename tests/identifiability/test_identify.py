@@ -145,6 +145,16 @@ def test_too_short_a_recording_has_no_repeats(tmp_path: Path) -> None:
     assert not any(identifiability_rows({}, tmp_path / "g.nc").values())
 
 
+def test_responses_that_never_vary_have_no_regions(tmp_path: Path) -> None:
+    design = DESIGNS["planted-items"]
+    simulated = made(design, ITEMS)
+    still = dataclasses.replace(simulated, responses=np.zeros_like(simulated.responses))
+    dataset = identify(design, ITEMS, still, tmp_path)
+    assert (dataset.sizes["region"], dataset.sizes["repeat"]) == (0, 0)
+    write_identifiability(dataset, tmp_path / "g.nc")
+    assert not any(identifiability_rows({}, tmp_path / "g.nc").values())
+
+
 def test_no_more_targets_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of each region at least."""
     design = DESIGNS["planted-items"]
