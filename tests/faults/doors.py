@@ -62,6 +62,7 @@ DOORS = (
     ),
     Door("encoding scores", dict.fromkeys(("pictures", "movie"), "data/scores/*/*/*/*.nc"), ("map", "report")),
     Door("geometry scores", {"likeness": "data/scores/*/*/*/*.nc"}, ("map", "report")),
+    Door("identifiability", {"pictures": "data/identifiability/*/*/*.nc"}, ("map",)),
     Door("map", dict.fromkeys(("pictures", "likeness"), "data/maps/*.nc"), ("report",)),
     Door("table of the map", dict.fromkeys(("pictures", "likeness"), "data/maps/*.csv"), ("report",)),
     Door("digests of the map", dict.fromkeys(("pictures", "likeness"), "data/maps/*.sha256"), ("report",)),

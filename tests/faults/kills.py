@@ -23,6 +23,7 @@ OUTPUTS = {
     "activate": "data/activations",
     "encode": "data/scores",
     "compare": "data/scores",
+    "identify": "data/identifiability",
     "map": "data/maps",
     "report": "reports",
 }

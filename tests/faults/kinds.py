@@ -47,7 +47,7 @@ def go_on(case: Case, door: Door, what: str, **more: Any) -> Verdict:
     stages = case.study.stages_from(first)
     what = f"{case.study.name}: {', '.join(sorted(case.touched))}: {what}, then {first}"
     if "map" not in door.readers and "report" not in door.readers:
-        stages = stages[: stages.index("map")]  # a map is made from the scores alone: of the same bytes, the same map
+        stages = stages[: stages.index("map")]  # of the same bytes the same map
     return case.judge(case.run(stages, **more), door.name, what)
 
 

@@ -139,6 +139,7 @@ def import_everything() -> None:
     from pipeline.activations import stage as activations_stage
     from pipeline.comparison import stage as comparison_stage
     from pipeline.encoding import stage as encoding_stage
+    from pipeline.identifiability import stage as identifiability_stage
     from pipeline.inference import stage as inference_stage
     from pipeline.models.baselines import image_baselines
     from pipeline.models.hub import own_network
@@ -149,5 +150,5 @@ def import_everything() -> None:
 
     del h5netcdf, nibabel, pandas, requests, safetensors, scipy, xarray, zarr
     del estimate_stage, run_stage, activations_stage, comparison_stage, encoding_stage, inference_stage
-    del image_baselines, own_network, files_recording, openneuro_bids, report_stage
+    del identifiability_stage, image_baselines, own_network, files_recording, openneuro_bids, report_stage
     torch.set_num_threads(1)

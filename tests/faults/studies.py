@@ -20,7 +20,7 @@ import yaml
 
 from tests.faults.likeness_dataset import HOST, LARGE, MATRICES, PICTURES
 
-STAGES = ("catalogue", "fetch", "prepare", "activate", "encode", "compare", "map", "report")
+STAGES = ("catalogue", "fetch", "prepare", "activate", "encode", "compare", "identify", "map", "report")
 SNAPSHOT = ("ds999999", "1.0.0")
 S3 = f"s3.amazonaws.com/openneuro.org/{SNAPSHOT[0]}"
 N_PICTURES, SIDE_PX = 20, 12
@@ -56,19 +56,22 @@ class Study:
     scored_by : ``encode`` or ``compare``; empty where nothing beyond the raw files is of interest
     served : address without scheme → contents, where the files come from a server
     listed : rows of the list that the server gives
+    identified : whether responses are simulated from its layers
     """
 
     name: str
     scored_by: str
     served: dict[str, bytes] = dataclasses.field(default_factory=dict)
     listed: tuple[dict[str, Any], ...] = ()
+    identified: bool = False
 
     @property
     def stages(self) -> tuple[str, ...]:
         """All that it needs, in order."""
         if not self.scored_by:
             return STAGES[: STAGES.index("prepare")]
-        return tuple(stage for stage in STAGES if stage not in ("encode", "compare") or stage == self.scored_by)
+        own = (self.scored_by, "identify") if self.identified else (self.scored_by,)
+        return tuple(stage for stage in STAGES if stage not in ("encode", "compare", "identify") or stage in own)
 
     def stages_from(self, first: str) -> tuple[str, ...]:
         return self.stages[self.stages.index(first) :]
@@ -87,13 +90,13 @@ def study_file(user: Path, study: str) -> Path:
     return user / study / f"{study}.yaml"
 
 
-def _write(folder: Path, content: dict[str, Any]) -> None:
+def _write(folder: Path, content: dict[str, Any], simulations: int = 0) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "study": folder.name,
         "title": f"Faults: {folder.name}",
         **content,
-        "inference": {"n_bootstrap": 100, "permutations": 20, "simulations": 0},
+        "inference": {"n_bootstrap": 100, "permutations": 20, "simulations": simulations},
     }
     (folder / f"{folder.name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
@@ -128,8 +131,8 @@ def _pictures(folder: Path) -> Study:
     splits = {"kind": "random_items", "n_folds": 4, "n_inner_folds": 4}
     cells = {"recording": recording, "models": ["net", "pixels"], "metric": {"kind": "ridge", "splits": splits}}
     cells["contrasts"] = [{"name": "net over pixels", "model": "net", "reference": "pixels"}]
-    _write(folder, {"networks": {"net": {**network, "weights": "net.pth"}}, "analyses": {"cells": cells}})
-    return Study("pictures", "encode")
+    _write(folder, {"networks": {"net": {**network, "weights": "net.pth"}}, "analyses": {"cells": cells}}, 20)
+    return Study("pictures", "encode", identified=True)
 
 
 def _movie(folder: Path) -> Study:
