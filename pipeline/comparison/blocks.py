@@ -70,7 +70,7 @@ class Entries:
         """Which entry's responses each entry gets, the same for all targets.
 
         Blocks of one stimulus are rolled circularly by a random offset of at least 20 s either way, or of a third of
-        the stimulus where that is shorter; items are permuted.
+        the stimulus where that is shorter; one block stays where it is. Items are permuted.
         """
         generator = np.random.default_rng(seed)
         if self.block_s is None:
@@ -78,6 +78,8 @@ class Entries:
         order = np.arange(self.n)
         for stimulus in dict.fromkeys(self.stimulus.tolist()):
             rows = np.flatnonzero(self.stimulus == stimulus)
+            if rows.size < 2:
+                continue
             shortest = min(int(np.ceil(MIN_SHIFT_S / self.block_s - 1e-9)), -(-rows.size // 3))
             order[rows] = np.roll(rows, int(generator.integers(shortest, rows.size - shortest + 1)))
         return order

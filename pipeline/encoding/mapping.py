@@ -139,6 +139,7 @@ class MappingEntry:
         they cost; None where they are not counted
     side_by_side : whether each target is fitted by itself and cheaply, so that responses in other orders can be fitted
         beside them (see `pipeline.encoding.null_tables`); scores of other mappings get no p
+    tested_in_orders : whether what its mapping adds is tested in other orders (`Mapping.test_in`)
     """
 
     kind: str
@@ -147,6 +148,7 @@ class MappingEntry:
     words: str = ""
     n_penalties: Callable[[Any], int] | None = None
     side_by_side: bool = False
+    tested_in_orders: bool = False
 
     stage: ClassVar[str] = "encode"
     run: ClassVar[str] = "pipeline.encoding.stage:encode_group"

@@ -108,7 +108,7 @@ def check_scores(plan: StudyPlan) -> str:
                     "analysis": analysis.name,
                     "group": group.name,
                     "model": model.name,
-                    OPTIONS: analysis.score_key(plan.study.shuffle_seed),
+                    OPTIONS: analysis.score_key(model, plan.study.shuffle_seed),
                 }
                 files = analysis.score_files(group, model)
                 if all(file.exists() for file in files):  # what was prepared may have been removed to save room
@@ -119,6 +119,9 @@ def check_scores(plan: StudyPlan) -> str:
                 path = analysis.identifiability_path(group.name)
                 expected = {"study": plan.name, "analysis": analysis.name, "group": group.name}
                 expected[OPTIONS] = analysis.identifiability_key(plan.study.shuffle_seed)
+                if all(file.exists() for file in analysis.identifiability_files(group)):
+                    own = [analysis.score_files(group, model) for model in analysis.identified_models]
+                    expected[INPUTS] = sha_of([sha_of_inputs(files, prepared) for files in own])
                 scored[path] = read_attrs(path, "identify")
                 check_identity(path, scored[path], expected, "identify")
     return sha_of_inputs(list(scored), scored.__getitem__)

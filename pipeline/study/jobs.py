@@ -217,8 +217,9 @@ class Jobs:
         name, analysis = self.with_weights[weights]
         return weights_key_of(analysis.weights[name])
 
-    def score_key(self, study: str, analysis: str) -> str:
-        return self.analyses[study, analysis].score_key(self.plans[study].study.shuffle_seed)
+    def score_key(self, study: str, analysis: str, model: str) -> str:
+        plan = self.analyses[study, analysis]
+        return plan.score_key(plan.model(model), self.plans[study].study.shuffle_seed)
 
     def identifiability_key(self, study: str, analysis: str) -> str:
         return self.analyses[study, analysis].identifiability_key(self.plans[study].study.shuffle_seed)

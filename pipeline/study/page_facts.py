@@ -191,7 +191,7 @@ def words_of(entry: DatasetEntry) -> DatasetWords:
 def benchmark_files(plan: StudyPlan) -> dict[str, dict[Path, None]]:
     """Stage → the benchmark files of this study's jobs, each once, whether or not they are there."""
     files: dict[str, dict[Path, None]] = {
-        name: {} for name in ("catalogue", "fetch", "prepare", "activate", "encode", "compare")
+        name: {} for name in ("catalogue", "fetch", "prepare", "activate", "encode", "compare", "identify")
     }
     for analysis in plan.analyses:
         for stage, found in _benchmarks(analysis).items():
@@ -224,5 +224,9 @@ def _benchmarks(plan: AnalysisPlan) -> dict[str, list[Path]]:
             paths.benchmark(plan.stage, plan.study, plan.name, group.name, model.name)
             for group in catalogue.groups
             for model in plan.models
+        ],
+        "identify": [
+            paths.benchmark("identify", plan.study, plan.name, group.name)
+            for group in (catalogue.groups if plan.is_identified else ())
         ],
     }

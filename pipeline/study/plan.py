@@ -288,12 +288,17 @@ class AnalysisPlan:
     def identifiability_key(self, shuffle_seed: int | None) -> str:
         """What decides it besides its input files."""
         code = code_version("pipeline.identifiability.stage")
-        tried: dict[str, Any] = {}
+        names = {"simulations", "seed"}
         if self.inference.calibration.n:
-            names = ("calibration", "n_bootstrap", "confidence", "min_subjects")
-            tried = self.inference.model_dump(mode="json", include=set(names))
-        simulations = {"n": self.inference.simulations, "code": code, **tried}
-        return key_of({"scores": self.score_key(shuffle_seed), **simulations})
+            names |= {"calibration", "n_bootstrap", "confidence", "min_subjects", "permutations"}
+        return key_of(
+            {
+                "fits": self._fit_parts(shuffle_seed),
+                "models": [model.name for model in self.identified_models],  # seeds go by their order
+                "inference": self.inference.model_dump(mode="json", include=names),
+                "code": code,
+            }
+        )
 
     @functools.cached_property
     def spaces(self) -> tuple[SpacePlan, ...]:
@@ -353,20 +358,23 @@ class AnalysisPlan:
         """In how many orders a model is fitted: twins in none, as they are compared and not tested."""
         return self.null if model.model.twin is None else NullOptions()
 
-    def score_key(self, shuffle_seed: int | None) -> str:
-        """What decides the scores besides their input files: the metric's options and code.
+    def _fit_parts(self, shuffle_seed: int | None) -> dict[str, Any]:
+        """What decides fits: the metric's options and code.
 
         ``within_category`` is read by the map only, and a mapping of the user's own counts by what it does.
         """
-        return key_of(
-            {
-                "options": self.options.model_dump(mode="json", exclude={"within_category", "predict"}),
-                "own": self._own_mapping(),
-                "shuffle_seed": shuffle_seed,
-                "null": dataclasses.astuple(self.null),
-                "code": code_version(_module(self.metric.run), _module(METRICS.address(self.metric.kind))),
-            }
-        )
+        return {
+            "options": self.options.model_dump(mode="json", exclude={"within_category", "predict"}),
+            "own": self._own_mapping(),
+            "shuffle_seed": shuffle_seed,
+            "code": code_version(_module(self.metric.run), _module(METRICS.address(self.metric.kind))),
+        }
+
+    def score_key(self, model: ModelPlan, shuffle_seed: int | None) -> str:
+        """What decides the scores of a model besides their input files."""
+        null = self.null_of(model)
+        orders = dataclasses.astuple(null) if null.n else ()
+        return key_of({**self._fit_parts(shuffle_seed), "null": orders})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -389,8 +397,8 @@ class StudyPlan:
     def check_code(self) -> None:
         """Read all code that keys depend on; raises `BadConfiguration` for a file that is no Python."""
         for plan in self.analyses:
-            plan.score_key(self.study.shuffle_seed)
             for model in plan.models:
+                plan.score_key(model, self.study.shuffle_seed)
                 model.code_key()
 
     @property
@@ -458,7 +466,7 @@ def plan_study(study: Study) -> StudyPlan:
         _check_layers(name, analysis, models)
         metric = METRICS.get(analysis.metric.kind)
         null = NullOptions()  # similarities are permuted by the map
-        if isinstance(metric, MappingEntry) and metric.side_by_side:
+        if isinstance(metric, MappingEntry) and (metric.side_by_side or metric.tested_in_orders):
             null = NullOptions(study.inference.permutations, study.inference.seed)
         plan = AnalysisPlan(study.study, name, analysis, dataset, models, metric, null, study.inference)
         _check_spaces(plan)

@@ -270,7 +270,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
             "analysis": analysis.name,
             "group": group_name,
             "created_by": f"layermap {stage}",
-            "config_sha": analysis.score_key(shuffle_seed),
+            "config_sha": analysis.score_key(model, shuffle_seed),
             "inputs_sha": inputs_sha,
         }
         scores = run(runs=inputs, options=analysis.options, layers=model.layers, attrs=attrs, shuffle_seed=shuffle_seed)

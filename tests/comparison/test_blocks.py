@@ -80,6 +80,8 @@ def test_shuffled_blocks_are_rolled_far_and_items_permuted():
             assert np.array_equal(part, np.roll(np.arange(n), offset)) and shortest <= offset <= n - shortest
         offsets.add(int(film[0]))
     assert len(offsets) > 10
+    alone = entries_of(in_time(("clip", 0, 5), ("film", 0, 300)), 0.5, 3.0, "r.nc").shuffled(1)
+    assert alone[0] == 0 and sorted(alone.tolist()) == list(range(61))
     permuted = entries_of(items(list("abcdefgh")), None, 3.0, "r.nc").shuffled(1)
     assert sorted(permuted.tolist()) == list(range(8)) and permuted.tolist() != list(range(8))
 

@@ -111,8 +111,8 @@ class Campaign:
             plan.map_key()
             plan.report_key()
             for analysis in plan.analyses:
-                analysis.score_key(None)
                 for model in analysis.models:
+                    analysis.score_key(model, None)
                     model.act_key(analysis.dataset, "any")
 
 

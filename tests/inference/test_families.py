@@ -9,8 +9,15 @@ from pipeline.inference.questions.families import holm, with_families
 pytestmark = pytest.mark.slow
 
 
-def row(contrast, region, p, subject="all", model="net"):
-    where = {"analysis": "a", "metric": "ridge", "group": "g", "reference": "base", "p_equivalent": p / 2}
+def row(contrast, region, p, subject="all", model="net", compartment="all"):
+    where = {
+        "analysis": "a",
+        "metric": "ridge",
+        "group": "g",
+        "reference": "base",
+        "p_equivalent": p / 2,
+        "compartment": compartment,
+    }
     return {**where, "contrast": contrast, "region": region, "subject": subject, "model": model, "p": p}
 
 
@@ -34,6 +41,12 @@ def test_regions_of_one_subject_are_a_family_and_other_subjects_and_contrasts_ar
     assert [one["p_equivalent_family"] for one in found] == pytest.approx([0.015, 0.02, 0.25, 0.02, 0.02])
     added = {"p_family": 0, "q": 0, "p_equivalent_family": 0}
     assert [{**one, **added} for one in found] == [{**one, **added} for one in rows]
+
+
+def test_compartments_are_no_members_of_the_family_of_whole_regions():
+    parts = [(where, region) for where in ("all", "L2/3", "L4", "L5") for region in ("A", "B")]
+    found = with_families([row("over base", region, 0.01, compartment=where) for where, region in parts])
+    assert [one["p_family"] for one in found] == pytest.approx([0.02] * 2 + [0.06] * 6)
 
 
 def test_pairs_of_an_order_are_a_family():

@@ -50,8 +50,10 @@ def made(tmp_path_factory, write_synthetic_scores):
         file = FetchedFile(path="a.wav", url="https://example.org/a.wav", bytes=2_000_000, sha256="0" * 64)
         write_json(Receipt(what=dataset.kind, key=dataset.key, files=(file,)), dataset.receipt_path)
         for model in study_facts(plan, "").analyses[0].models:
-            path = analysis.scores_path("components", analysis.model(model.name))
-            write_synthetic_scores(path, ("group",), COMPONENTS, model, key=analysis.score_key(None))
+            planned = analysis.model(model.name)
+            path = analysis.scores_path("components", planned)
+            key = analysis.score_key(planned, None)
+            write_synthetic_scores(path, ("group",), COMPONENTS, model, key=key)
         assert main(["map", "--study", "tiny.yaml"]) == 0
     return folder
 

@@ -111,10 +111,12 @@ def test_what_one_job_reads(both):
 
 def test_keys_are_those_of_the_plan(both):
     same = both.analyses["second", "same"]
-    assert both.score_key("second", "same") == same.score_key(None)
+    net = same.model("efficientnet-lite0")
+    assert both.score_key("second", "same", net.slug) == same.score_key(net, None)
     assert len(both.weights_key("efficientnet-lite0")) == 10
     shuffled = jobs_of("second", shuffle=3)
-    assert shuffled.score_key("second-shuffled-3", "same") == same.score_key(3) != same.score_key(None)
+    key = shuffled.score_key("second-shuffled-3", "same", net.slug)
+    assert key == same.score_key(net, 3) != same.score_key(net, None)
 
 
 def test_a_catalogue_that_is_waited_for_leaves_nothing_half_known(here):

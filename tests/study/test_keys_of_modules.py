@@ -47,7 +47,7 @@ def keys(lab):
         "catalogue": dataset.key,
         "recordings": dataset.prep_key,
         "stimuli": dataset.stimulus_key,
-        "scores": analysis.score_key(None),
+        "scores": analysis.score_key(analysis.models[0], None),
         **{f"activations of {model.name}": model.act_key(dataset, "stimulus") for model in analysis.models},
         **{module: code_version.code_version(module) for module in KEYED},
     }

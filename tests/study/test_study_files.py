@@ -22,6 +22,10 @@ def write(tmp_path, content):
     return str(path)
 
 
+def score_keys(plan):
+    return {model.name: analysis.score_key(model, None) for analysis in plan.analyses for model in analysis.models}
+
+
 @pytest.mark.parametrize("name", ["demo", "natsound165", "alice", "alice_unique", "allen_scenes"])
 def test_the_shipped_studies_validate_and_plan(name):
     plan = plan_study(load_study(name))
@@ -103,8 +107,9 @@ def test_keys_change_exactly_when_numbers_can(tmp_path, alice):
     after = plan_study(load_study(write(tmp_path, alice))).analyses[0]
     assert before.dataset.prep_key == after.dataset.prep_key
     assert before.models[0].act_key(before.dataset, "story") == after.models[0].act_key(after.dataset, "story")
-    assert before.score_key(None) != after.score_key(None)
-    assert before.score_key(None) != before.score_key(1)
+    model = before.models[0]
+    assert before.score_key(model, None) != after.score_key(model, None)
+    assert before.score_key(model, None) != before.score_key(model, 1)
     twins = [m.act_key(before.dataset, "story") for m in before.models if "@random" in m.name]
     assert len(set(twins)) == len(twins) == 5
     alice["analyses"]["story"]["recording"]["limit"] = 2
@@ -176,13 +181,43 @@ def streams(ventral=("VISl", "VISpm"), dorsal=("VISal", "VISam"), name="publishe
     return {"name": name, "ventral": list(ventral), "dorsal": list(dorsal)}
 
 
+def test_what_is_tested_in_other_orders():
+    """Scores of ridge, and what layers add in joint fits; nothing of twins."""
+    for name in ("alice", "alice_unique"):
+        plan = plan_study(load_study(name)).analyses[0]
+        orders = {model.name: plan.null_of(model).n for model in plan.models}
+        assert orders["smollm2-135m"] == orders["word-rate"] == 1000
+        assert orders["smollm2-135m@random-0"] == 0
+    assert plan_study(load_study("natsound165_mappings")).analysis("partial-least-squares").null.n == 0
+
+
+def test_orders_change_the_keys_of_what_is_tested_alone(tmp_path, alice):
+    before = plan_study(load_study(write(tmp_path, alice)))
+    alice["inference"] = {"permutations": 500}
+    after = plan_study(load_study(write(tmp_path, alice)))
+    changed = {name for name, key in score_keys(after).items() if key != score_keys(before)[name]}
+    assert changed == {name for name in score_keys(before) if "@" not in name}
+    alice["inference"] = {"permutations": 0}
+    none = plan_study(load_study(write(tmp_path, alice)))
+    alice["inference"] = {"permutations": 0, "seed": 7}
+    assert score_keys(plan_study(load_study(write(tmp_path, alice)))) == score_keys(none)
+
+
+def test_the_order_of_networks_changes_what_is_simulated(tmp_path, alice):
+    before = plan_study(load_study(write(tmp_path, alice))).analyses[0]
+    alice["analyses"]["story"]["models"].reverse()
+    after = plan_study(load_study(write(tmp_path, alice))).analyses[0]
+    assert before.identifiability_key(None) != after.identifiability_key(None)
+    assert score_keys(plan_study(load_study(write(tmp_path, alice)))).keys() == {model.name for model in before.models}
+
+
 def test_streams_are_read_and_change_the_map_only(tmp_path, alice):
     before = plan_study(load_study(write(tmp_path, alice)))
     alice["analyses"]["story"]["streams"] = [streams(), streams(ventral=["VISl"], name="VISpm omitted")]
     after = plan_study(load_study(write(tmp_path, alice)))
     assert [one.ventral for one in after.analyses[0].analysis.streams] == [("VISl", "VISpm"), ("VISl",)]
     assert before.map_key() != after.map_key()
-    assert before.analyses[0].score_key(None) == after.analyses[0].score_key(None)
+    assert score_keys(before) == score_keys(after)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +284,7 @@ def test_languages_are_read_and_change_the_map_only(tmp_path, alice):
     after = plan_study(load_study(write(tmp_path, alice)))
     assert after.analyses[0].analysis.languages.models == {"smollm2-135m": "en", "word-rate": "fr"}
     assert before.map_key() != after.map_key()
-    assert before.analyses[0].score_key(None) == after.analyses[0].score_key(None)
+    assert score_keys(before) == score_keys(after)
     alice["analyses"]["story"]["languages"] = domains()
     assert plan_study(load_study(write(tmp_path, alice))).map_key() != after.map_key()
     # one language, two kinds of sound: the domain is what is tested

@@ -13,7 +13,7 @@ rule compare_group:
         analysis=JOBS.names_scored_by("compare"),
     params:
         flags=lambda w, output: JOBS.flags("compare", JOBS.analyses[w.study, w.analysis]),
-        key=lambda w: JOBS.score_key(w.study, w.analysis),
+        key=lambda w: JOBS.score_key(w.study, w.analysis, w.model),
     log:
         "logs/compare/{study}.{analysis}.{group}.{model}.log",
     benchmark:

@@ -13,7 +13,7 @@ rule encode_group:
         analysis=JOBS.names_scored_by("encode"),
     params:
         flags=lambda w, output: JOBS.flags("encode", JOBS.analyses[w.study, w.analysis]),
-        key=lambda w: JOBS.score_key(w.study, w.analysis),
+        key=lambda w: JOBS.score_key(w.study, w.analysis, w.model),
     log:
         "logs/encode/{study}.{analysis}.{group}.{model}.log",
     benchmark:

@@ -8,6 +8,7 @@ rule report_study:
     input:
         "data/maps/{study}.nc",
         lambda w: JOBS.study_scores(w.study),
+        lambda w: JOBS.study_identifiability(w.study),
         # two selections may share what was prepared, but each has a receipt of its own to show
         lambda w: JOBS.study_receipts(w.study),
     output:

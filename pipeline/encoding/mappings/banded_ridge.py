@@ -64,4 +64,5 @@ BANDED_RIDGE = MappingEntry(
     make,
     "pipeline.encoding.mappings.words:BANDED_RIDGE",
     lambda options: options.penalties.n,
+    tested_in_orders=True,
 )

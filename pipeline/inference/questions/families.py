@@ -1,7 +1,8 @@
 """p of contrasts corrected for all that are looked at together.
 
-A family is a contrast in all regions of one subject (or average), or all pairs of regions in one network's order of
-depth. Holm's correction holds the probability of any false claim in a family however its members depend on each other.
+A family is a contrast in all regions of one subject (or average), whole ones or compartments, or all pairs of regions
+in one network's order of depth. Holm's correction holds the probability of any false claim in a family however its
+members depend on each other.
 
 References
 ----------
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.inference.places import ALL
 from pipeline.inference.questions.region_order import OrderName
 from pipeline.inference.scores.null_scores import false_discovery_rate
 
@@ -47,7 +49,7 @@ def _family(row: dict[str, Any]) -> tuple[str, ...]:
     if pair is not None:
         name = f"depth order {pair.pathway}"
     where = ("analysis", "metric", "group", "subject", "model", "reference")
-    return name, *(str(row[column]) for column in where)
+    return name, "whole" if row["compartment"] == ALL else "part", *(str(row[column]) for column in where)
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
