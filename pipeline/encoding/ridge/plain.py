@@ -20,6 +20,8 @@ from pipeline.encoding.ridge.cost import RidgeProblem
 from pipeline.encoding.splits import Fold
 
 BATCH_MB = 64.0
+ROUNDING = 1e-12
+"""Predictions that vary less than this beside their mean do not vary, as in `unit`."""
 
 
 def fit_plain(problem: RidgeProblem, fit: LayerFit, *, after_fold: Callable[[], object]) -> None:
@@ -96,6 +98,44 @@ class _Delayed:
         return _Part(values, project, evaluate, 1.0 if self._problem.absolute else float(np.trace(gram)) / n_train)
 
 
+class _Search:
+    """Scores of predictions of a part's test rows, in as few rows as hold them.
+
+    Predictions of more rows than there are features, or training rows, lie in a space of fewer dimensions. There they
+    are correlated and subtracted; what of the responses lies outside it is in every error alike.
+
+    Parameters
+    ----------
+    measured : (n_test, n_targets), less the mean of the training rows
+    """
+
+    def __init__(self, part: _Part, measured: np.ndarray) -> None:
+        self._n = len(measured)
+        self._mean_row = part.evaluate.mean(axis=0)
+        self._rows = part.evaluate - self._mean_row
+        self._mean = measured.mean(axis=0)
+        direction = unit(measured)
+        self._measured = measured - self._mean
+        self._outside: np.ndarray | float = 0.0
+        if self._n > self._rows.shape[1]:
+            basis, self._rows = np.linalg.qr(self._rows)
+            inside = basis.T @ self._measured
+            self._outside = ((self._measured - basis @ inside) ** 2).sum(axis=0)
+            self._measured, direction = inside, basis.T @ direction
+        self._direction = direction
+
+    def score(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pearson r and mean squared error of each target, from (rank, n_targets)."""
+        predicted, mean = self._rows @ weights, self._mean_row @ weights
+        length = np.sqrt(np.einsum("it,it->t", predicted, predicted))
+        varies = length > ROUNDING * np.sqrt(self._n) * np.abs(mean)
+        along = np.einsum("it,it->t", predicted, self._direction)
+        r = np.divide(along, length, out=np.zeros_like(length), where=varies)
+        missed = self._measured - predicted
+        squares = np.einsum("it,it->t", missed, missed) + self._outside
+        return np.clip(r, -1.0, 1.0), squares / self._n + (self._mean - mean) ** 2
+
+
 def _centred(responses: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
     """Training responses less their mean, exactly zero where they do not vary; and the mean."""
     train = responses[fold.train]
@@ -114,12 +154,11 @@ def _choose_penalty(
     for fold, part in inner:
         centred, mean = _centred(responses, fold)
         projected = part.project @ centred
-        measured = responses[fold.test] - mean
-        direction = unit(measured)
+        search = _Search(part, responses[fold.test] - mean)
         for number, penalty in enumerate(grid):
-            predicted = part.evaluate @ (projected / (part.eigenvalues[:, None] + penalty * part.unit))
-            z[number] += fisher_z(np.einsum("it,it->t", unit(predicted), direction))
-            error[number] += ((measured - predicted) ** 2).mean(axis=0)
+            r, squares = search.score(projected / (part.eigenvalues[:, None] + penalty * part.unit))
+            z[number] += fisher_z(r)
+            error[number] += squares
     r = np.tanh(z / max(1, len(inner)))
     if choose_by == "r":
         error = np.where(r >= r.max(axis=0) - TIE, error, np.inf)
