@@ -27,7 +27,7 @@ from pipeline.encoding.arithmetic.correlation import is_constant
 from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.group_data import GroupData, open_group
-from pipeline.encoding.group.reliability import scored_responses
+from pipeline.encoding.group.reliability import scored_responses, z_score_runs
 from pipeline.encoding.group.shuffle import alike_over, null_orders, shuffled_rows
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_fit import LayerFit
@@ -289,25 +289,27 @@ class _Run:
             FITTED: self._scratch.array((n_layers, 1, n_samples, n_targets), np.float32),
             GENERIC: self._scratch.array((n_layers, n_repeats, n_samples, n_targets), np.float32),
         }
-        measured = regions.table(1, n_layers)
+        measured = regions.measured_table(opened.responses, opened.design, n_layers, self._scratch)
+        run = opened.group.samples.run
         curves = np.zeros((len(READOUTS), n_layers, len(AMPLITUDES), len(regions.names)))
         for index, layer in enumerate(opened.layers if regions.targets.size else ()):
             features = opened.group.features(layer.name)
             if n_repeats:
                 own = opened.responses[:, picked.targets]
-                signals[FITTED][index, 0] = fitted_signals(features, own, opened.design, opened.fit, self._scratch.left)
+                fitted = fitted_signals(features, own, opened.design, opened.fit, self._scratch.left)
+                signals[FITTED][index, 0] = z_score_runs(fitted, run)
                 generator = np.random.default_rng([self._seed, 1, number, index])
-                generic = generic_signals(features, opened.design, n_repeats * n_targets, generator)
+                generic = z_score_runs(generic_signals(features, opened.design, n_repeats * n_targets, generator), run)
                 signals[GENERIC][index] = generic.reshape(n_samples, n_repeats, n_targets).swapaxes(0, 1)
             trials = _trials({readout: own[index] for readout, own in signals.items()}, noise)
             columns = SideBySide(opened.responses[:, regions.targets], SimulatedResponses(trials, noise))
-            fitted = self._fit(opened, features, columns)
-            measured.take(index, fitted.score[:, : regions.targets.size], fitted.inner_score[:, : regions.targets.size])
-            tried = picked.table(len(trials), 1)
+            scores = self._fit(opened, features, columns)
+            measured.take(index, scores.score[:, : regions.targets.size], scores.inner_score[:, : regions.targets.size])
+            tried = picked.table(len(trials), 1, self._scratch)
             if trials:
-                tried.take(0, fitted.score[:, regions.targets.size :], fitted.inner_score[:, regions.targets.size :])
+                tried.take(0, scores.score[:, regions.targets.size :], scores.inner_score[:, regions.targets.size :])
             curves[:, index] = _curves(picked, tried)
-            del features, fitted
+            del features, scores, tried
         profiles = regions.profiles(measured, opened.depths)
         nested = np.array([profile.nested[0] for profile in profiles], float)
         amplitude, reached = _amplitudes(curves, nested)
@@ -326,7 +328,7 @@ class _Run:
     ) -> list[Profile]:
         """Profiles of one network over everything that was planted; see `_parts`."""
         parts = _parts(planted, number, picked, noise.shape[0], only_best=self._networks[number].only_best)
-        table = picked.table(len(parts), len(opened.layers))
+        table = picked.table(len(parts), len(opened.layers), self._scratch)
         for index, layer in enumerate(opened.layers):
             if parts:
                 fitted = self._fit(opened, opened.group.features(layer.name), SimulatedResponses(parts, noise))
