@@ -77,7 +77,7 @@ class Planting:
     ----------
     regions : of these targets
     layer : (region,) whose read-outs they are, the best one for the measured responses
-    signal : (n_samples, n_targets), SD 1
+    signal : (n_samples, n_targets), mean 0 and SD 1 in each run
     amplitude : (region,) of the signal, 0 to 1
     """
 
@@ -258,6 +258,8 @@ class _Table:
         inference: InferenceSettings,
     ) -> None:
         nested = estimate.sampled(lambda profile: profile.nested)
+        if not np.isfinite(nested.value):
+            return
         low, high = nested.interval(inference.confidence, CORRELATION)
         self.p[where] = test.nested.p[0]
         self.found[where] = test.is_predicted(float(low))

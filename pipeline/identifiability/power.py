@@ -161,7 +161,7 @@ def recovery(
     rows = []
     for number, one in enumerate(averaged):
         row = {"model": network.name, "repeats": one.repeats, "subjects": one.subjects, "share": sets.shares[number]}
-        row |= _named(profiles[number], own.depths, n)
+        row |= _named(profiles[number], own, n)
         row["twin"] = float("nan") if twins is None else _higher(profiles[number].nested, twins[number].nested)
         rows.append({**row, "n": n})
     return rows
@@ -180,6 +180,10 @@ class _Opened:
     @property
     def depths(self) -> np.ndarray:
         return np.array([layer.relative_depth for layer in self.layers])
+
+    @property
+    def pathways(self) -> list[str]:
+        return [layer.pathway for layer in self.layers]
 
 
 def _opened(
@@ -249,10 +253,10 @@ def _fitted(opened: _Opened, sets: _Sets, after_fit: Callable[[], object]) -> li
     return [region.profiles(table, opened.depths)[0] for table in tables]
 
 
-def _named(profile: Profile, depths: np.ndarray, n: int) -> Row:
+def _named(profile: Profile, opened: _Opened, n: int) -> Row:
     """How often the layer that was planted is named, in data sets (layer by layer, n of each)."""
-    n_layers = depths.size
-    found = identified(profile.best.reshape(n_layers, n).T, depths)
+    n_layers = len(opened.layers)
+    found = identified(profile.best.reshape(n_layers, n).T, opened.depths, opened.pathways)
     own = profile.score.reshape(n_layers, n, n_layers)
     return {
         "score": float(np.nanmean(np.einsum("lnl->ln", own))),

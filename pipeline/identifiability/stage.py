@@ -138,7 +138,7 @@ def identify_group(
     Parameters
     ----------
     mapping : of each target by itself (``side_by_side``)
-    networks : at least one
+    networks : at least one that is not ``only_best``
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``
     shuffle_seed : of a null study, None for the real one
     n_repeats : data sets simulated from each layer by either kind of read-out; samples that allow fewer orders than so
@@ -183,7 +183,7 @@ class _Run:
         for number, network in enumerate(self._networks):
             planted.append(self._plant(self._open(network), number, regions, picked, noise))
         found = []
-        tried = next((m for m, network in enumerate(self._networks) if not network.only_best), 0)
+        tried = next(m for m, network in enumerate(self._networks) if not network.only_best)
         tests: tuple[dict[str, Any], dict[str, Any]] = {}, {}
         for m, network in enumerate(self._networks):
             opened = self._open(network)
@@ -191,7 +191,7 @@ class _Run:
             if m == tried:
                 tests = self._calibrate(opened, planted[m], picked, calibrate, attrs)
             del opened  # the next network's finds room in its place
-        described = {**self._attrs(attrs, regions, picked), **tests[1]}
+        described = {**self._attrs(attrs, regions, picked), "calibrated": self._networks[tried].name, **tests[1]}
         return _dataset(self._networks, planted, found, picked, noise.shape[0], described).assign(tests[0])
 
     def _calibrate(
@@ -450,6 +450,7 @@ def _dataset(
         "network": ("network", np.array([network.name for network in networks], object)),
         "planted_model": ("planted", np.array([name for name, _ in layers], object)),
         "planted_layer": ("planted", np.array([layer.name for _, layer in layers], object)),
+        "planted_pathway": ("planted", np.array([layer.pathway for _, layer in layers], object)),
         "relative_depth": ("planted", np.array([layer.relative_depth for _, layer in layers])),
     }
     return xr.Dataset(variables, coords, attrs)
