@@ -35,14 +35,15 @@ POSTERIOR = Caption(
 CONFUSION = Caption(
     "Layers taken for each other",
     "{analysis}, {subject}. Rows are the layers that responses were simulated from, columns those that were named; "
-    "colour is the share of data sets, over all regions. On the diagonal the layer's own name.",
+    "colour is the share of data sets, over all regions that the network predicts. On the diagonal the layer's own "
+    "name.{left}",
     "{confusion}: planted_layer, named_layer, n",
 )
 RECOVERY = Caption(
     "Networks taken for each other",
     "{analysis}, {subject}. Rows are the networks that responses were simulated from (from the layer that scores "
     "highest in each region, as well as the network scores there), columns those with the highest nested score; "
-    "colour is the share of data sets, over all regions.",
+    "colour is the share of data sets, over all regions that the network of the row predicts.{left}",
     "{recovery}: planted_model, named_model, n, n_repeats",
 )
 
@@ -94,21 +95,23 @@ def posterior_depths(view: View) -> Figure | None:
 
 def confusions(view: View) -> Figure | None:
     """Planted against named layers of each network; None where nothing was simulated."""
-    panels = []
+    panels, left = [], []
     for model in view.networks:
         rows = view.confusion[view.confusion["model"] == model]
         layers = [layer for layer in view.layers(model) if (rows["planted_layer"] == layer).any()]
+        left += _left(view, model, rows)
         for readout in READOUTS:
             own = rows[rows["readout"] == readout]
             if len(layers) > 1 and len(own):
                 title = f"{model}, {readout} read-outs"
                 panels.append(_matrix(view, title, own, layers, "planted_layer", "named_layer"))
-    return Figure(f"{view.id}-confusion", CONFUSION, panels) if panels else None
+    return Figure(f"{view.id}-confusion", CONFUSION, panels, {"left": _in_words(left)}) if panels else None
 
 
 def recovered_networks(view: View) -> Figure | None:
     """Planted against named networks; None where nothing was simulated, or there is one network."""
-    names = list(dict.fromkeys(view.recovery["planted_model"]))
+    planted = list(dict.fromkeys(view.recovery["planted_model"]))
+    names = [*planted, *dict.fromkeys(name for name in view.recovery["named_model"] if name not in planted)]
     if len(names) < 2:
         return None
     panels = [
@@ -122,7 +125,18 @@ def recovered_networks(view: View) -> Figure | None:
         )
         for readout in READOUTS
     ]
-    return Figure(f"{view.id}-recovery", RECOVERY, panels)
+    left = [one for name in names for one in _left(view, name, view.recovery[view.recovery["planted_model"] == name])]
+    return Figure(f"{view.id}-recovery", RECOVERY, panels, {"left": _in_words(left)})
+
+
+def _left(view: View, model: str, rows: pd.DataFrame) -> list[str]:
+    """``net 5 of 6``: in how many regions something was planted, unless it was in all."""
+    n, n_regions = rows["region"].nunique(), view.summary["region"].nunique()
+    return [f"{model} {n} of {n_regions}"] if n < n_regions else []
+
+
+def _in_words(left: list[str]) -> str:
+    return f" In others nothing was planted; regions left: {', '.join(left)}." if left else ""
 
 
 def _matrix(view: View, title: str, rows: pd.DataFrame, names: list[str], planted: str, named: str) -> Panel:
