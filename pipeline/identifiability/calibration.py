@@ -306,8 +306,8 @@ def _tested(
 
 
 def _places(places: Sequence[Place], subject: str) -> list[Place]:
-    """Whole regions of a subject, of the mean of subjects, or of all."""
-    own = [place for place in places if place.subject == subject]
+    """Whole regions of a subject, of the mean of subjects, or of all; of all, a single one's whose responses vary."""
+    own = [place for place in places if place.subject == subject] or list(places)
     whole = [place for place in own if place.compartment == ALL]
     return whole or own
 

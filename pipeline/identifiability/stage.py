@@ -269,7 +269,8 @@ class _Run:
         noise = self._scratch.array(shape, np.float32)
         for out, order in zip(noise, orders, strict=True):
             columns = np.asarray(base[:, picked.targets])[order]
-            out[:] = standardised(columns if after is None else after(columns))
+            columns = columns if after is None else after(columns)
+            out[:] = standardised(columns if group.z_scored else z_score_runs(columns, samples.run))
         return regions, picked, noise
 
     def _fit(self, opened: _Opened, features: np.ndarray, responses: Any) -> LayerFit:

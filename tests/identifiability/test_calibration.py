@@ -40,14 +40,14 @@ def calibrated(
     inference: Inference = SETTINGS,
     *,
     layers: dict[str, tuple[str, ...] | None] | None = None,
-    still: bool = False,
+    still: slice | None = None,
     **changes: Any,
 ) -> xr.Dataset:
-    """One network's, or those whose ``layers`` are given, written to a file; of ``still`` responses that never vary."""
+    """One network's, or those whose ``layers`` are given, written to a file; responses of ``still`` targets are 0."""
     design: Design = DESIGNS[name]
     simulated = simulate(design, sizes, np.random.default_rng(3))
-    if still:
-        simulated = dataclasses.replace(simulated, responses=np.zeros_like(simulated.responses))
+    if still is not None:
+        simulated.responses[:, still] = 0
     runs = write_files(design, sizes, simulated, folder)
     options = ridge_options(design, sizes, 0)
     if design.in_time and sizes.n_samples < 100:
@@ -182,9 +182,16 @@ def test_the_network_that_is_calibrated_is_named_whatever_layers_it_has(tmp_path
 
 def test_no_target_varies(tmp_path: Path) -> None:
     """Said where the map shows the subject."""
-    calibrated("planted-items", ITEMS, tmp_path, n=5, still=True)
+    calibrated("planted-items", ITEMS, tmp_path, n=5, still=slice(None))
     (row,) = rows_of(tmp_path).values()
     assert (row["subject"], row["model"], row["untested"]) == ("s00", "net", "no target varies")
+
+
+def test_one_subject_of_several_varies(tmp_path: Path) -> None:
+    """The map shows the mean over subjects, which is this one's."""
+    only = calibrated("contrast-items-5-0", Sizes(118, 2, 12, 2, 2), tmp_path, n=5, still=slice(4, None))
+    assert only.attrs["subject"] == "all" and only.attrs["n_targets"] == 4
+    assert rows_of(tmp_path)[NOTHING, "any"]["of"] == 5
 
 
 def test_a_data_set_without_a_score_counts_nowhere(items: Path, tmp_path: Path) -> None:
