@@ -29,9 +29,10 @@ POSTERIOR = Caption(
     "{analysis}, {subject}. Mean of the posterior over layers, and its 95 % credible set, given the layer that was "
     "named: filled, with thin bars, where responses are simulated with read-outs as fitted to the measured responses; "
     "open, with pale bars, with random weights on all features. A bar across the panel means that the study cannot "
-    "tell where in the network the region belongs.",
+    "tell where in the network the region belongs{pathways}.",
     "{identifiability}: depth, depth_low, depth_high, exact, within_one, bits",
 )
+PATHWAYS = "; a region without a mark, that it cannot tell which pathway"
 CONFUSION = Caption(
     "Layers taken for each other",
     "{analysis}, {subject}. Rows are the layers that responses were simulated from, columns those that were named; "
@@ -90,7 +91,9 @@ def posterior_depths(view: View) -> Figure | None:
         LegendEntry("read-outs as fitted", "#222222", "circle"),
         LegendEntry("generic read-outs", "#222222", "open"),
     ]
-    return Figure(f"{view.id}-posterior", POSTERIOR, panels, legend=legend) if panels else None
+    several = any(view.pathways_of(model) for model in view.networks)
+    values = {"pathways": PATHWAYS if several else ""}
+    return Figure(f"{view.id}-posterior", POSTERIOR, panels, values, legend) if panels else None
 
 
 def confusions(view: View) -> Figure | None:
@@ -99,7 +102,7 @@ def confusions(view: View) -> Figure | None:
     for model in view.networks:
         rows = view.confusion[view.confusion["model"] == model]
         layers = [layer for layer in view.layers(model) if (rows["planted_layer"] == layer).any()]
-        left += _left(view, model, rows)
+        left += _left(view, model, rows) if len(view.identified(model, FITTED)) else []
         for readout in READOUTS:
             own = rows[rows["readout"] == readout]
             if len(layers) > 1 and len(own):

@@ -89,7 +89,7 @@ def _named(row: Row) -> str:
 def _networks(view: View) -> list[str]:
     """Which networks' responses go to another network most often, by fitted read-outs, where something was planted."""
     rows = view.recovery[view.recovery["readout"] == FITTED]
-    if rows.empty or len({*rows["planted_model"], *rows["named_model"]}) < 2:
+    if rows.empty or view.rows["model"].nunique() < 2:
         return []
     found = []
     for planted, own in rows.groupby("planted_model", sort=False):
