@@ -270,6 +270,7 @@ def _named(profile: Profile, opened: _Opened, n: int) -> Row:
 
 
 def _higher(network: np.ndarray, twin: np.ndarray) -> float:
-    """Share of data sets; an undefined score is the lowest."""
-    network, twin = (np.nan_to_num(scores, nan=-np.inf) for scores in (network, twin))
-    return float((network > twin).mean())
+    """Share of the data sets in which either has a score; an undefined one is the lowest."""
+    known = np.isfinite(network) | np.isfinite(twin)
+    network, twin = (np.nan_to_num(scores[known], nan=-np.inf) for scores in (network, twin))
+    return float((network > twin).mean()) if known.any() else float("nan")

@@ -36,7 +36,16 @@ from pipeline.encoding.mappings.ridge import RIDGE
 from pipeline.encoding.options import EncodingOptions
 from pipeline.encoding.splits import Samples
 from pipeline.encoding.stage import encode_group
-from pipeline.identifiability.power import Averaged, Candidate, Planned, Row, Signal, recovery, simulated_noise
+from pipeline.identifiability.power import (
+    Averaged,
+    Candidate,
+    Planned,
+    Row,
+    Signal,
+    _higher,
+    recovery,
+    simulated_noise,
+)
 from pipeline.identifiability.signals import SimulatedResponses
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.study import Inference
@@ -345,3 +354,9 @@ def test_what_differs_from_run_to_run_is_no_signal(tmp_path: Path, monkeypatch: 
         for rows in samples.runs:
             assert np.abs(columns[rows].mean(axis=0)).max() < 1e-4
             np.testing.assert_allclose(columns[rows].std(axis=0), 1, atol=1e-3)
+
+
+def test_data_sets_without_a_score_tell_no_network_from_its_twin() -> None:
+    unknown = np.nan
+    assert _higher(np.array([unknown, 0.2, 0.1, unknown]), np.array([unknown, 0.1, unknown, 0.1])) == 2 / 3
+    assert np.isnan(_higher(np.full(2, unknown), np.full(2, unknown)))
