@@ -47,7 +47,7 @@ def test_encode_warns_and_the_page_says_so(tmp_path, monkeypatch, capsys):
         if warned:
             assert warned[0].startswith("layermap encode: warning: pictures, seen/")
             assert "if they are in the order of the numbers in their names" in warned[0]
-        for stage in ("map", "report"):
+        for stage in ("identify", "map", "report"):
             run(stage)
         page = (tmp_path / "reports" / "pictures" / "index.html").read_text()
         assert ("may not be in the order of what was presented" in page) == bool(expected)
