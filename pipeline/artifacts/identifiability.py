@@ -25,13 +25,14 @@ variable                dims                                                mean
 ``test_amplitude``      (region,)                                           of what is planted, from that layer
 ======================  ==================================================  ==========================================
 
-The study's own calibration is ``test_*``: of the first network that is no twin, ``given`` ``nothing`` or ``planted``;
-without data sets where attr ``no_calibration`` says why, or none were wanted. ``test_orders`` (attr) other orders stand
-behind each p; ``confidence`` (attr) is of the intervals.
+The study's own calibration is ``test_*``: of the network ``calibrated`` (attr), the first that is no twin, ``given``
+``nothing`` or ``planted``; without data sets where attr ``no_calibration`` says why, or none were wanted.
+``test_orders`` (attr) other orders stand behind each p, 0 where none were wanted; ``confidence`` (attr) is of the
+intervals.
 
-Coordinates: ``planted_model, planted_layer, relative_depth (planted)``; ``n_targets (region)``, simulated ones. Attrs
-``subject`` (as in the map), ``n_targets`` and ``n_simulated`` (of all regions). There are no repeats where the samples
-allow too few other orders to make noise of.
+Coordinates: ``planted_model, planted_layer, planted_pathway, relative_depth (planted)``, depth being within pathways;
+``n_targets (region)``, simulated ones. Attrs ``subject`` (as in the map), ``n_targets`` and ``n_simulated`` (of all
+regions). There are no repeats where the samples allow too few other orders to make noise of.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ IDENTIFIABILITY = Contract(
         "network_score": ("readout", "repeat", "planted_network", "network", "region"),
         "planted_model": ("planted",),
         "planted_layer": ("planted",),
+        "planted_pathway": ("planted",),
         "relative_depth": ("planted",),
         "n_targets": ("region",),
         "test_p": _BY_SET,
@@ -83,7 +85,7 @@ IDENTIFIABILITY = Contract(
     },
     (
         *("study", "analysis", "group", "metric", "subject", "n_targets", "n_simulated", "seed"),
-        *("confidence", "test_orders", "no_calibration"),
+        *("calibrated", "confidence", "test_orders", "no_calibration"),
     ),
 )
 

@@ -242,18 +242,18 @@ IDENTIFIABILITY_COLUMNS = {
     "simulated_score": "f",  # of the planted layers, mean
     "n_reached": "i",  # layers that can score as high as was measured; the others are planted without noise
     "exact": "f",  # share of data sets whose own layer is named
-    "exact_se": "f",
-    "within_one": "f",  # or one of its neighbours in depth
+    "exact_se": "f",  # binomial, times what repeats scatter more than that
+    "within_one": "f",  # or one of its neighbours in its pathway
     "chance": "f",  # of exact
     "bits": "f",  # mutual information of planted and named layer, bias taken off
-    "depth_error": "f",  # mean distance of planted and named layer in relative depth
+    "depth_error": "f",  # mean distance of planted and named layer in relative depth, of pairs in one pathway
     "coverage": "f",  # share of data sets whose planted layer is in the credible set, by all other repeats
     "named_layer": "s",  # for the measured responses
-    "depth": "f",  # mean of the posterior over layers, given the one that was named
+    "depth": "f",  # mean of the posterior over layers, given the one that was named; NaN over several pathways
     "depth_low": "f",  # shallowest and deepest layer of the 95 % credible set
     "depth_high": "f",
     "credible_set": "s",  # names joined by ' | '
-    "distinguishable": "i",  # 0: the set spans more than a third of the depth
+    "distinguishable": "i",  # 0: the set spans more than a third of the depth, or several pathways
 }
 CONFUSION_COLUMNS = {
     **_SIMULATED,
@@ -264,10 +264,10 @@ CONFUSION_COLUMNS = {
 }
 RECOVERY_COLUMNS = {
     **_SIMULATED,
-    "planted_model": "s",  # responses are from its best layer
+    "planted_model": "s",  # responses are from its best layer; regions where it scores above 0
     "named_model": "s",  # with the highest nested score
     "n": "i",
-    "n_repeats": "i",
+    "n_repeats": "i",  # data sets that have a score
 }
 CALIBRATION_COLUMNS = {
     "study": "s",
@@ -278,14 +278,15 @@ CALIBRATION_COLUMNS = {
     "model": "s",
     "kind": "s",  # of data sets: nothing, the responses in other orders; planted, with the best layer's read-outs
     # nothing: p (< .05), any (region reliably above zero), above (intervals wholly above 0), zero (in the interval);
-    # planted: found (reliably above zero), set (of best layers holds the planted one), credible (set does);
+    # planted: found (reliably above zero; without other orders: above), set (of best layers holds the planted one, of
+    # two layers or more), credible (set does);
     # score and difference (best layer − first one): the interval covers the mean over all other data sets
     "statistic": "s",
     "n": "i",  # how often it was so, of how many data sets × regions
     "of": "i",
     "n_data_sets": "i",
     "share": "f",
-    "se": "f",  # binomial at the promised share; that of a mean over data sets where it is larger
+    "se": "f",  # binomial at the promised share, times what whole data sets scatter more than that
     "wanted": "f",  # share; NaN for what promises none
     "promise": "s",  # at most, at least or empty
     "kept": "i",  # 0: the share is beyond what is wanted by more than two standard errors

@@ -77,7 +77,7 @@ class Planting:
     ----------
     regions : of these targets
     layer : (region,) whose read-outs they are, the best one for the measured responses
-    signal : (n_samples, n_targets), SD 1
+    signal : (n_samples, n_targets), mean 0 and SD 1 in each run
     amplitude : (region,) of the signal, 0 to 1
     """
 
@@ -258,6 +258,8 @@ class _Table:
         inference: InferenceSettings,
     ) -> None:
         nested = estimate.sampled(lambda profile: profile.nested)
+        if not np.isfinite(nested.value):
+            return
         low, high = nested.interval(inference.confidence, CORRELATION)
         self.p[where] = test.nested.p[0]
         self.found[where] = test.is_predicted(float(low))
@@ -304,8 +306,8 @@ def _tested(
 
 
 def _places(places: Sequence[Place], subject: str) -> list[Place]:
-    """Whole regions of a subject, of the mean of subjects, or of all."""
-    own = [place for place in places if place.subject == subject]
+    """Whole regions of a subject, of the mean of subjects, or of all; of all, a single one's whose responses vary."""
+    own = [place for place in places if place.subject == subject] or list(places)
     whole = [place for place in own if place.compartment == ALL]
     return whole or own
 

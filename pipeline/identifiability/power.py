@@ -2,8 +2,8 @@
 
 A recording that is planned is one region whose targets are random read-outs of all features of a layer (see
 `generic_signals`) at all delays, and noise: white, or AR(1) within each run, independent between targets. Responses are
-averaged over repeats and subjects, so that their noise has 1/(repeats · subjects) of its variance. They go through the
-same folds, penalties and choice of layer as measured ones.
+averaged over repeats and subjects, so that their noise has 1/(repeats · subjects) of its variance. Both are z-scored
+within runs, as measured responses are, and go through the same folds, penalties and choice of layer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.group_data import GroupData
 from pipeline.encoding.group.planned import planned_group
-from pipeline.encoding.group.reliability import MEAN_SUBJECT
+from pipeline.encoding.group.reliability import MEAN_SUBJECT, z_score_runs
 from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs
 from pipeline.encoding.null_tables import Dropped
 from pipeline.encoding.options import EncodingOptions
@@ -147,10 +147,12 @@ def recovery(
         for start in range(0, n, at_once):
             size = min(at_once, n - start)
             here = slice(number * n + start, number * n + start + size)
-            lot = generic_signals(features, own.design, size * signal.n_targets, generator)
+            lot = z_score_runs(
+                generic_signals(features, own.design, size * signal.n_targets, generator), planned.samples.run
+            )
             signals[here] = lot.reshape(planned.samples.n, size, signal.n_targets).swapaxes(0, 1)
         for out in noise[number * n : (number + 1) * n]:
-            out[:] = simulated_noise(planned.samples, signal, generator)
+            out[:] = z_score_runs(simulated_noise(planned.samples, signal, generator), planned.samples.run)
     sets = _Sets(signals, noise, [one.share(signal.share) for one in averaged])
     profiles = _fitted(own, sets, after_fit)
     twins: list[Profile] | None = None
@@ -159,7 +161,7 @@ def recovery(
     rows = []
     for number, one in enumerate(averaged):
         row = {"model": network.name, "repeats": one.repeats, "subjects": one.subjects, "share": sets.shares[number]}
-        row |= _named(profiles[number], own.depths, n)
+        row |= _named(profiles[number], own, n)
         row["twin"] = float("nan") if twins is None else _higher(profiles[number].nested, twins[number].nested)
         rows.append({**row, "n": n})
     return rows
@@ -179,6 +181,10 @@ class _Opened:
     def depths(self) -> np.ndarray:
         return np.array([layer.relative_depth for layer in self.layers])
 
+    @property
+    def pathways(self) -> list[str]:
+        return [layer.pathway for layer in self.layers]
+
 
 def _opened(
     mapping: MappingEntry, network: Candidate, planned: Planned, options: EncodingOptions, scratch: Scratch
@@ -196,7 +202,7 @@ class _Sets:
 
     Parameters
     ----------
-    signals, noise : (n_sets, n_samples, n_targets), variance 1
+    signals, noise : (n_sets, n_samples, n_targets), mean 0 and variance 1 in each run
     shares : of the signal in the variance, of each design
     """
 
@@ -229,7 +235,7 @@ def _fitted(opened: _Opened, sets: _Sets, after_fit: Callable[[], object]) -> li
     nowhere = np.full(n_targets, "")
     targets = {"subject": np.full(n_targets, MEAN_SUBJECT), "region": nowhere, "compartment": nowhere}
     region = Regions.of(targets, np.zeros(n_targets, bool), opened.design)
-    tables = [region.table(n_sets, len(opened.layers)) for _ in sets.shares]
+    tables = [region.table(n_sets, len(opened.layers), opened.scratch) for _ in sets.shares]
     for number, layer in enumerate(opened.layers):
         features = opened.group.features(layer.name)
         for table, share in zip(tables, sets.shares, strict=True):
@@ -247,10 +253,10 @@ def _fitted(opened: _Opened, sets: _Sets, after_fit: Callable[[], object]) -> li
     return [region.profiles(table, opened.depths)[0] for table in tables]
 
 
-def _named(profile: Profile, depths: np.ndarray, n: int) -> Row:
+def _named(profile: Profile, opened: _Opened, n: int) -> Row:
     """How often the layer that was planted is named, in data sets (layer by layer, n of each)."""
-    n_layers = depths.size
-    found = identified(profile.best.reshape(n_layers, n).T, depths)
+    n_layers = len(opened.layers)
+    found = identified(profile.best.reshape(n_layers, n).T, opened.depths, opened.pathways)
     own = profile.score.reshape(n_layers, n, n_layers)
     return {
         "score": float(np.nanmean(np.einsum("lnl->ln", own))),
@@ -264,6 +270,7 @@ def _named(profile: Profile, depths: np.ndarray, n: int) -> Row:
 
 
 def _higher(network: np.ndarray, twin: np.ndarray) -> float:
-    """Share of data sets; an undefined score is the lowest."""
-    network, twin = (np.nan_to_num(scores, nan=-np.inf) for scores in (network, twin))
-    return float((network > twin).mean())
+    """Share of the data sets in which either has a score; an undefined one is the lowest."""
+    known = np.isfinite(network) | np.isfinite(twin)
+    network, twin = (np.nan_to_num(scores[known], nan=-np.inf) for scores in (network, twin))
+    return float((network > twin).mean()) if known.any() else float("nan")

@@ -1,40 +1,47 @@
 """Regions of a group whose responses are simulated, and the profiles over layers that they get.
 
-Scores go through the same means as the map's: over the targets of one subject's region (and compartment) by Fisher z
-within each fold, then over subjects.
+Scores go through the same means as the map's: over folds by Fisher z, target by target, then over the targets of one
+subject's region as they are, then over subjects. A mean of z over targets would favour a layer that predicts few
+targets well, and could name another layer than the map does.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
-from pipeline.encoding.arithmetic.correlation import fisher_z
+from pipeline.encoding.arithmetic.correlation import fisher_z, is_constant
+from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.reliability import MEAN_SUBJECT
-from pipeline.encoding.null_tables import fold_weights, leaf_means, leaf_numbers, over_leaves
+from pipeline.encoding.null_tables import fold_weights, leaf_numbers
 from pipeline.inference.places import ALL
-from pipeline.inference.profile import Profile, estimate
+from pipeline.inference.profile import Profile, estimate, join_draws
 from pipeline.inference.scores.fold_scores import average_folds
 
 FEWEST_PER_LEAF = 1
+BYTES_AT_ONCE = 16 << 20
+"""Of one array while means are taken; a handful of them exist at a time."""
 
 
 class Table:
-    """Scores of some data sets, (data set, fold, layer, leaf): Fisher z of the outer fold, and r of the inner ones."""
+    """Scores of some data sets, (data set, fold, layer, target): Fisher z of the outer fold, and r of the inner ones.
 
-    def __init__(self, shape: tuple[int, int, int, int], to_leaves: Any) -> None:
-        self.z, self.inner = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        self._to_leaves = to_leaves
+    Parameters
+    ----------
+    weight : (fold, target) of each fold in the mean
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], weight: np.ndarray, scratch: Scratch) -> None:
+        self.z, self.inner = (scratch.array(shape, np.float32) for _ in range(2))
+        self.weight = weight
 
     def take(self, layer: int, score: np.ndarray, inner_score: np.ndarray) -> None:
         """From the fit of one layer to all data sets side by side, (fold, data set · target)."""
-        n_sets, n_folds, _, _ = self.z.shape
+        n_sets, n_folds, _, n_targets = self.z.shape
         for out, values in ((self.z, fisher_z(score)), (self.inner, inner_score)):
-            by_set = np.moveaxis(values.reshape(n_folds, n_sets, -1), 1, 0)
-            out[:, :, layer] = over_leaves(by_set, self._to_leaves)
+            out[:, :, layer] = np.moveaxis(values.reshape(n_folds, n_sets, n_targets), 1, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Regions:
         averaged = targets["subject"] == MEAN_SUBJECT
         wanted = averaged if averaged.any() else ~averaged
         rows = np.flatnonzero(wanted & ~constant)
-        subjects = list(dict.fromkeys(targets["subject"][rows].tolist()))
+        subjects = list(dict.fromkeys(targets["subject"][wanted].tolist()))  # constant targets are somebody's, too
         subject = str(subjects[0]) if len(subjects) == 1 else ALL
         names = tuple(str(name) for name in dict.fromkeys(targets["region"][rows].tolist()))
         kept = np.ones(rows.size, bool)
@@ -97,21 +104,36 @@ class Regions:
         parts = {name: getattr(self, name)[here] for name in ("targets", "region_of", "leaf_of", "subject_of")}
         return dataclasses.replace(self, **parts)
 
-    def table(self, n_sets: int, n_layers: int) -> Table:
+    def table(self, n_sets: int, n_layers: int, scratch: Scratch) -> Table:
         """Room for the scores of so many data sets of these targets (`targets` of a group's, or these alone)."""
-        to_leaves = leaf_means(self.leaf_of)
-        return Table((n_sets, self.fold_weight.size, n_layers, to_leaves.shape[1]), to_leaves)
+        n_folds, n_targets = self.fold_weight.size, self.targets.size
+        weight = np.repeat(self.fold_weight[:, None], n_targets, axis=1)
+        return Table((n_sets, n_folds, n_layers, n_targets), weight, scratch)
+
+    def measured_table(self, responses: np.ndarray, design: Design, n_layers: int, scratch: Scratch) -> Table:
+        """The same for one data set, the measured responses; a fold in which a target does not vary counts nothing."""
+        table = self.table(1, n_layers, scratch)
+        for number, fold in enumerate(design.splits):
+            table.weight[number, is_constant(responses[fold.test][:, self.targets])] = 0.0
+        return table
 
     def profiles(self, table: Table, relative_depth: np.ndarray) -> list[Profile]:
         """Of every region, a draw per data set."""
-        weight = np.broadcast_to(self.fold_weight[:, None], (table.z.shape[0], *table.z.shape[1::2]))
-        scores = dataclasses.replace(average_folds(table.z, weight), inner=table.inner)
-        found = []
-        for region in range(len(self.names)):
-            here = self.region_of == region
-            n_of_subject = np.bincount(self.subject_of[here], minlength=self.subject_of.max() + 1)
-            per_target = 1.0 / n_of_subject[self.subject_of[here]]
-            leaves, number = np.unique(self.leaf_of[here], return_inverse=True)
-            weights = np.bincount(number, weights=per_target, minlength=leaves.size)[None]
-            found.append(estimate(scores, leaves, weights, relative_depth))
-        return found
+        numbers = range(len(self.names))
+        return [self._profile(table, np.flatnonzero(self.region_of == one), relative_depth) for one in numbers]
+
+    def _profile(self, table: Table, here: np.ndarray, relative_depth: np.ndarray) -> Profile:
+        """From some data sets at a time."""
+        n_sets, n_folds, n_layers, _ = table.z.shape
+        n_of_subject = np.bincount(self.subject_of[here], minlength=self.subject_of.max() + 1)
+        weights = (1.0 / n_of_subject[self.subject_of[here]])[None]
+        at_once = max(1, BYTES_AT_ONCE // (8 * n_folds * n_layers * here.size))
+        parts = []
+        for start in range(0, max(1, n_sets), at_once):
+            rows = slice(start, start + at_once)
+            z = np.asarray(table.z[rows][..., here], np.float64)
+            weight = np.broadcast_to(table.weight[:, here], (z.shape[0], n_folds, here.size))
+            inner = np.asarray(table.inner[rows][..., here], np.float64)
+            scores = dataclasses.replace(average_folds(z, weight), inner=inner)
+            parts.append(estimate(scores, np.arange(here.size), weights, relative_depth))
+        return join_draws(parts)

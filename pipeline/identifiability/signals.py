@@ -3,6 +3,9 @@
 Two kinds of read-out are tried, as they bound what can be known. *Fitted* ones are what the layer's own encoding model
 makes of the measured responses, fitted to all samples: mostly the layer's largest components, which neighbouring layers
 share. *Generic* ones weigh all features (at all delays) at random, so layers differ in them as much as they can.
+
+Measured responses are z-scored within runs before they are fitted, and so are signals: what differs from run to run in
+features would otherwise be part of simulated responses, and of their amplitude, but never of measured ones.
 """
 
 from __future__ import annotations
@@ -79,7 +82,7 @@ class Part:
 
     Parameters
     ----------
-    signal : (n_samples, n_targets), SD 1
+    signal : (n_samples, n_targets), mean 0 and SD 1 in each run
     amplitude : (n_targets,) of the signal, 0 to 1; its share of the variance is the square
     noise : number of the noise
     """

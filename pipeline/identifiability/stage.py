@@ -27,7 +27,7 @@ from pipeline.encoding.arithmetic.correlation import is_constant
 from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.group_data import GroupData, open_group
-from pipeline.encoding.group.reliability import scored_responses
+from pipeline.encoding.group.reliability import scored_responses, z_score_runs
 from pipeline.encoding.group.shuffle import alike_over, null_orders, shuffled_rows
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_fit import LayerFit
@@ -138,7 +138,7 @@ def identify_group(
     Parameters
     ----------
     mapping : of each target by itself (``side_by_side``)
-    networks : at least one
+    networks : at least one that is not ``only_best``
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``
     shuffle_seed : of a null study, None for the real one
     n_repeats : data sets simulated from each layer by either kind of read-out; samples that allow fewer orders than so
@@ -183,7 +183,7 @@ class _Run:
         for number, network in enumerate(self._networks):
             planted.append(self._plant(self._open(network), number, regions, picked, noise))
         found = []
-        tried = next((m for m, network in enumerate(self._networks) if not network.only_best), 0)
+        tried = next(m for m, network in enumerate(self._networks) if not network.only_best)
         tests: tuple[dict[str, Any], dict[str, Any]] = {}, {}
         for m, network in enumerate(self._networks):
             opened = self._open(network)
@@ -191,7 +191,7 @@ class _Run:
             if m == tried:
                 tests = self._calibrate(opened, planted[m], picked, calibrate, attrs)
             del opened  # the next network's finds room in its place
-        described = {**self._attrs(attrs, regions, picked), **tests[1]}
+        described = {**self._attrs(attrs, regions, picked), "calibrated": self._networks[tried].name, **tests[1]}
         return _dataset(self._networks, planted, found, picked, noise.shape[0], described).assign(tests[0])
 
     def _calibrate(
@@ -269,7 +269,8 @@ class _Run:
         noise = self._scratch.array(shape, np.float32)
         for out, order in zip(noise, orders, strict=True):
             columns = np.asarray(base[:, picked.targets])[order]
-            out[:] = standardised(columns if after is None else after(columns))
+            columns = columns if after is None else after(columns)
+            out[:] = standardised(columns if group.z_scored else z_score_runs(columns, samples.run))
         return regions, picked, noise
 
     def _fit(self, opened: _Opened, features: np.ndarray, responses: Any) -> LayerFit:
@@ -289,25 +290,27 @@ class _Run:
             FITTED: self._scratch.array((n_layers, 1, n_samples, n_targets), np.float32),
             GENERIC: self._scratch.array((n_layers, n_repeats, n_samples, n_targets), np.float32),
         }
-        measured = regions.table(1, n_layers)
+        measured = regions.measured_table(opened.responses, opened.design, n_layers, self._scratch)
+        run = opened.group.samples.run
         curves = np.zeros((len(READOUTS), n_layers, len(AMPLITUDES), len(regions.names)))
         for index, layer in enumerate(opened.layers if regions.targets.size else ()):
             features = opened.group.features(layer.name)
             if n_repeats:
                 own = opened.responses[:, picked.targets]
-                signals[FITTED][index, 0] = fitted_signals(features, own, opened.design, opened.fit, self._scratch.left)
+                fitted = fitted_signals(features, own, opened.design, opened.fit, self._scratch.left)
+                signals[FITTED][index, 0] = z_score_runs(fitted, run)
                 generator = np.random.default_rng([self._seed, 1, number, index])
-                generic = generic_signals(features, opened.design, n_repeats * n_targets, generator)
+                generic = z_score_runs(generic_signals(features, opened.design, n_repeats * n_targets, generator), run)
                 signals[GENERIC][index] = generic.reshape(n_samples, n_repeats, n_targets).swapaxes(0, 1)
             trials = _trials({readout: own[index] for readout, own in signals.items()}, noise)
             columns = SideBySide(opened.responses[:, regions.targets], SimulatedResponses(trials, noise))
-            fitted = self._fit(opened, features, columns)
-            measured.take(index, fitted.score[:, : regions.targets.size], fitted.inner_score[:, : regions.targets.size])
-            tried = picked.table(len(trials), 1)
+            scores = self._fit(opened, features, columns)
+            measured.take(index, scores.score[:, : regions.targets.size], scores.inner_score[:, : regions.targets.size])
+            tried = picked.table(len(trials), 1, self._scratch)
             if trials:
-                tried.take(0, fitted.score[:, regions.targets.size :], fitted.inner_score[:, regions.targets.size :])
+                tried.take(0, scores.score[:, regions.targets.size :], scores.inner_score[:, regions.targets.size :])
             curves[:, index] = _curves(picked, tried)
-            del features, fitted
+            del features, scores, tried
         profiles = regions.profiles(measured, opened.depths)
         nested = np.array([profile.nested[0] for profile in profiles], float)
         amplitude, reached = _amplitudes(curves, nested)
@@ -326,7 +329,7 @@ class _Run:
     ) -> list[Profile]:
         """Profiles of one network over everything that was planted; see `_parts`."""
         parts = _parts(planted, number, picked, noise.shape[0], only_best=self._networks[number].only_best)
-        table = picked.table(len(parts), len(opened.layers))
+        table = picked.table(len(parts), len(opened.layers), self._scratch)
         for index, layer in enumerate(opened.layers):
             if parts:
                 fitted = self._fit(opened, opened.group.features(layer.name), SimulatedResponses(parts, noise))
@@ -448,6 +451,7 @@ def _dataset(
         "network": ("network", np.array([network.name for network in networks], object)),
         "planted_model": ("planted", np.array([name for name, _ in layers], object)),
         "planted_layer": ("planted", np.array([layer.name for _, layer in layers], object)),
+        "planted_pathway": ("planted", np.array([layer.pathway for _, layer in layers], object)),
         "relative_depth": ("planted", np.array([layer.relative_depth for _, layer in layers])),
     }
     return xr.Dataset(variables, coords, attrs)

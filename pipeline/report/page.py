@@ -112,6 +112,7 @@ class Part:
     left_out : how many single subjects are not told, and where they are
     languages : the language design, metric by metric
     alignment : what the checks of alignment warned of
+    not_simulated : for which views it was not simulated which layers can be told apart
     """
 
     analysis: AnalysisFacts
@@ -122,6 +123,7 @@ class Part:
     left_out: str
     languages: list[LanguageSection] = dataclasses.field(default_factory=list)
     alignment: list[str] = dataclasses.field(default_factory=list)
+    not_simulated: str = ""
 
 
 def page_view(study: StudyFacts, view: View) -> PageView:

@@ -18,6 +18,7 @@ from pipeline.report.sections.behaviour import behaviour_table
 from pipeline.report.sections.cautions import alignment_warnings, doubts_in_words
 from pipeline.report.sections.languages import LanguageView, language_section, language_views
 from pipeline.report.sections.methods_text import methods_text
+from pipeline.report.sections.simulated import not_simulated, simulated_in_words
 from pipeline.report.study_facts import NETWORK, AnalysisFacts, StudyFacts, with_layers
 from pipeline.report.views import View, left_out, make_views
 
@@ -97,7 +98,7 @@ def build_page(
         contents,
         tables["summary"],
         maps_of_cortex=len(tables["unit"]) > 0,
-        n_simulated=int(tables["identifiability"]["n_repeats"].max()) if len(tables["identifiability"]) else 0,
+        simulated=simulated_in_words(views, tables["identifiability"]),
     )
     agreement = agreement_sections(views)
     return render(PageContents(facts, views, parts, methods, versions(), times, files, agreement, captions.shared))
@@ -122,4 +123,5 @@ def _part(
         left_out=not_told,
         languages=[language_section(one) for one in languages],
         alignment=alignment_warnings(contents.misaligned, contents.n_groups),
+        not_simulated=not_simulated(views),
     )

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 ALL, MEAN = "all", "mean"
 MOST_SINGLE_SUBJECTS = 4
 OF_REGIONS = ("row", "summary", "contrast", "variance")
+DEPTHS = (
+    *("best_layer_index", "best_layer_depth", "depth_index", "depth_ci_low", "depth_ci_high"),
+    *("hierarchy_index", "hierarchy_ci_low", "hierarchy_ci_high"),
+)
+"""Columns of the summary that say where in a network, or one of its pathways, a region belongs."""
 SIMULATED = ("identifiability", "confusion", "recovery", "calibration")
 
 
@@ -173,6 +178,22 @@ class View:
         own = self.identifiability
         return own[(own["model"] == model) & (own["readout"] == readout)]
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether any of its networks has layers to be told apart."""
+        return any(len(self.layers(model)) > 1 for model in self.networks)
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether responses were simulated from its layers."""
+        return len(self.identifiability) > 0
+
+    @property
+    def goes_by_mean(self) -> bool:
+        """Whether its layers are told apart as far as those of averaged responses are, which were simulated instead."""
+        told = self.summary["credible_low"].notna() | (self.summary["identified"] == 0)
+        return not self.is_simulated and bool(told.any())
+
 
 def make_views(facts: StudyFacts, tables: dict[str, pd.DataFrame]) -> list[View]:
     """All views of a study, in the order of its analyses: ``all`` before ``mean`` before single subjects."""
@@ -195,16 +216,40 @@ def make_views(facts: StudyFacts, tables: dict[str, pd.DataFrame]) -> list[View]
 def _with_credible_sets(summary: pd.DataFrame, identifiability: pd.DataFrame) -> pd.DataFrame:
     """The 95 % credible set of depth beside the layer that is named, by read-outs as fitted.
 
-    ``identified`` is 0 where it spans more than a third of the network; 1 where nothing was simulated.
+    ``identified`` is 0 where it spans more than a third of the network, or several pathways; 1 where nothing was
+    simulated. Where pathways cannot be told, no layer is named and no depth is known. Averaged scores go by averaged
+    responses of their group, where only these were simulated. What is said of a network holds for its pathways as well.
     """
     same = ["analysis", "metric", "group", "subject", "model", "region"]
-    fitted = identifiability[identifiability["readout"] == FITTED]
+    fitted = with_averaged_scores(identifiability[identifiability["readout"] == FITTED])
     sets = fitted[[*same, "depth_low", "depth_high", "distinguishable"]].rename(
         columns={"depth_low": "credible_low", "depth_high": "credible_high", "distinguishable": "identified"}
     )
     found = summary.merge(sets, how="left", on=same)
-    whole = found["compartment"].isin(["", ALL])
-    return found.assign(identified=found["identified"].where(whole).fillna(1).astype(int))
+    found = found.assign(identified=found["identified"].astype(float).where(_is_whole(found)).fillna(1).astype(int))
+    told = (found["identified"] == 1) | found["credible_low"].notna()
+    found = found.assign(best_layer=found["best_layer"].where(told, ""))
+    return found.assign(**{name: found[name].where(told) for name in DEPTHS})
+
+
+def with_averaged_scores(identifiability: pd.DataFrame) -> pd.DataFrame:
+    """With rows of subject ``all`` where only the ``mean`` of a group was simulated: they are the mean's."""
+    import pandas as pd
+
+    groups = ["analysis", "metric", "group"]
+    own = set(identifiability.loc[identifiability["subject"] == ALL, groups].itertuples(index=False, name=None))
+    mean = identifiability[identifiability["subject"] == MEAN]
+    lacking = [where not in own for where in mean[groups].itertuples(index=False, name=None)]
+    if not any(lacking):
+        return identifiability
+    return pd.concat([identifiability, mean[lacking].assign(subject=ALL)], ignore_index=True)
+
+
+def _is_whole(summary: pd.DataFrame) -> pd.Series:
+    """Rows of whole regions: over all compartments, or of the only one that regions of a subject have."""
+    over_all = summary["compartment"] == ALL
+    where = [summary[name] for name in ("analysis", "metric", "group", "subject")]
+    return over_all | ~over_all.groupby(where).transform("any").astype(bool)
 
 
 def labelled_by_place(table: pd.DataFrame) -> pd.DataFrame:
@@ -285,7 +330,7 @@ def _view(
         subject=subject,
         rows=whole["row"],
         summary=whole["summary"][~in_pathway],
-        pathways=whole["summary"][in_pathway].assign(identified=1),  # simulations are of whole networks
+        pathways=whole["summary"][in_pathway],
         contrasts=whole["contrast"][_is_plain(whole["contrast"])],
         order=whole["contrast"][is_order],
         streams=whole["contrast"][is_stream],

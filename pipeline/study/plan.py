@@ -268,8 +268,9 @@ class AnalysisPlan:
 
     @property
     def is_identified(self) -> bool:
-        """Whether responses are simulated from its layers: of mappings that fit each target by itself."""
-        return self.inference.simulations > 0 and isinstance(self.metric, MappingEntry) and self.metric.side_by_side
+        """Whether responses are simulated from its layers: each target fitted by itself, of more than twins."""
+        fits_alone = isinstance(self.metric, MappingEntry) and self.metric.side_by_side
+        return self.inference.simulations > 0 and fits_alone and any(model.model.twin is None for model in self.models)
 
     @property
     def identified_models(self) -> list[ModelPlan]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ from pipeline.artifacts.identifiability import NOTHING, PLANTED, open_identifiab
 from pipeline.encoding.group.shuffle import Reordered, shuffled_rows
 from pipeline.encoding.mappings.ridge import RIDGE
 from pipeline.encoding.splits import Samples
-from pipeline.identifiability.calibration import N_ORDERS, CalibrationOptions, data_set_orders
+from pipeline.identifiability.calibration import N_ORDERS, CalibrationOptions, _Table, data_set_orders
 from pipeline.identifiability.stage import Network, identify_group
-from pipeline.inference.questions.calibration import AT_LEAST, AT_MOST, binomial_se, count
+from pipeline.inference.questions.calibration import AT_LEAST, AT_MOST, count
 from pipeline.inference.questions.identifiability import identifiability_rows
+from pipeline.inference.questions.shares import binomial_se
 from pipeline.study.study import Inference
 
 pytestmark = pytest.mark.slow
@@ -31,18 +33,29 @@ SETTINGS = Inference(n_bootstrap=200)
 
 
 def calibrated(
-    name: str, sizes: Sizes, folder: Path, n: int = N_SETS, inference: Inference = SETTINGS, **changes: Any
+    name: str,
+    sizes: Sizes,
+    folder: Path,
+    n: int = N_SETS,
+    inference: Inference = SETTINGS,
+    *,
+    layers: dict[str, tuple[str, ...] | None] | None = None,
+    still: slice | None = None,
+    **changes: Any,
 ) -> xr.Dataset:
-    """One network's, written to a file."""
+    """One network's, or those whose ``layers`` are given, written to a file; responses of ``still`` targets are 0."""
     design: Design = DESIGNS[name]
-    runs = write_files(design, sizes, simulate(design, sizes, np.random.default_rng(3)), folder)
+    simulated = simulate(design, sizes, np.random.default_rng(3))
+    if still is not None:
+        simulated.responses[:, still] = 0
+    runs = write_files(design, sizes, simulated, folder)
     options = ridge_options(design, sizes, 0)
     if design.in_time and sizes.n_samples < 100:
         options = options.model_copy(update={"splits": options.splits.model_copy(update={"gap_s": 0.0})})
     arguments: dict[str, Any] = {"shuffle_seed": None, "n_repeats": 20, "seed": 1} | changes
     dataset = identify_group(
         RIDGE,
-        networks=[Network("net", runs["net"], None)],
+        networks=[Network(model, runs[model], own) for model, own in (layers or {"net": None}).items()],
         options=options,
         attrs=ATTRS,
         calibrate=CalibrationOptions(n, inference),
@@ -152,8 +165,55 @@ def test_no_order_puts_responses_back(n_runs: int, shuffle_seed: int | None) -> 
 def test_no_permutations_leave_the_intervals(tmp_path: Path) -> None:
     calibrated("planted-items", ITEMS, tmp_path, n=5, inference=Inference(n_bootstrap=200, permutations=0))
     rows = rows_of(tmp_path)
-    assert (NOTHING, "p") not in rows
+    assert not {(NOTHING, "p"), (NOTHING, "any"), (PLANTED, "found")} & set(rows)
     assert rows[NOTHING, "zero"]["of"] == 5 * 6
+    assert rows[PLANTED, "above"]["promise"] == "" and rows[PLANTED, "above"]["share"] > 0.3
+
+
+def test_the_network_that_is_calibrated_is_named_whatever_layers_it_has(tmp_path: Path) -> None:
+    """The first has a single layer, which is always the best: rows on layers are of the second alone."""
+    dataset = calibrated("planted-items", ITEMS, tmp_path, n=5, layers={"other": ("layer1",), "net": None})
+    assert dataset.attrs["calibrated"] == "other"
+    tables = identifiability_rows({"study": "s", "analysis": "a"}, tmp_path / "g.nc")
+    assert {row["model"] for row in tables["identifiability"]} == {"net"}
+    assert {row["model"] for row in tables["calibration"]} == {"other"}
+    assert not {"set", "credible", "difference"} & {row["statistic"] for row in tables["calibration"]}
+
+
+def test_no_target_varies(tmp_path: Path) -> None:
+    """Said where the map shows the subject."""
+    calibrated("planted-items", ITEMS, tmp_path, n=5, still=slice(None))
+    (row,) = rows_of(tmp_path).values()
+    assert (row["subject"], row["model"], row["untested"]) == ("s00", "net", "no target varies")
+
+
+def test_one_subject_of_several_varies(tmp_path: Path) -> None:
+    """The map shows the mean over subjects, which is this one's."""
+    only = calibrated("contrast-items-5-0", Sizes(118, 2, 12, 2, 2), tmp_path, n=5, still=slice(4, None))
+    assert only.attrs["subject"] == "all" and only.attrs["n_targets"] == 4
+    assert rows_of(tmp_path)[NOTHING, "any"]["of"] == 5
+
+
+def test_a_data_set_without_a_score_counts_nowhere(items: Path, tmp_path: Path) -> None:
+    dataset = open_identifiability(items / "g.nc").load()
+    table = _Table.empty(N_SETS, 1)
+    undefined = types.SimpleNamespace(sampled=lambda _: types.SimpleNamespace(value=np.nan))
+    table.fill((0, 2, 0), cast("Any", undefined), cast("Any", None), 0, SETTINGS)
+    assert all(np.isnan(getattr(table, field.name)).all() for field in dataclasses.fields(table))
+    lost = {name: dataset[name].where(dataset["data_set"] != 2) for name in dataset if str(name).startswith("test_")}
+    lost["test_amplitude"] = dataset["test_amplitude"]
+    write_identifiability(dataset.assign(lost), tmp_path / "g.nc")
+    rows = rows_of(tmp_path)
+    assert rows[NOTHING, "any"]["of"] == N_SETS - 1 and rows[NOTHING, "p"]["of"] == (N_SETS - 1) * 6
+    assert rows[PLANTED, "found"]["n_data_sets"] == N_SETS - 1
+
+
+def test_credible_sets_are_counted_by_repeats(items: Path) -> None:
+    """Layers and regions of a repeat share its noise."""
+    row = rows_of(items)[PLANTED, "credible"]
+    planted = int((open_identifiability(items / "g.nc")["measured_score"].values > 0).sum())
+    assert row["n_data_sets"] == 20 and row["of"] == 20 * 3 * planted
+    assert row["se"] >= binomial_se(0.95, row["of"]) - 1e-12 and row["kept"]
 
 
 def test_too_short_a_recording_says_so(tmp_path: Path) -> None:
@@ -182,7 +242,13 @@ def test_parts_of_the_targets_have_orders_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     ("n", "promise", "wanted", "kept"),
-    [(10, AT_MOST, 0.05, True), (20, AT_MOST, 0.05, False), (0, AT_MOST, 0.05, True), (80, AT_LEAST, 0.95, False)],
+    [
+        (9, AT_MOST, 0.05, True),
+        (11, AT_MOST, 0.05, False),
+        (20, AT_MOST, 0.05, False),
+        (0, AT_MOST, 0.05, True),
+        (80, AT_LEAST, 0.95, False),
+    ],
 )
 def test_a_promise_is_kept_within_two_errors(n: int, promise: str, wanted: float, kept: bool) -> None:
     hit = np.zeros(100)
@@ -198,4 +264,5 @@ def test_regions_that_go_together_count_as_one() -> None:
     hit = np.zeros((20, 5))
     hit[:2] = 1
     row = count(hit, 0.05, AT_MOST)
-    assert row["se"] == pytest.approx(np.std(hit[:, 0], ddof=1) / np.sqrt(20)) and row["kept"]
+    scatter = np.std(hit[:, 0], ddof=1) / np.sqrt(20) / np.sqrt(0.1 * 0.9 / 100)
+    assert row["se"] == pytest.approx(binomial_se(0.05, 100) * scatter) and row["kept"]

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from scipy.signal import lfilter
 
+import benchmarks.calibration_studies
 from benchmarks.calibration_studies import (
     ATTRS,
     DESIGNS,
@@ -21,7 +22,7 @@ from benchmarks.calibration_studies import (
     simulate,
     write_files,
 )
-from pipeline.artifacts.activations import open_activations
+from pipeline.artifacts.activations import LayerInfo, open_activations
 from pipeline.artifacts.recording import write_recording
 from pipeline.artifacts.scores import write_scores
 from pipeline.artifacts.stimulus import write_stimulus
@@ -35,7 +36,17 @@ from pipeline.encoding.mappings.ridge import RIDGE
 from pipeline.encoding.options import EncodingOptions
 from pipeline.encoding.splits import Samples
 from pipeline.encoding.stage import encode_group
-from pipeline.identifiability.power import Averaged, Candidate, Planned, Row, Signal, recovery, simulated_noise
+from pipeline.identifiability.power import (
+    Averaged,
+    Candidate,
+    Planned,
+    Row,
+    Signal,
+    _higher,
+    recovery,
+    simulated_noise,
+)
+from pipeline.identifiability.signals import SimulatedResponses
 from pipeline.inference.stage import AnalysisScores, build_map
 from pipeline.study.study import Inference
 
@@ -69,9 +80,14 @@ class Shown:
     options: EncodingOptions
 
     @classmethod
-    def of(cls, name: str, sizes: Sizes, folder: Path) -> Shown:
+    def of(
+        cls, name: str, sizes: Sizes, folder: Path, change: Callable[[list[np.ndarray]], list[np.ndarray]] = list
+    ) -> Shown:
         design = DESIGNS[name]
         simulated = simulate(design, sizes, np.random.default_rng(0))
+        own = simulated.features["net"]
+        changed = dict(zip(own, change(list(own.values())), strict=True))
+        simulated = dataclasses.replace(simulated, features={**simulated.features, "net": changed})
         runs = write_files(design, sizes, simulated, folder)["net"]
         stores = {str(open_activations(store).attrs["stimulus"]): store for _, store in runs}
         if not design.in_time:
@@ -300,3 +316,47 @@ def test_results_do_not_depend_on_memory(items: Shown, tmp_path: Path) -> None:
     ]
     assert rows[0]["exact"] == rows[1]["exact"]
     assert rows[0]["score"] == pytest.approx(rows[1]["score"], abs=1e-5)
+
+
+def test_a_layer_of_another_pathway_is_no_neighbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pathways of equal layers at equal depths: every second data set is given to the other one."""
+
+    def in_pathways(name: str, index: int, _: float) -> LayerInfo:
+        return LayerInfo(name, index, index % 2, "ab"[index // 2])
+
+    monkeypatch.setattr(benchmarks.calibration_studies, "LayerInfo", in_pathways)
+    shown = Shown.of("planted-items", ITEMS, tmp_path, lambda own: [own[0], own[3], own[0], own[3]])
+    row = shown.predicted(shown.samples(), [Averaged(1, 1)], Signal(0.9, 6), n=20)[0]
+    assert row["exact"] == row["within_one"] == 0.5
+    assert row["depth_error"] == 0
+
+
+def test_what_differs_from_run_to_run_is_no_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in recordings, which are z-scored within runs; and so is noise, however slow."""
+
+    def shifted(own: list[np.ndarray]) -> list[np.ndarray]:
+        second = np.arange(TIME.n_samples)[:, None] >= TIME.n_samples // 2
+        return [values * np.where(second, 3, 1) + 5 * second for values in own]
+
+    shown = Shown.of("planted-time", TIME, tmp_path, shifted)
+    seen: list[np.ndarray] = []
+    init = SimulatedResponses.__init__
+
+    def kept(self: SimulatedResponses, parts: list, noise: np.ndarray) -> None:
+        seen.extend([*(part.signal for part in parts), *noise])
+        init(self, parts, noise)
+
+    monkeypatch.setattr(SimulatedResponses, "__init__", kept)
+    samples = shown.samples()
+    shown.predicted(samples, [Averaged(1, 1)], Signal(0.1, 4, AUTOCORRELATION), n=2)
+    assert len(seen) >= 2 * 4 * 2
+    for columns in seen:
+        for rows in samples.runs:
+            assert np.abs(columns[rows].mean(axis=0)).max() < 1e-4
+            np.testing.assert_allclose(columns[rows].std(axis=0), 1, atol=1e-3)
+
+
+def test_data_sets_without_a_score_tell_no_network_from_its_twin() -> None:
+    unknown = np.nan
+    assert _higher(np.array([unknown, 0.2, 0.1, unknown]), np.array([unknown, 0.1, unknown, 0.1])) == 2 / 3
+    assert np.isnan(_higher(np.full(2, unknown), np.full(2, unknown)))

@@ -320,6 +320,7 @@ def identifiability(spec, models, rng, n_repeats=20):
             "network": np.array([model.name for model in models], object),
             "planted_model": ("planted", np.array([name for name, _ in layers], object)),
             "planted_layer": ("planted", np.array([layer.name for _, layer in layers], object)),
+            "planted_pathway": ("planted", np.array([layer.pathway for _, layer in layers], object)),
             "relative_depth": ("planted", np.array([layer.relative_depth for _, layer in layers])),
         },
         {
@@ -327,7 +328,7 @@ def identifiability(spec, models, rng, n_repeats=20):
             **{"study": "synthetic", "analysis": spec.name, "group": "g", "metric": "ridge", "seed": 0},
             "subject": "mean" if spec.mean else "all" if len(spec.subjects) > 1 else spec.subjects[0],
             **{"n_targets": len(regions), "n_simulated": len(regions)},
-            **{"test_orders": 60, "confidence": 0.95, "no_calibration": ""},
+            **{"calibrated": "net", "test_orders": 60, "confidence": 0.95, "no_calibration": ""},
         },
     )
 

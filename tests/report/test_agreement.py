@@ -54,8 +54,7 @@ def test_equal_tables_agree_everywhere(scenes):
     net = summary[(summary["model"] == "net") & (summary["compartment"] == "all")].set_index("region")
     named = int(net["distinguishable"].sum())
     assert section.sentences == [
-        f"Metrics agree in 2 of 2 (region, network) cells, in {named} of which each of them tells a best layer from "
-        "the others.",
+        f"Metrics agree in 2 of 2 (region, network) cells, in {named} of which each of them can name a best layer.",
         "By by-cosine, layers differ in what they score by chance: the best one may be that whose own distances vary "
         "least, not that which is most alike.",
     ]

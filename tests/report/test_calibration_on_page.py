@@ -44,7 +44,7 @@ def test_what_is_kept_is_said_in_one_sentence(sounds):
     assert "Do this study's own tests keep what they promise?" in text
     assert "20 data sets of nothing" in text and "best layer of net" in text
     assert f"4.0 % ± {100 * rows()[0]['se']:.1f} % (4 of 100)" in text.replace(NBSP, " ")
-    assert "All 2 shares are what is promised" in text
+    assert "None of the 2 shares is beyond its promise by more than two errors." in text
     assert "<strong>4.0" not in page
 
 
@@ -56,7 +56,9 @@ def test_what_is_not_kept_is_marked(sounds, changed, statistic, mark):
     page = study.page()
     assert f"<strong>{mark}</strong>" in page
     assert page.count("<strong>no: ") == 1
-    assert f"Not kept: {STATEMENTS[NOTHING, statistic]}." in words(page)
+    text = words(page).replace(NBSP, " ")
+    assert f"Beyond its promise by more than two errors: {STATEMENTS[NOTHING, statistic]}." in text
+    assert "By chance that happens to one share in 40, so to one of 2 in up to 5.0 % of studies." in text
 
 
 def test_too_few_orders_say_why(sounds):
@@ -74,7 +76,7 @@ def test_nothing_where_it_was_not_wanted(sounds):
 
 def test_the_map_counts_what_identify_left(sounds):
     rows = sounds.tables["calibration"].set_index(["kind", "statistic"])
-    assert set(rows.index) == set(STATEMENTS)
+    assert set(rows.index) == set(STATEMENTS) - {(PLANTED, "above")}  # of studies without other orders
     assert (rows["kept"] == 1).all() and (rows["untested"] == "").all()
     assert rows.loc[(NOTHING, "p"), ["of", "n_data_sets"]].tolist() == [20 * 2, 20]
     assert rows.loc[(PLANTED, "found"), "share"] == 1

@@ -47,6 +47,8 @@ def row():
         "reliability_ci_high": 0.29,
         "n_constant": 0,
         "identified": 1,
+        "model": "net",
+        "pathway": "main",
     }
 
 

@@ -244,3 +244,12 @@ def test_the_device_of_the_settings_file_asks_for_a_gpu(here, monkeypatch):
     assert not any(jobs.resources(rule).get("gpu") for rule in RESOURCES)
     with pytest.raises(BadConfiguration, match=r"device: Input should be 'auto', 'cpu' or 'cuda' \(got 'gpu'\)"):
         plan_jobs({"device": "gpu"})
+
+
+def test_of_twins_alone_nothing_is_simulated(here):
+    """Which layer of a twin responses come from says nothing; networks and baselines are what twins stand beside."""
+    twin = {"name": "efficientnet-lite0@random-0"}
+    write("alone", {"a": {"recording": MICE, "models": [twin], "metric": RIDGE}})
+    write("beside", {"a": {"recording": MICE, "models": [twin, "pixels"], "metric": RIDGE}})
+    plans = {name: next(iter(jobs_of(name).analyses.values())) for name in ("alone", "beside")}
+    assert not plans["alone"].is_identified and plans["beside"].is_identified

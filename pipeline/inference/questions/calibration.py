@@ -1,9 +1,9 @@
 """Whether a study's own tests and intervals keep what they promise: shares, counted over data sets of known truth.
 
-Standard errors are binomial, at the promised share; where shares of whole data sets scatter more than that (regions of
-one data set share their noise), they are those of a mean over data sets. A promise is broken where the share lies
-beyond it by more than two of them: above "at most", or below "at least". Tests and intervals that promise too little
-are no mistake.
+Standard errors are binomial, at the promised share, times what whole data sets scatter more than independent regions
+would (regions of one data set share their noise, and so do layers and regions of one repeat; see `clustered_se`). A
+promise is broken where the share lies beyond it by more than two of them: above "at most", or below "at least". Tests
+and intervals that promise too little are no mistake.
 
 What an interval should cover is known for nothing (0), else it is the mean over all *other* data sets of the same
 region, n − 1 of them. That mean has an error too, of which the promise takes account: an exact interval at the level
@@ -17,58 +17,64 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifacts.identifiability import FITTED, NOTHING, PLANTED
+from pipeline.artifacts.identifiability import NOTHING, PLANTED
+from pipeline.inference.questions.confusion import CREDIBLE
+from pipeline.inference.questions.shares import clustered_se
 from pipeline.inference.scores.null_scores import SIGNIFICANT_BELOW
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
     from numpy.typing import NDArray
 
 AT_MOST, AT_LEAST = "at most", "at least"
 TOO_FAR = 2.0
 """Standard errors beyond a promise."""
-CREDIBLE = 0.95
 Row = dict[str, Any]
 
 
-def calibration_rows(where: Row, found: xr.Dataset, identified: list[Row]) -> list[Row]:
+def calibration_rows(where: Row, found: xr.Dataset, covered: Sequence[NDArray[np.float64]]) -> list[Row]:
     """Rows of table ``calibration`` of one group; a single one that says why, where its samples allow no data sets.
 
     Parameters
     ----------
     where : study, analysis, metric, group and subject
     found : identifiability
-    identified : rows on layers made from it, whose credible sets are counted too
+    covered : of each region (repeat, layer), 1 where a credible set holds the layer of the calibrated network that
+        responses were simulated from, by read-outs as fitted
     """
-    model = next((str(row["model"]) for row in identified), "")
+    model = str(found.attrs["calibrated"])
     where = {**where, "model": model}
     n_sets, why = found.sizes["data_set"], str(found.attrs["no_calibration"])
     if not n_sets:
         return [{**where, **_nothing_counted(), "untested": why}] if why else []
-    confidence = float(found.attrs["confidence"])
+    confidence, orders = float(found.attrs["confidence"]), int(found.attrs["test_orders"])
+    n_layers = int((found["planted_model"].values.astype(str) == model).sum())
     nothing, planted = (found.sel(given=given) for given in (NOTHING, PLANTED))
     there = found["test_amplitude"].values > 0
     counted = [
         (NOTHING, "p", _below(nothing["test_p"].values), SIGNIFICANT_BELOW, AT_MOST),
-        (NOTHING, "any", _any(nothing["test_found"].values), SIGNIFICANT_BELOW, AT_MOST),
         (NOTHING, "above", _above(nothing), (1 - confidence) / 2, AT_MOST),
         (NOTHING, "zero", _covers(nothing, "test_", 0.0), confidence, AT_LEAST),
         (NOTHING, "difference", *_of_others(nothing, "test_difference", confidence), AT_LEAST),
     ]
+    if orders:  # without, regions are found by their intervals, which promise nothing of any of several
+        counted.insert(1, (NOTHING, "any", _any(nothing["test_found"].values), SIGNIFICANT_BELOW, AT_MOST))
     if there.any():
         planted = planted.isel(region=np.flatnonzero(there))
         counted += [
-            (PLANTED, "found", planted["test_found"].values, float("nan"), ""),
+            (PLANTED, "found" if orders else "above", planted["test_found"].values, float("nan"), ""),
             (PLANTED, "score", *_of_others(planted, "test_score", confidence), AT_LEAST),
             (PLANTED, "difference", *_of_others(planted, "test_difference", confidence), AT_LEAST),
-            (PLANTED, "set", planted["test_in_set"].values, confidence, AT_LEAST),
         ]
+        if n_layers > 1:  # a single one is always in the set
+            counted.append((PLANTED, "set", planted["test_in_set"].values, confidence, AT_LEAST))
+    if covered:
+        counted.append((PLANTED, "credible", np.concatenate(covered, axis=1), CREDIBLE, AT_LEAST))
     rows = [
         {**where, "kind": kind, "statistic": statistic, **count(hit, wanted, promise), "untested": ""}
         for kind, statistic, hit, wanted, promise in counted
-    ]
-    rows += [
-        {**where, **one, "untested": ""} for one in _credible([row for row in identified if row["model"] == model])
     ]
     return [row for row in rows if row["of"]]
 
@@ -85,25 +91,17 @@ def count(hit: NDArray[Any], wanted: float, promise: str) -> Row:
     known = np.isfinite(hit)
     n, of = int(hit[known].sum()), int(known.sum())
     share = n / of if of else float("nan")
-    by_set = [one[np.isfinite(one)].mean() for one in hit.reshape(hit.shape[0], -1) if np.isfinite(one).any()]
-    se = binomial_se(wanted if promise else share, of)
-    if len(by_set) > 1:
-        se = max(se, float(np.std(by_set, ddof=1) / np.sqrt(len(by_set))))
+    se = clustered_se(hit, wanted if promise else share)
     return {
         "n": n,
         "of": of,
-        "n_data_sets": len(by_set),
+        "n_data_sets": int(known.reshape(hit.shape[0], -1).any(axis=1).sum()),
         "share": share,
         "se": se,
         "wanted": wanted,
         "promise": promise,
         "kept": int(is_kept(share, se, wanted, promise)),
     }
-
-
-def binomial_se(share: float, of: int) -> float:
-    """Of a share of so many; of 0 and 1 as if one were otherwise."""
-    return float(np.sqrt(max(share * (1 - share), 1 / of) / of)) if of else float("nan")
 
 
 def is_kept(share: float, se: float, wanted: float, promise: str) -> bool:
@@ -123,8 +121,9 @@ def _below(p: NDArray[Any]) -> NDArray[Any]:
 
 
 def _any(found: NDArray[Any]) -> NDArray[Any]:
-    """(data set, region) → (data set, 1)."""
-    return np.asarray((np.nan_to_num(found) > 0).any(axis=1, keepdims=True), np.float64)
+    """(data set, region) → (data set, 1); NaN of a data set without a score."""
+    known = np.isfinite(found).any(axis=1, keepdims=True)
+    return np.where(known, (np.nan_to_num(found) > 0).any(axis=1, keepdims=True), np.nan)
 
 
 def _above(one: xr.Dataset) -> NDArray[Any]:
@@ -150,17 +149,3 @@ def _of_others(one: xr.Dataset, name: str, confidence: float) -> tuple[NDArray[A
     level = norm.ppf((1 + confidence) / 2) / np.sqrt(1 + 1 / max(1, value.shape[0] - 1))
     prefix = "test_" if name == "test_score" else f"{name}_"
     return _covers(one, prefix, others), float(2 * norm.cdf(level) - 1)
-
-
-def _credible(identified: list[Row]) -> list[Row]:
-    """Credible sets of simulated responses that hold the planted layer."""
-    own = [row for row in identified if row["readout"] == FITTED]
-    sizes = [int(row["n_repeats"]) * int(row["n_layers"]) for row in own]
-    of = sum(sizes)
-    if not of:
-        return []
-    n = round(sum(row["coverage"] * size for row, size in zip(own, sizes, strict=True)))
-    se, share = binomial_se(CREDIBLE, of), n / of
-    kept = int(is_kept(share, se, CREDIBLE, AT_LEAST))
-    counts = {"n": n, "of": of, "n_data_sets": max(int(row["n_repeats"]) for row in own), "share": share, "se": se}
-    return [{"kind": PLANTED, "statistic": "credible", **counts, "wanted": CREDIBLE, "promise": AT_LEAST, "kept": kept}]

@@ -5,6 +5,9 @@ smoothed: layers that are neighbours in depth share their counts, as far as make
 and one draw more per row is spread over all layers. Before data are seen every layer is as likely as any other,
 so the posterior given the layer that was named is that column, divided by its sum.
 
+Layers of different pathways are no neighbours, whatever their depths: they share no counts, and have no distance. The
+stem is the first layer of every pathway.
+
 References
 ----------
 Miller 1955, in Information Theory in Psychology, 95–100 (bias of the mutual information);
@@ -14,10 +17,14 @@ Treves & Panzeri 1995, Neural Computation 7:399–407.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pipeline.inference.layer_choice import by_depth
+from pipeline.inference.networks import pathways_of
+from pipeline.inference.questions.shares import clustered_se
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,36 +40,51 @@ def count_named(named: NDArray[np.intp]) -> NDArray[np.float64]:
     return np.stack([np.bincount(column[column >= 0], minlength=n_layers) for column in named.T]).astype(np.float64)
 
 
-def smoothed(counts: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+def layers_apart(relative_depth: NDArray[Any], pathway: Sequence[str]) -> NDArray[np.float64]:
+    """(layer, layer) how many layers lie from one to another in order of depth; infinite between pathways.
+
+    Parameters
+    ----------
+    relative_depth, pathway : (layer,)
+    """
+    apart = np.full((relative_depth.size,) * 2, np.inf)
+    for members in (pathways_of(pathway) or {"": np.arange(relative_depth.size)}).values():
+        own, place = members[by_depth(relative_depth[members])], np.arange(members.size)
+        apart[np.ix_(own, own)] = np.abs(place[:, None] - place)
+    return apart
+
+
+def smoothed(counts: NDArray[np.float64], width: float, apart: NDArray[np.float64]) -> NDArray[np.float64]:
     """P(named | planted), rows sum to 1: neighbours in depth share their counts, and one draw more is spread over all.
 
     Parameters
     ----------
-    counts : (planted, named), layers in order of depth
+    counts : (planted, named)
     width : SD of the Gaussian that counts are spread with in both directions, in layers; 0 for none
+    apart : see `layers_apart`
     """
-    spread = _spread(counts.shape[0], width)
+    spread = _spread(apart, width)
     shared = spread @ counts @ spread.T
     n_layers = counts.shape[1]
     return np.asarray((shared + 1 / n_layers) / (shared.sum(axis=1, keepdims=True) + 1))
 
 
-def _spread(n_layers: int, width: float) -> NDArray[np.float64]:
-    place = np.arange(n_layers)
-    distance = place[:, None] - place
-    weight = np.exp(-0.5 * (distance / width) ** 2) if width > 0 else np.eye(n_layers)
+def _spread(apart: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    weight = np.exp(-0.5 * (apart / width) ** 2) if width > 0 else np.eye(apart.shape[0])
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
-def best_width(named: NDArray[np.intp]) -> float:
+def best_width(named: NDArray[np.intp], apart: NDArray[np.float64]) -> float:
     """The width with which each repeat's names are the most probable, by the matrix of all others.
 
     Parameters
     ----------
     named : (repeat, layer) number of the layer named, −1 for none
+    apart : see `layers_apart`
     """
     found = [
-        float(np.mean([_log_likelihood(others, one, width) for one, others in _without(named)])) for width in WIDTHS
+        float(np.mean([_log_likelihood(others, one, width, apart) for one, others in _without(named)]))
+        for width in WIDTHS
     ]
     return WIDTHS[int(np.argmax(found))]
 
@@ -76,17 +98,19 @@ def _without(named: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArra
         yield one, others
 
 
-def _log_likelihood(counts: NDArray[np.float64], named: NDArray[np.intp], width: float) -> float:
+def _log_likelihood(
+    counts: NDArray[np.float64], named: NDArray[np.intp], width: float, apart: NDArray[np.float64]
+) -> float:
     given = np.flatnonzero(named >= 0)
-    return float(np.log(smoothed(counts, width)[given, named[given]]).sum())
+    return float(np.log(smoothed(counts, width, apart)[given, named[given]]).sum())
 
 
-def posterior(counts: NDArray[np.float64], named: int, width: float) -> NDArray[np.float64]:
+def posterior(counts: NDArray[np.float64], named: int, width: float, apart: NDArray[np.float64]) -> NDArray[np.float64]:
     """P(planted | named) of each layer; all alike where no layer was named (−1)."""
     n_layers = counts.shape[0]
     if named < 0:
         return np.full(n_layers, 1 / n_layers)
-    column = smoothed(counts, width)[:, named]
+    column = smoothed(counts, width, apart)[:, named]
     return np.asarray(column / column.sum())
 
 
@@ -128,12 +152,13 @@ class Identified:
     Parameters
     ----------
     n_repeats : data sets per layer
-    exact, within_one : share of data sets whose layer was named, or one of its neighbours in depth
-    exact_se : binomial standard error
+    exact, within_one : share of data sets whose layer was named, or one of its neighbours in its pathway
+    exact_se : binomial, times what repeats scatter more than that: the layers of one share their noise
     bits : see `bits`
-    depth_error : mean distance in relative depth between the planted and the named layer
+    depth_error : mean distance in relative depth between the planted and the named layer, of pairs in one pathway; NaN
+        where there are none
     width : of `smoothed`
-    coverage : share of data sets whose planted layer was in the credible set, by the matrix of all other repeats
+    covered : (repeat, layer) 1 where the planted layer was in the credible set, by the matrix of all other repeats
     """
 
     n_repeats: int
@@ -143,29 +168,37 @@ class Identified:
     bits: float
     depth_error: float
     width: float
-    coverage: float
+    covered: NDArray[np.float64]
+
+    @property
+    def coverage(self) -> float:
+        """Share of data sets whose planted layer was in the credible set."""
+        return float(self.covered.mean())
 
 
-def identified(named: NDArray[np.intp], relative_depth: NDArray[Any]) -> Identified:
-    """From (repeat, layer) and (layer,), layers in order of depth."""
+def identified(named: NDArray[np.intp], relative_depth: NDArray[Any], pathway: Sequence[str]) -> Identified:
+    """From (repeat, layer), −1 where none was named, and what each layer's depth and pathway are."""
     n_repeats, n_layers = named.shape
     planted = np.broadcast_to(np.arange(n_layers), named.shape)
     given = named >= 0
-    exact = float((named == planted).mean())
-    depth = np.where(given, np.abs(relative_depth[named] - relative_depth[planted]), np.nan)
-    width = best_width(named)
+    right = (named == planted).astype(np.float64)
+    apart = layers_apart(relative_depth, pathway)
+    steps = np.where(given, apart[named, planted], np.inf)
+    near = np.isfinite(steps)
+    width = best_width(named, apart)
     covered = [
-        credible_set(posterior(others, int(layer), width))[own]
+        [credible_set(posterior(others, int(layer), width, apart))[own] for own, layer in enumerate(one)]
         for one, others in _without(named)
-        for own, layer in enumerate(one)
     ]
     return Identified(
         n_repeats=n_repeats,
-        exact=exact,
-        exact_se=float(np.sqrt(max(exact * (1 - exact), 1 / named.size) / named.size)),
-        within_one=float((given & (np.abs(named - planted) <= 1)).mean()),
+        exact=float(right.mean()),
+        exact_se=clustered_se(right, float(right.mean())),
+        within_one=float((steps <= 1).mean()),
         bits=bits(count_named(named)),
         width=width,
-        depth_error=float(np.nanmean(depth)) if given.any() else float("nan"),
-        coverage=float(np.mean(covered)),
+        depth_error=float(np.abs(relative_depth[named] - relative_depth[planted])[near].mean())
+        if near.any()
+        else float("nan"),
+        covered=np.asarray(covered, np.float64),
     )

@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifacts.identifiability import open_identifiability
-from pipeline.inference.layer_choice import DISTINGUISHABLE_SPAN
+from pipeline.artifacts.identifiability import FITTED, open_identifiability
+from pipeline.inference.layer_choice import distinguishable
+from pipeline.inference.networks import in_one_pathway, in_order, pathways_of
 from pipeline.inference.questions.calibration import calibration_rows
-from pipeline.inference.questions.confusion import count_named, credible_set, identified, posterior
+from pipeline.inference.questions.confusion import (
+    count_named,
+    credible_set,
+    identified,
+    layers_apart,
+    posterior,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
+    from numpy.typing import NDArray
 
 Row = dict[str, Any]
 
@@ -35,6 +43,7 @@ def identifiability_rows(where: Row, path: Path) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {"identifiability": [], "confusion": [], "recovery": []}
     if not found.sizes["repeat"]:
         return {**rows, "calibration": calibration_rows(where, found, [])}
+    covered = []
     for number, model in enumerate(found["network"].values.astype(str)):
         here = np.flatnonzero(found["planted_model"].values.astype(str) == model)
         if here.size < 2:
@@ -45,33 +54,47 @@ def identifiability_rows(where: Row, path: Path) -> dict[str, list[Row]]:
                 one = own.isel(region=region, readout=readout)
                 place = {**where, "region": str(one["region"].item()), "readout": str(one["readout"].item())}
                 place["model"] = model
-                rows["identifiability"].append(place | _identified(one))
+                row, sets = _identified(one)
+                rows["identifiability"].append(place | row)
+                if not _is_planted(one["measured_score"].values):
+                    continue
                 rows["confusion"] += [place | cell for cell in _cells(one)]
+                if (model, place["readout"]) == (str(found.attrs["calibrated"]), FITTED):
+                    covered.append(sets)
     rows["recovery"] = _recovered(where, found)
-    rows["calibration"] = calibration_rows(where, found, rows["identifiability"])
+    rows["calibration"] = calibration_rows(where, found, covered)
     return rows
 
 
-def _identified(one: xr.Dataset) -> Row:
-    """Of one network, region and kind of read-out."""
+def _is_planted(measured_score: NDArray[Any]) -> bool:
+    """Whether anything was planted: where a network predicts nothing, there is nothing to be as strong as."""
+    return bool((measured_score > 0).all())
+
+
+def _identified(one: xr.Dataset) -> tuple[Row, NDArray[np.float64]]:
+    """Of one network, region and kind of read-out; and (repeat, layer) which credible sets hold the planted layer.
+
+    Depths of several pathways cannot be compared: where the credible set spans some, there is none.
+    """
     depths, layers = one["relative_depth"].values, one["planted_layer"].values.astype(str)
-    order = np.argsort(depths, kind="stable")
-    place = np.argsort(order, kind="stable")
-    named = one["named"].values.astype(int)[:, order]
-    named = np.where(named >= 0, place[named], -1)
-    depths, layers = depths[order], layers[order]
-    result = identified(named, depths)
-    measured = int(one["measured_layer"].item())
-    measured = int(place[measured]) if measured >= 0 else -1
-    probability = posterior(count_named(named), measured, result.width)
+    pathway = one["planted_pathway"].values.astype(str).tolist()
+    named, measured = one["named"].values.astype(int), int(one["measured_layer"].item())
+    result = identified(named, depths, pathway)
+    probability = posterior(count_named(named), measured, result.width, layers_apart(depths, pathway))
     members = credible_set(probability)
-    low, high = float(depths[members].min()), float(depths[members].max())
-    return {
+    is_one = in_one_pathway(members, pathway)
+    depth = low = high = float("nan")
+    if is_one:
+        depth = _mean_depth(probability, members, depths, pathway)
+        low, high = float(depths[members].min()), float(depths[members].max())
+    own_score = one["own_score"].values
+    known = np.isfinite(own_score)
+    row = {
         "n_layers": int(depths.size),
         "n_repeats": result.n_repeats,
         "n_targets": int(one["n_targets"].item()),
         "measured_score": float(one["measured_score"].item()),
-        "simulated_score": float(np.nanmean(one["own_score"].values)),
+        "simulated_score": float(own_score[known].mean()) if known.any() else float("nan"),
         "n_reached": int(one["reached"].values.sum()),
         "exact": result.exact,
         "exact_se": result.exact_se,
@@ -81,12 +104,22 @@ def _identified(one: xr.Dataset) -> Row:
         "depth_error": result.depth_error,
         "coverage": result.coverage,
         "named_layer": layers[measured] if measured >= 0 else "",
-        "depth": float(probability @ depths),
+        "depth": depth,
         "depth_low": low,
         "depth_high": high,
-        "credible_set": " | ".join(layers[members]),
-        "distinguishable": int(high - low <= DISTINGUISHABLE_SPAN + 1e-9),
+        "credible_set": " | ".join(layers[number] for number in in_order(pathway, depths) if members[number]),
+        "distinguishable": int(is_one and distinguishable(members, depths)),
     }
+    return row, result.covered
+
+
+def _mean_depth(
+    probability: NDArray[np.float64], members: NDArray[np.bool_], depths: NDArray[Any], pathway: list[str]
+) -> float:
+    """Mean of the posterior, within the pathway that the credible set lies in; of a stem alone, the more probable."""
+    parts = [own for own in pathways_of(pathway).values() if np.isin(np.flatnonzero(members), own).all()]
+    own = max(parts, key=lambda one: float(probability[one].sum())) if parts else np.arange(depths.size)
+    return float(probability[own] @ depths[own] / probability[own].sum())
 
 
 def _cells(one: xr.Dataset) -> list[Row]:
@@ -100,16 +133,18 @@ def _cells(one: xr.Dataset) -> list[Row]:
 
 
 def _recovered(where: Row, found: xr.Dataset) -> list[Row]:
-    """Networks with the highest score for responses from the best layer of each."""
+    """Networks with the highest score for responses from the best layer of each, of data sets that have a score."""
     names = found["network"].values.astype(str)
     rows = []
     for region in range(found.sizes["region"]):
         for readout in range(found.sizes["readout"]):
             one = found.isel(region=region, readout=readout)
-            scores = np.nan_to_num(one["network_score"].values, nan=-np.inf)
-            best = scores.argmax(axis=-1)  # (repeat, planted network)
+            scores = one["network_score"].values  # (repeat, planted network, network)
             for row, model in enumerate(names):
-                counts = np.bincount(best[:, row], minlength=names.size)
+                scored = scores[np.isfinite(scores[:, row]).any(axis=1), row]
+                if not _is_planted(one["measured_score"].values[row]) or not scored.size:
+                    continue
+                counts = np.bincount(np.nanargmax(scored, axis=1), minlength=names.size)
                 rows += [
                     {
                         **where,
@@ -118,7 +153,7 @@ def _recovered(where: Row, found: xr.Dataset) -> list[Row]:
                         "planted_model": model,
                         "named_model": names[column],
                         "n": int(counts[column]),
-                        "n_repeats": int(best.shape[0]),
+                        "n_repeats": int(scored.shape[0]),
                     }
                     for column in np.flatnonzero(counts)
                 ]

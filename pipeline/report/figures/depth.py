@@ -16,7 +16,7 @@ from pipeline.report.figures.figure import (
     error_bars,
     layout,
 )
-from pipeline.report.sections.findings import Row, is_distinguished, is_predicted, records
+from pipeline.report.sections.findings import Row, is_distinguished, is_pathway_told, is_predicted, records
 from pipeline.report.views import View
 
 PLANTED_COLOUR = "#D55E00"
@@ -27,6 +27,7 @@ PATHWAYS = (
     "layers are chosen, and depth is taken, within it."
 )
 NOT_PREDICTED = "score not reliably above zero"
+NO_PATHWAY = "simulations do not tell pathways apart"
 HIERARCHY = ("hierarchy_index", "hierarchy_ci_low", "hierarchy_ci_high")
 BEST_HOVER = ("best_layer", "best_layer_score", "ci_low", "ci_high", *HIERARCHY)
 
@@ -89,7 +90,7 @@ def _depths(view: View, model: str, pathway: str, colour: str) -> Panel:
                     "text": note,
                     "showarrow": False,
                     "bgcolor": "#ffffff",
-                    "yshift": 0 if note == NOT_PREDICTED else 15,
+                    "yshift": 0 if note in (NOT_PREDICTED, NO_PATHWAY) else 15,
                     "font": {"size": 11, "color": CEILING_COLOUR},
                 }
                 for place, note in zip(places, notes, strict=True)
@@ -117,6 +118,8 @@ def _row_holder(places: list[str]) -> dict[str, Any]:
 def _note(row: Row, n_layers: int) -> str:
     if not is_predicted(row):
         return NOT_PREDICTED
+    if not is_pathway_told(row):
+        return NO_PATHWAY
     notes = [] if is_distinguished(row, n_layers) else ["not distinguishable"]
     notes += [] if math.isfinite(row["depth_index"]) else ["no depth index (flat profile)"]
     return "; ".join(notes)
@@ -128,7 +131,7 @@ def _set_bars(rows: list[Row], depth_of: dict[str, float], colour: str, n_layers
     text: list[str | None] = []
     for row in rows:
         depths = [depth_of[name] for name in str(row["best_layer_set"]).split(" | ") if name in depth_of]
-        if depths and is_predicted(row):
+        if depths and is_predicted(row) and is_pathway_told(row):
             x += [min(depths), max(depths), None]
             y += [str(row["place"])] * 2 + [None]
             text += [f"{len(depths)} of {n_layers} layers"] * 2 + [None]
@@ -145,7 +148,7 @@ def _set_bars(rows: list[Row], depth_of: dict[str, float], colour: str, n_layers
 
 
 def _best(rows: list[Row], colour: str, n_layers: int) -> dict[str, Any]:
-    shown = [row for row in rows if is_predicted(row)]
+    shown = [row for row in rows if is_predicted(row) and is_pathway_told(row)]
     return {
         "type": "scatter",
         "mode": "markers",

@@ -29,20 +29,22 @@ POSTERIOR = Caption(
     "{analysis}, {subject}. Mean of the posterior over layers, and its 95 % credible set, given the layer that was "
     "named: filled, with thin bars, where responses are simulated with read-outs as fitted to the measured responses; "
     "open, with pale bars, with random weights on all features. A bar across the panel means that the study cannot "
-    "tell where in the network the region belongs.",
+    "tell where in the network the region belongs{pathways}.",
     "{identifiability}: depth, depth_low, depth_high, exact, within_one, bits",
 )
+PATHWAYS = "; a region without a mark, that it cannot tell which pathway"
 CONFUSION = Caption(
     "Layers taken for each other",
     "{analysis}, {subject}. Rows are the layers that responses were simulated from, columns those that were named; "
-    "colour is the share of data sets, over all regions. On the diagonal the layer's own name.",
+    "colour is the share of data sets, over all regions that the network predicts. On the diagonal the layer's own "
+    "name.{left}",
     "{confusion}: planted_layer, named_layer, n",
 )
 RECOVERY = Caption(
     "Networks taken for each other",
     "{analysis}, {subject}. Rows are the networks that responses were simulated from (from the layer that scores "
     "highest in each region, as well as the network scores there), columns those with the highest nested score; "
-    "colour is the share of data sets, over all regions.",
+    "colour is the share of data sets, over all regions that the network of the row predicts.{left}",
     "{recovery}: planted_model, named_model, n, n_repeats",
 )
 
@@ -89,26 +91,30 @@ def posterior_depths(view: View) -> Figure | None:
         LegendEntry("read-outs as fitted", "#222222", "circle"),
         LegendEntry("generic read-outs", "#222222", "open"),
     ]
-    return Figure(f"{view.id}-posterior", POSTERIOR, panels, legend=legend) if panels else None
+    several = any(view.pathways_of(model) for model in view.networks)
+    values = {"pathways": PATHWAYS if several else ""}
+    return Figure(f"{view.id}-posterior", POSTERIOR, panels, values, legend) if panels else None
 
 
 def confusions(view: View) -> Figure | None:
     """Planted against named layers of each network; None where nothing was simulated."""
-    panels = []
+    panels, left = [], []
     for model in view.networks:
         rows = view.confusion[view.confusion["model"] == model]
         layers = [layer for layer in view.layers(model) if (rows["planted_layer"] == layer).any()]
+        left += _left(view, model, rows) if len(view.identified(model, FITTED)) else []
         for readout in READOUTS:
             own = rows[rows["readout"] == readout]
             if len(layers) > 1 and len(own):
                 title = f"{model}, {readout} read-outs"
                 panels.append(_matrix(view, title, own, layers, "planted_layer", "named_layer"))
-    return Figure(f"{view.id}-confusion", CONFUSION, panels) if panels else None
+    return Figure(f"{view.id}-confusion", CONFUSION, panels, {"left": _in_words(left)}) if panels else None
 
 
 def recovered_networks(view: View) -> Figure | None:
     """Planted against named networks; None where nothing was simulated, or there is one network."""
-    names = list(dict.fromkeys(view.recovery["planted_model"]))
+    planted = list(dict.fromkeys(view.recovery["planted_model"]))
+    names = [*planted, *dict.fromkeys(name for name in view.recovery["named_model"] if name not in planted)]
     if len(names) < 2:
         return None
     panels = [
@@ -122,7 +128,18 @@ def recovered_networks(view: View) -> Figure | None:
         )
         for readout in READOUTS
     ]
-    return Figure(f"{view.id}-recovery", RECOVERY, panels)
+    left = [one for name in names for one in _left(view, name, view.recovery[view.recovery["planted_model"] == name])]
+    return Figure(f"{view.id}-recovery", RECOVERY, panels, {"left": _in_words(left)})
+
+
+def _left(view: View, model: str, rows: pd.DataFrame) -> list[str]:
+    """``net 5 of 6``: in how many regions something was planted, unless it was in all."""
+    n, n_regions = rows["region"].nunique(), view.summary["region"].nunique()
+    return [f"{model} {n} of {n_regions}"] if n < n_regions else []
+
+
+def _in_words(left: list[str]) -> str:
+    return f" In others nothing was planted; regions left: {', '.join(left)}." if left else ""
 
 
 def _matrix(view: View, title: str, rows: pd.DataFrame, names: list[str], planted: str, named: str) -> Panel:

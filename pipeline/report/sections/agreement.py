@@ -68,6 +68,7 @@ class _Cell:
 
     Parameters
     ----------
+    best, depth : of the nested best layer; empty and NaN where simulations do not tell pathways apart
     members : the layers that are not reliably below the best; empty where the score does not exceed chance
     profile : layer → score
     """
@@ -185,6 +186,8 @@ def _told(cell: _Cell, layers: list[str]) -> str:
         return "not above chance"
     if len(layers) == 1:
         return "above chance"
+    if not cell.best:
+        return f"above chance, of {layer_set(cell.members, layers)}"
     if cell.members == [cell.best]:
         return f"{cell.best} (depth {number(cell.depth)})"
     return f"{cell.best} (depth {number(cell.depth)}), of {layer_set(cell.members, layers)}"
@@ -229,7 +232,7 @@ def _in_short(names: list[str], cells: dict[tuple[str, str], list[_Cell]]) -> li
     text = f"Metrics agree in {len(agreeing)} of {counted(len(judged), '(region, network) cell')}"
     if agreeing:
         named = sum(all(cell.distinguished for cell in own) for own in agreeing)
-        text += f", in {named} of which each of them tells a best layer from the others"
+        text += f", in {named} of which each of them can name a best layer"
     differing = [
         f"{place}, {network} ({_difference(names, own)})"
         for (place, network), own in judged.items()

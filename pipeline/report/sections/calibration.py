@@ -19,6 +19,7 @@ STATEMENTS = {
     (NOTHING, "zero"): "interval of the score covers 0",
     (NOTHING, "difference"): "interval of a difference of two layers covers the mean of the other data sets",
     (PLANTED, "found"): "region found (reliably above zero)",
+    (PLANTED, "above"): "interval of the score wholly above 0",
     (PLANTED, "score"): "interval of the score covers the mean of the other data sets",
     (PLANTED, "difference"): "interval of a difference of two layers covers the mean of the other data sets",
     (PLANTED, "set"): "best-layer set holds the planted layer",
@@ -27,6 +28,8 @@ STATEMENTS = {
 KINDS = {NOTHING: "Nothing there", PLANTED: "Planted"}
 BEYOND = {True: "too often", False: "too seldom"}
 KEPT = "yes"
+ONE_IN = 40
+"""Shares whose promise is kept that are beyond it by more than two errors all the same, on one side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +63,11 @@ def calibration_section(view: View) -> CalibrationSection | None:
     return CalibrationSection(
         intro=(
             f"{counted(n_sets, 'data set')} of nothing (the measured responses in other orders) and as many of planted "
-            f"responses (the same, with what the best layer of {model} says of each region, as strong as was measured) "
+            f"responses (the same, with what the best layer of {model} says of each region, as strong as was measured: "
+            "without noise where it never is, nothing where the measured score is not above 0) "
             "went through the same fits, other orders and draws as the measured ones. ± is one standard error; a share "
-            "is marked where it is beyond its promise by more than two, which happens by chance to one in 40. All data "
-            "sets have the same stimuli, which intervals take for a sample: they may cover more than promised."
+            "is marked where it is beyond its promise by more than two, which happens by chance to about one in 40. "
+            "All data sets have the same stimuli, which intervals take for a sample: they may cover more than promised."
         ),
         header=["Share", "Promised", "Kept"],
         groups=[
@@ -85,6 +89,11 @@ def _row(row: Row) -> tuple[str, list[str], bool]:
 def _verdict(rows: list[Row]) -> str:
     promised = [row for row in rows if row["promise"]]
     broken = [STATEMENTS[str(row["kind"]), str(row["statistic"])] for row in promised if not row["kept"]]
+    n = len(promised)
     if not broken:
-        return f"All {len(promised)} shares are what is promised, within their errors."
-    return f"Not kept: {'; '.join(broken)}. What this page says by it is less sure than it says."
+        return f"None of the {n} shares is beyond its promise by more than two errors."
+    return (
+        f"Beyond its promise by more than two errors: {'; '.join(broken)}. What this page says by it is less sure than "
+        f"it says. By chance that happens to one share in {ONE_IN}, so to one of {n} in up to "
+        f"{percent(min(1.0, n / ONE_IN))} of studies."
+    )

@@ -7,9 +7,11 @@ import math
 from typing import Any
 
 from pipeline.core.prose import counted
-from pipeline.report.sections.findings import Row, is_distinguished, is_predicted, records
+from pipeline.report.sections.findings import Row, is_distinguished, is_pathway_told, is_predicted, records
 from pipeline.report.views import View
 from pipeline.report.wording import number, with_interval
+
+NO_PATHWAY = "pathway not distinguishable"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,12 +109,16 @@ def recovered(row: Row, n_layers: int) -> str:
     """The nested best layer, or why none is named."""
     if not is_predicted(row):
         return f"score not reliably above {'zero' if row.get('zero_is_chance', True) else 'chance'}"
+    if not is_pathway_told(row):
+        return NO_PATHWAY
     named = f"{row['best_layer']} (depth {number(row['best_layer_depth'])})"
     return named if is_distinguished(row, n_layers) else f"{named}, not distinguishable"
 
 
 def depth_index(row: Row) -> str:
-    """With its interval; undefined where the profile is flat."""
+    """With its interval; undefined where the profile is flat, a dash where pathways cannot be told."""
+    if not is_pathway_told(row):
+        return "–"
     if not math.isfinite(row["depth_index"]):
         return "undefined: flat profile"
     return with_interval(row["depth_index"], row["depth_ci_low"], row["depth_ci_high"])

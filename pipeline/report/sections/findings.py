@@ -81,6 +81,11 @@ def is_distinguished(row: Row, n_layers: int) -> bool:
     return is_predicted(row) and n_layers > 1 and bool(row["distinguishable"] and row["identified"])
 
 
+def is_pathway_told(row: Row) -> bool:
+    """False where simulations do not tell which of a network's pathways responses come from: no layer is named then."""
+    return bool(row["identified"] or math.isfinite(row["credible_low"]))
+
+
 def unpredicted(row: Row) -> str:
     """Which of a depth-order row's two regions have a score not reliably above zero; their best layer means nothing."""
     return str(row["statement"]).removeprefix(STATEMENT).removeprefix("; ")
@@ -107,7 +112,7 @@ def untold_layers(view: View, model: str, pathway: str = "") -> str:
     """Where the layer of a network cannot be told, of regions that are predicted; empty where it can be."""
     if pathway:
         return ""
-    predicted = {str(row["place"]) for row in records(view.summary_of(model).reset_index()) if is_predicted(row)}
+    predicted = {str(row["region"]) for row in records(view.summary_of(model).reset_index()) if is_predicted(row)}
     rows = [row for row in records(view.identified(model, FITTED)) if str(row["region"]) in predicted]
     wide = [row for row in rows if not row["distinguishable"]]
     if not wide:
@@ -116,10 +121,11 @@ def untold_layers(view: View, model: str, pathway: str = "") -> str:
     where = f"cannot be told in {names}" if len(wide) < len(rows) or len(rows) == 1 else "cannot be told in any region"
     exact = sorted(float(row["exact"]) for row in wide)
     share = percent(exact[0]) if exact[0] == exact[-1] else f"{percent(exact[0])} to {percent(exact[-1])}"
+    elsewhere = " or several pathways" if view.pathways_of(model) else ""
     return (
         f"Which layer responses come from {where}: of responses simulated from each layer with read-outs as fitted, "
         f"{share} were given their own layer (chance {percent(float(wide[0]['chance']))}), and the 95{NBSP}% credible "
-        "set of depth spans more than a third of the network."
+        f"set of depth spans more than a third of the network{elsewhere}."
     )
 
 
@@ -209,9 +215,12 @@ def _layer(view: View, row: Row, parts: Parts) -> str:
     if n_layers_of(parts) == 1:
         return ""
     members = str(row["best_layer_set"]).split(" | ")
+    if not is_pathway_told(row):
+        return "layers not distinguishable: simulations do not tell pathways apart; "
     if row["distinguishable"] and not row["identified"]:
-        depths = f"{number(row['credible_low'])} to {number(row['credible_high'])}"
-        return f"highest at {row['best_layer']}, which simulations do not tell from layers at depths of {depths}; "
+        depths = f"layers at depths of {number(row['credible_low'])} to {number(row['credible_high'])}"
+        others = "others of the whole network" if row["pathway"] in view.pathways_of(str(row["model"])) else depths
+        return f"highest at {row['best_layer']}, which simulations do not tell from {others}; "
     if not is_distinguished(row, n_layers_of(parts)):
         return f"layers not distinguishable: {_set(members, parts)} are not reliably below the best; "
     choices = str(row["best_layer_choices"]).split(" | ")

@@ -87,7 +87,7 @@ def _cells(row: Row, n_layers: int, known: _Known) -> list[str]:
     constant = f" (and {int(row['n_constant'])} constant)" if row["n_constant"] else ""
     ends = [number(100 * row[f"penalty_edge_{end}"], 0) for end in ("low", "high")]
     return [
-        str(row["best_layer"]) if n_layers > 1 else "–",
+        (str(row["best_layer"]) or "–") if n_layers > 1 else "–",
         with_interval(row["best_layer_score"], row["ci_low"], row["ci_high"]),
         *([_interval(row, "score_normalised")] if known.ceiling else []),
         with_interval(row["r2"], row["r2_ci_low"], row["r2_ci_high"]),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from pipeline.artifacts.identifiability import FITTED, GENERIC
 from pipeline.core.prose import counted, listed
+from pipeline.report.sections.depth_tables import NO_PATHWAY
 from pipeline.report.sections.findings import Row, records
 from pipeline.report.views import View
 from pipeline.report.wording import number, percent, with_interval
@@ -44,7 +46,8 @@ def identifiability_section(view: View) -> IdentifiabilitySection | None:
         intro=(
             f"From every layer {counted(int(first['n_repeats']), 'data set')} of each kind were simulated, with this "
             "study's stimuli and samples, and as much noise (its responses in other orders) as makes the layer score "
-            "what the network scores on the measured responses; they were fitted and scored in the same way. "
+            "what the network scores on the measured responses (none for layers that never do; where that score is not "
+            "above 0, nothing was planted); they were fitted and scored in the same way. "
             f"{READOUT_WORDS[FITTED]} {READOUT_WORDS[GENERIC]} Depth is the mean of the posterior over layers, given "
             "the layer that was named and how often each layer is given that name; brackets are its 95 % credible set."
         ),
@@ -73,6 +76,9 @@ def _rows(view: View, model: str) -> list[tuple[str, list[str]]]:
 
 
 def _depth(row: Row) -> str:
+    """Of pathways that cannot be told apart there is none."""
+    if not math.isfinite(row["depth"]):
+        return NO_PATHWAY
     return with_interval(row["depth"], row["depth_low"], row["depth_high"])
 
 
@@ -81,16 +87,26 @@ def _named(row: Row) -> str:
 
 
 def _networks(view: View) -> list[str]:
-    """Which networks' responses go to another network most often, by fitted read-outs."""
+    """Which networks' responses go to another network most often, by fitted read-outs, where something was planted."""
     rows = view.recovery[view.recovery["readout"] == FITTED]
-    if rows.empty or rows["planted_model"].nunique() < 2:
+    if rows.empty or view.rows["model"].nunique() < 2:
         return []
     found = []
     for planted, own in rows.groupby("planted_model", sort=False):
-        total = float(own.drop_duplicates("region")["n_repeats"].sum())
+        of_regions = own.drop_duplicates("region")
+        total = float(of_regions["n_repeats"].sum())
         shares = (own.groupby("named_model", sort=False)["n"].sum() / total).sort_values(ascending=False, kind="stable")
         right = float(shares.get(planted, 0.0))
         others = [f"{name} {percent(float(share))}" for name, share in shares.items() if name != planted][:3]
         beside = f"; else {listed(others)}" if others else ""
-        found.append(f"responses from {planted} are best predicted by it in {percent(right)} of data sets{beside}")
+        where = regions_left(len(of_regions), view)
+        found.append(
+            f"responses from {planted} are best predicted by it in {percent(right)} of data sets{where}{beside}"
+        )
     return found
+
+
+def regions_left(n: int, view: View) -> str:
+    """How many of a view's regions something was planted in; empty if in all."""
+    n_regions = view.summary["region"].nunique()
+    return f" ({n} of {counted(n_regions, 'region')}; nothing was planted in the others)" if n < n_regions else ""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.report.read_scores import ScoresContents
+    from pipeline.report.sections.simulated import Simulated
 
 NOT_CITED = ("", "—")
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -95,7 +96,7 @@ def methods_text(
     summary: pd.DataFrame,
     *,
     maps_of_cortex: bool = False,
-    n_simulated: int = 0,
+    simulated: Simulated | None = None,
 ) -> Methods:
     """Write the methods of a study.
 
@@ -103,7 +104,7 @@ def methods_text(
     ----------
     contents : analysis → what its scores files say of the split
     summary : the map's summary table, for kinds of ceilings and units of intervals
-    n_simulated : data sets simulated from each layer by each kind of read-out; 0 for none
+    simulated : of which analyses responses were simulated from each layer; None for none
     maps_of_cortex : whether parcels or vertices were scored one by one and drawn on the cortex
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -127,7 +128,7 @@ def methods_text(
         units=listed(list(dict.fromkeys(units)), last="or"),
         version=__version__,
         maps_of_cortex=maps_of_cortex,
-        n_simulated=n_simulated,
+        simulated=simulated,
         several_pathways=any(model.pathways for analysis in study.analyses for model in analysis.models),
         uses_torch=any(model.role != BASELINE for analysis in study.analyses for model in analysis.models),
     )
