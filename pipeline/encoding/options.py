@@ -13,8 +13,8 @@ FEWEST_ORDERS = 20
 """Other orders of the responses: with fewer no p is below .05."""
 FEWEST_REPEATS = 20
 """Responses simulated from a layer: with fewer a 95 % credible set would hold all layers, however sure a name is."""
-
-
+MOST_COLUMNS = 60_000
+"""Simulated targets that a layer is fitted to."""
 FEWEST_DATA_SETS = 5
 """Of nothing, and planted ones, that a study's own calibration counts: with fewer no share says anything."""
 

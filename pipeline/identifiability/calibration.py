@@ -24,7 +24,7 @@ from pipeline.encoding.design import Design
 from pipeline.encoding.group.group_data import GroupData
 from pipeline.encoding.group.shuffle import alike_over, null_orders, shuffled_rows
 from pipeline.encoding.mapping import FitLayer
-from pipeline.encoding.options import FEWEST_DATA_SETS, FEWEST_ORDERS, EncodingOptions
+from pipeline.encoding.options import FEWEST_DATA_SETS, FEWEST_ORDERS, MOST_COLUMNS, EncodingOptions
 from pipeline.encoding.splits import Samples
 from pipeline.encoding.stage import score_group, unfiltered_responses
 from pipeline.identifiability.regions import Regions
@@ -42,19 +42,26 @@ if TYPE_CHECKING:
 
 N_ORDERS = 60
 """Of each data set, at most: p < .05 is then one in 20 (3 of 61), with 99 it would be 4 of 100."""
-MOST_COLUMNS = 60_000
-"""Targets × orders × data sets that a layer is fitted to, for `USUAL` data sets; of more, as many times more."""
 USUAL = 20
+"""Data sets of either kind for which a layer is fitted to ``most_columns``; for others in proportion."""
 SEPARATOR = "|"
 STREAM = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationOptions:
-    """How many data sets of each kind, at most, and the settings of the map's intervals and tests."""
+    """How a study's tests are tried.
+
+    Parameters
+    ----------
+    n : data sets of each kind, at most
+    inference : the settings of the map's intervals and tests
+    most_columns : targets × orders × data sets that a layer is fitted to, for `USUAL` data sets
+    """
 
     n: int
     inference: InferenceSettings
+    most_columns: int = MOST_COLUMNS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +123,7 @@ def calibration(
 
     Parameters
     ----------
-    planting : of which targets are drawn where they are more than `MOST_COLUMNS` allow
+    planting : of which targets are drawn where they are more than ``most_columns`` allow
     attrs : ``study, analysis, group, created_by, config_sha, inputs_sha``
     shuffle_seed : of a null study, None for the real one
     seed : of orders and the choice of targets
@@ -127,7 +134,9 @@ def calibration(
     wanted, or the samples allow too few
     """
     n_orders = min(N_ORDERS, settings.inference.permutations)
-    n, at_most = _sizes(planting.regions, settings.n, n_orders)
+    n, at_most = _sizes(
+        planting.regions, settings.n, settings.most_columns * settings.n // USUAL // (2 * (1 + n_orders))
+    )
     orders = DataSetOrders([], [], "no target varies")
     if planting.regions.targets.size:
         alike = alike_over(source.responses, source.group.samples)
@@ -152,9 +161,8 @@ def calibration(
     return _variables(some.amplitude, table), {**told, "test_orders": len(orders.others)}
 
 
-def _sizes(regions: Regions, n: int, n_orders: int) -> tuple[int, int]:
-    """How many data sets there are, and how many targets at most each of them has."""
-    budget = MOST_COLUMNS * max(USUAL, n) // USUAL // (2 * (1 + n_orders))
+def _sizes(regions: Regions, n: int, budget: int) -> tuple[int, int]:
+    """How many data sets there are, and how many targets at most each of them has, of a budget for all."""
     n_leaves = max(1, np.unique(regions.leaf_of).size)
     n = min(n, max(FEWEST_DATA_SETS, budget // n_leaves))
     return n, budget // max(1, n)

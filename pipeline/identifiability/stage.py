@@ -33,7 +33,7 @@ from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_fit import LayerFit
 from pipeline.encoding.mapping import FitLayer, MappingEntry, MappingInputs
 from pipeline.encoding.null_tables import Dropped
-from pipeline.encoding.options import FEWEST_REPEATS, EncodingOptions
+from pipeline.encoding.options import FEWEST_REPEATS, MOST_COLUMNS, EncodingOptions
 from pipeline.encoding.splits import held_out_stretches, make_splits
 from pipeline.encoding.stage import again_filtered, clean_responses, unfiltered_responses
 from pipeline.identifiability.calibration import CalibrationOptions, Planting, Source, calibration
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from pipeline.inference.profile import Profile
 
 BATCH_MB = 256.0
-MOST_COLUMNS = 60_000
-"""Simulated targets that a layer is fitted to; of more targets, so many are drawn that it is no more."""
 AMPLITUDES = (0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
 """Of the signal, tried to find the one at which a layer's score is the measured one."""
 N_TRIALS = 4
@@ -132,6 +130,7 @@ def identify_group(
     seed: int,
     compute: Compute | None = None,
     calibrate: CalibrationOptions,
+    most_columns: int = MOST_COLUMNS,
 ) -> xr.Dataset:
     """Simulate responses from every layer of every network of a group, and see which layer and network are named.
 
@@ -145,6 +144,7 @@ def identify_group(
         many have fewer
     seed : of noise, random read-outs and the choice of targets
     calibrate : the data sets that the study's own tests are tried on, see `pipeline.identifiability.calibration`
+    most_columns : simulated targets that a layer is fitted to; of more targets, so many are drawn that it is no more
 
     Returns
     -------
@@ -156,7 +156,7 @@ def identify_group(
     As `pipeline.encoding.stage.encode_group`
     """
     return _Run(mapping, networks, options, shuffle_seed, seed, compute or Compute()).dataset(
-        attrs, n_repeats, calibrate
+        attrs, n_repeats, calibrate, most_columns
     )
 
 
@@ -175,9 +175,11 @@ class _Run:
         self._scratch = Scratch(compute)
         self._compute = compute
 
-    def dataset(self, attrs: dict[str, Any], n_repeats: int, calibrate: CalibrationOptions) -> xr.Dataset:
+    def dataset(
+        self, attrs: dict[str, Any], n_repeats: int, calibrate: CalibrationOptions, most_columns: int
+    ) -> xr.Dataset:
         first = self._open(self._networks[0])
-        regions, picked, noise = self._noise(first, n_repeats)
+        regions, picked, noise = self._noise(first, n_repeats, most_columns)
         del first
         planted: list[_Planted] = []
         for number, network in enumerate(self._networks):
@@ -249,13 +251,13 @@ class _Run:
         fit = self._mapping.make(options, MappingInputs(group.targets, {}, scratch)).fit
         return _Opened(group, tuple(group.layer(name) for name in names), design, responses, fit)
 
-    def _noise(self, opened: _Opened, n_repeats: int) -> tuple[Regions, Regions, np.ndarray]:
+    def _noise(self, opened: _Opened, n_repeats: int, most_columns: int) -> tuple[Regions, Regions, np.ndarray]:
         """All regions, those of the targets that are simulated, and (n_repeats, n_samples, n_targets) of noise."""
         group, responses = opened.group, opened.responses
         regions = Regions.of(group.targets, is_constant(responses), opened.design)
         n_parts = 2 * n_repeats * (len(opened.layers) + len(self._networks))
         generator = np.random.default_rng([self._seed, 0])
-        picked = regions.some(max(1, MOST_COLUMNS // n_parts), generator)
+        picked = regions.some(max(1, most_columns // n_parts), generator)
         samples, shuffled = group.samples, None
         if self._shuffle_seed is not None:
             shuffled = shuffled_rows(samples, self._shuffle_seed)

@@ -289,7 +289,7 @@ class AnalysisPlan:
     def identifiability_key(self, shuffle_seed: int | None) -> str:
         """What decides it besides its input files."""
         code = code_version("pipeline.identifiability.stage")
-        names = {"simulations", "seed"}
+        names = {"simulations", "simulated_columns", "seed"}
         if self.inference.calibration.n:
             names |= {"calibration", "n_bootstrap", "confidence", "min_subjects", "permutations"}
         return key_of(

@@ -306,6 +306,7 @@ def run_identify(arguments: argparse.Namespace) -> None:
         for name in _only(f"group of {analysis.dataset.kind}", arguments.group, groups):
             group = analysis.group(name)
             output = analysis.identifiability_path(name)
+            columns = analysis.inference.simulated_columns
             inputs_sha = identity.check_simulation_inputs(analysis, group)
             dataset = identify_group(
                 metric,
@@ -331,7 +332,8 @@ def run_identify(arguments: argparse.Namespace) -> None:
                 n_repeats=analysis.inference.simulations,
                 seed=analysis.null.seed,
                 compute=Compute(arguments.device, arguments.memory_budget_mb, output.parent),
-                calibrate=CalibrationOptions(analysis.inference.calibration.n, analysis.inference),
+                calibrate=CalibrationOptions(analysis.inference.calibration.n, analysis.inference, columns),
+                most_columns=columns,
             )
             write_identifiability(dataset, output)
 

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
 from pipeline.core.section import CellText, MetricSection, Name, Names, Section, ToldApart, told_apart
-from pipeline.encoding.options import FEWEST_DATA_SETS, FEWEST_ORDERS, FEWEST_REPEATS
+from pipeline.encoding.options import FEWEST_DATA_SETS, FEWEST_ORDERS, FEWEST_REPEATS, MOST_COLUMNS
 from pipeline.inference.networks import twin_of
 from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.registry import DATASETS
@@ -285,6 +285,12 @@ class Inference(Section):
         ge=0,
         description="responses simulated from each layer by each kind of read-out, to see which layer is named for "
         "them. 0: none",
+    )
+    simulated_columns: int = Field(
+        MOST_COLUMNS,
+        ge=1000,
+        description="simulated targets (targets × data sets) that a layer is fitted to, at most: of more targets some "
+        "are drawn by chance. As many again are fitted for the calibration",
     )
     calibration: Calibration = Field(
         default_factory=Calibration, description="what the study's own tests are tried on; none without simulations"

@@ -53,6 +53,7 @@ def identify(
     n_repeats: int = N_REPEATS,
     shuffle: int | None = None,
     gap_s: float = 10.0,
+    **more: int,
 ) -> xr.Dataset:
     runs = write_files(design, sizes, simulated, folder)
     options = ridge_options(design, sizes, 0)
@@ -66,6 +67,7 @@ def identify(
         n_repeats=n_repeats,
         seed=1,
         calibrate=NO_CALIBRATION,
+        **more,
     )
 
 
@@ -168,11 +170,10 @@ def test_responses_that_never_vary_have_no_regions(tmp_path: Path) -> None:
     assert not any(identifiability_rows({}, tmp_path / "g.nc").values())
 
 
-def test_no_more_targets_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_targets_than_allowed(tmp_path: Path) -> None:
     """One of each region at least."""
     design = DESIGNS["planted-items"]
-    monkeypatch.setattr("pipeline.identifiability.stage.MOST_COLUMNS", 1)
-    dataset = identify(design, ITEMS, made(design, ITEMS), tmp_path, n_repeats=20)
+    dataset = identify(design, ITEMS, made(design, ITEMS), tmp_path, most_columns=1)
     assert dataset.attrs["n_simulated"] == 6 and dataset.attrs["n_targets"] == 18
     assert dataset["n_targets"].values.tolist() == [1] * 6
 
