@@ -1,0 +1,77 @@
+"""Several processes that train one network, as torchrun starts them; one process where it does not.
+
+Each takes its part of every batch, and gradients are averaged. Batch normalisation is each process's own, views are
+told from those of all processes. Only the first writes, logs and measures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import distributed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranks:
+    """Which process this is, of how many."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def part(self, numbers: np.ndarray) -> np.ndarray:
+        """This process's part of a batch; parts are of one size."""
+        whole = len(numbers) // self.world * self.world
+        return numbers[:whole].reshape(self.world, -1)[self.rank]
+
+    def wrapped(self, learner: nn.Module) -> nn.Module:
+        """The module whose gradients are averaged over all processes."""
+        if self.world == 1:
+            return learner
+        return torch.nn.parallel.DistributedDataParallel(learner)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Of one number per process and place."""
+        if self.world > 1:
+            values = values.clone()
+            distributed.all_reduce(values)
+            values /= self.world
+        return values
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """Join the processes that torchrun started (variables RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT)."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Ranks()
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(distributed.get_rank(), world)
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+
+
+def gathered_views(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, slice]:
+    """The views of all processes while training, through which gradients flow, and which of them are this one's."""
+    if not (torch.is_grad_enabled() and distributed.is_initialized()):
+        return first, second, slice(None)
+    from torch.distributed.nn.functional import all_gather
+
+    rank, n = distributed.get_rank(), len(first)
+    both = (torch.cat(list(all_gather(views.contiguous()))) for views in (first, second))
+    return next(both), next(both), slice(rank * n, (rank + 1) * n)
