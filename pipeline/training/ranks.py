@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import distributed
@@ -18,6 +18,8 @@ from torch import distributed
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
+
+Made = TypeVar("Made")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,21 @@ class Ranks:
         if self.world == 1:
             return learner
         return torch.nn.parallel.DistributedDataParallel(learner)
+
+    def first_before_others(self, make: Callable[[], Made]) -> Made:
+        """What a function makes, called by the first process and, once it is done, by the others."""
+        made = make() if self.is_first else None
+        if self.world > 1:
+            distributed.barrier()
+        return made if made is not None else make()
+
+    def first_decides(self, decision: bool) -> bool:
+        """The first process's decision, in all of them."""
+        if self.world == 1:
+            return decision
+        told = [decision]
+        distributed.broadcast_object_list(told, src=0)
+        return told[0]
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """Of one number per process and place."""
