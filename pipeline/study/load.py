@@ -31,6 +31,8 @@ class WorkflowConfig(Section):
         ("demo",), description="studies that `snakemake all` runs: names or paths of study files"
     )
     study: str | None = Field(None, description="run this study only")
+    recipe: str | None = Field(None, description="what `snakemake train` trains: a name or a path of a recipe file")
+    diet_path: str | None = Field(None, description="folder or zip of pictures, in place of the recipe's own")
     limit: int | None = _told("limit")
     shuffle: int | None = _told("shuffle")
     permutations: int | None = _told("permutations")

@@ -342,6 +342,12 @@ def run_power(arguments: argparse.Namespace) -> None:
     write_power(_plan(arguments), _analyses(arguments), arguments)
 
 
+def run_train(arguments: argparse.Namespace) -> None:
+    from pipeline.study import train_stage
+
+    train_stage.run_train(arguments)
+
+
 def _score_paths(analysis: AnalysisPlan) -> list[Path]:
     groups = analysis.dataset.open_catalogue().groups
     return [analysis.scores_path(group.name, model) for group in groups for model in analysis.models]

@@ -84,9 +84,7 @@ def _cropped(pictures: torch.Tensor, views: Views, generator: torch.Generator) -
     return grid_sample(pictures, place, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def colour_maps(
-    pictures: torch.Tensor, views: Views, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def colour_maps(pictures: torch.Tensor, views: Views, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """The change of each picture's colours, as matrix (n, 3, 3) and offset (n, 3): new = matrix · colour + offset.
 
     Contrast turns about the picture's mean grey level. The order is that of brightness, contrast, saturation, hue,
@@ -113,9 +111,7 @@ def colour_maps(
     return matrix.to(device), (offset.to(device) * mean_grey)[:, None].expand(-1, 3)
 
 
-def shifted_and_mirrored(
-    pictures: torch.Tensor, most_px: int, flip: float, generator: torch.Generator
-) -> torch.Tensor:
+def shifted_and_mirrored(pictures: torch.Tensor, most_px: int, flip: float, generator: torch.Generator) -> torch.Tensor:
     """Pictures (n, y, x, 3) moved by up to ``most_px`` in each direction, edges repeated, and perhaps mirrored.
 
     He et al. 2016, CVPR (crops of padded pictures).

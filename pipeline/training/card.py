@@ -1,4 +1,4 @@
-"""The model card that every training writes: what was learned from what, under which licence, how well, and how again."""
+"""The model card of a training: what was learned from what, under which licence, how well, and how again."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ def _course(facts: RunFacts, curve: pd.DataFrame) -> Iterator[str]:
         yield "None: weights as initialised, normalisation statistics of training pictures."
         return
     epochs = facts.steps * facts.batch / facts.diet["n_train"]
-    yield f"{facts.steps:,} steps of {facts.batch} pictures ({epochs:.1f} epochs). Loss ({facts.loss_is}, {facts.unit}):"
+    yield f"{facts.steps:,} steps of {facts.batch} pictures ({epochs:.1f} epochs)."
+    yield f"Loss ({facts.loss_is}, {facts.unit}):"
     yield ""
     yield "| step | loss |"
     yield "| ---: | ---: |"

@@ -31,7 +31,7 @@ class CurveLog:
             from torch.utils.tensorboard import SummaryWriter
 
             remove(folder)
-            self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(folder))
 
     def add(self, row: dict[str, float]) -> None:
         """One point of every column at the row's step."""

@@ -45,9 +45,7 @@ class Measured:
     measures: dict[str, dict[str, float]]
 
 
-def measure(
-    learner: Learner, untrained: Learner, encoder: Encoder, diet: Diet, recipe: Recipe, seed: int
-) -> Measured:
+def measure(learner: Learner, untrained: Learner, encoder: Encoder, diet: Diet, recipe: Recipe, seed: int) -> Measured:
     """Measure a trained network.
 
     Parameters

@@ -109,9 +109,7 @@ def _fewer_features(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np
     return left[:, kept] * np.sqrt(squares[kept]), test @ (train.T @ turn)
 
 
-def _scores_by_penalty(
-    train: np.ndarray, wanted: np.ndarray, held: np.ndarray, held_labels: np.ndarray
-) -> np.ndarray:
+def _scores_by_penalty(train: np.ndarray, wanted: np.ndarray, held: np.ndarray, held_labels: np.ndarray) -> np.ndarray:
     """Share of held-out rows that are right, for every penalty: one decomposition for all of them."""
     mean, offset = train.mean(0), wanted.mean(0)
     values, vectors = eigh((train - mean).T @ (train - mean))

@@ -32,7 +32,9 @@ def chosen_pictures(n: int, most: int, *place: int | str) -> np.ndarray:
     return np.sort(order[:most])
 
 
-def _batches(pictures: Pictures, numbers: np.ndarray, device: torch.device) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+def _batches(
+    pictures: Pictures, numbers: np.ndarray, device: torch.device
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     for start in range(0, len(numbers), BATCH):
         own = numbers[start : start + BATCH]
         yield own, torch.from_numpy(pictures.pictures[own]).to(device)

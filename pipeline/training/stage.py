@@ -106,10 +106,8 @@ class _Job:
         )
         entry = OBJECTIVES.get(self.recipe.objective.kind)
         what = f"objective {entry.kind}"
-        objective: Objective = seeded(
-            lambda: entry.make(self.recipe.objective, setting), what, self.seed, "objective"
-        )
-        learner = Learner(encoder.module, objective).to(self.device, memory_format=torch.channels_last)
+        objective: Objective = seeded(lambda: entry.make(self.recipe.objective, setting), what, self.seed, "objective")
+        learner = Learner(encoder.module, objective).to(self.device).to(memory_format=torch.channels_last)
         return learner, encoder
 
 
@@ -163,8 +161,8 @@ def _check(job: _Job) -> None:
     course, facts = job.recipe.course, job.diet.facts
     if course.batch > facts.n_train:
         raise LayermapError(
-            f"recipe {job.recipe.recipe}: a batch of {course.batch} is more than the {facts.n_train} training pictures; "
-            "lower course.batch"
+            f"recipe {job.recipe.recipe}: a batch of {course.batch} is more than the {facts.n_train} training "
+            "pictures; lower course.batch"
         )
     if course.batch % (course.accumulation * job.ranks.world):
         raise LayermapError(
@@ -266,6 +264,9 @@ def _facts(
 ) -> RunFacts:
     recipe = job.recipe
     entry = OBJECTIVES.get(recipe.objective.kind)
+    options = recipe.model_dump(mode="json")
+    if options["diet"].get("path"):
+        options["diet"]["path"] = Path(options["diet"]["path"]).name  # results do not depend on where pictures lie
     return RunFacts(
         recipe=recipe.recipe,
         title=recipe.title,
@@ -285,7 +286,7 @@ def _facts(
         steps=recipe.course.steps,
         batch=recipe.course.batch,
         diet=job.diet.facts.model_dump(mode="json", exclude={"files", "schema_version"}),
-        options=recipe.model_dump(mode="json"),
+        options=options,
         cost=recipe.cost,
         measures=measured.measures,
     )
@@ -295,5 +296,5 @@ def _in_words(facts: RunFacts, measured: Measured) -> str:
     own = measured.probes[measured.probes["network"] == TRAINED]
     best = own.loc[own["accuracy"].idxmax()]
     said = f"best probe {best['accuracy']:.1%} ({best['layer']}; {best['low']:.1%} to {best['high']:.1%})"
-    collapsed = is_collapsed(**collapse_of(facts.measures[TRAINED]))
-    return f"{said}{'; features have collapsed' if collapsed else ''}; card: {paths.training(facts.recipe, facts.seed) / CARD}"
+    collapsed = "; features have collapsed" if is_collapsed(**collapse_of(facts.measures[TRAINED])) else ""
+    return f"{said}{collapsed}; card: {paths.training(facts.recipe, facts.seed) / CARD}"

@@ -22,7 +22,7 @@ MOST_S = 2.0
 
 
 def clock(device: torch.device) -> float:
-    """Seconds of this process's processors, which others on the machine do not lengthen; on a GPU, seconds that pass."""
+    """Seconds of this process's processors, which others do not lengthen; on a GPU, seconds that pass."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         return time.perf_counter()

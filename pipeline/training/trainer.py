@@ -152,8 +152,8 @@ class Trainer:
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / n_parts
         if not math.isfinite(sums["loss"]):
             raise LayermapError(
-                f"the loss is no number after step {step}; lower learning_rate ({self.optimiser.learning_rate:g}) in the "
-                "recipe, or give it a longer warm-up"
+                f"the loss is no number after step {step}; lower learning_rate ({self.optimiser.learning_rate:g}) in "
+                "the recipe, or give it a longer warm-up"
             )
         if self.course.largest_gradient is not None:
             nn.utils.clip_grad_norm_(self.learner.parameters(), self.course.largest_gradient)
@@ -168,9 +168,7 @@ class Trainer:
         targets = torch.from_numpy(labels.astype(np.int64)).to(self.device)
         return self.learner.objective.prepare(batch, targets, generator_for(*place), training=True)
 
-    def _row(
-        self, done: int, sums: dict[str, float], features: torch.Tensor, optimiser: torch.optim.Optimizer
-    ) -> Row:
+    def _row(self, done: int, sums: dict[str, float], features: torch.Tensor, optimiser: torch.optim.Optimizer) -> Row:
         n = (done - 1) % self.course.log_steps + 1
         means = self.ranks.mean(torch.tensor([value / n for value in sums.values()], device=self.device)).tolist()
         named = dict(zip(sums, means, strict=True))

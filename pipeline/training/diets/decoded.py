@@ -165,8 +165,8 @@ def _note(error: BrokenArtifact, options: DietOptions, skipped: list[str], n_pic
     skipped.append(str(error))
     if len(skipped) > options.most_broken * n_pictures:
         raise LayermapError(
-            f"{len(skipped)} of {n_pictures} pictures are broken, more than the {options.most_broken:.2%} that most_broken "
-            f"allows (the last: {error}); mend the diet"
+            f"{len(skipped)} of {n_pictures} pictures are broken, more than the {options.most_broken:.2%} that "
+            f"most_broken allows (the last: {error}); mend the diet"
         ) from error
 
 
@@ -200,7 +200,9 @@ def _opened(folder: Path) -> Diet:
     try:
         facts = DietFacts.model_validate(raw)
     except ValidationError as error:
-        raise BrokenArtifact(f"{path} is not what this layermap writes ({error.errors()[0]['msg']}); {REMEDY}") from error
+        raise BrokenArtifact(
+            f"{path} is not what this layermap writes ({error.errors()[0]['msg']}); {REMEDY}"
+        ) from error
     for name, sha256 in facts.files.items():
         if not (folder / name).is_file() or sha256_of_file(folder / name) != sha256:
             raise BrokenArtifact(f"{folder / name} is missing or was altered since it was written; {REMEDY}")

@@ -120,9 +120,10 @@ def _sorted(path: Path, names: Iterable[str]) -> tuple[tuple[str, ...], Sequence
     found: list[tuple[str, Split, str]] = []
     for name in names:
         parts = PurePosixPath(name).parts
-        if len(parts) == 3 and parts[0] in SPLIT_FOLDERS and parts[2].lower().endswith(ENDINGS):
-            if not parts[2].startswith("."):
-                found.append((name, SPLIT_FOLDERS[parts[0]], clean_name(parts[1], f"diet {path}", "class")))
+        if len(parts) != 3 or parts[0] not in SPLIT_FOLDERS:
+            continue
+        if parts[2].lower().endswith(ENDINGS) and not parts[2].startswith("."):
+            found.append((name, SPLIT_FOLDERS[parts[0]], clean_name(parts[1], f"diet {path}", "class")))
         if len(found) > MOST_PICTURES:
             raise LayermapError(f"diet {path} has over {MOST_PICTURES:,} pictures; take fewer")
     splits = {split for _, split, _ in found}

@@ -51,6 +51,8 @@ def patch_targets(patches: torch.Tensor) -> torch.Tensor:
 class MaskedAutoencoder(Objective):
     """A decoder of narrow blocks on the encoder's tokens and one learned token for every masked patch."""
 
+    positions: torch.Tensor
+
     loss_is = "squared error of masked patches"
     unit = "variances of a patch"
 

@@ -1,7 +1,7 @@
 """Supervised learning of classes, and the same with labels that mean nothing.
 
-With shuffled labels a network learns by heart: what it shares with one that learned classes is owed to the pictures, the
-architecture and the optimiser, not to the classes (Zhang, Bengio, Hardt, Recht & Vinyals 2017, ICLR).
+With shuffled labels a network learns by heart: what it shares with one that learned classes is owed to pictures,
+architecture and optimiser, not to the classes (Zhang, Bengio, Hardt, Recht & Vinyals 2017, ICLR).
 """
 
 from __future__ import annotations
