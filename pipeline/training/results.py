@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def write_tensors(tensors: dict[str, torch.Tensor], path: Path, key: str) -> Non
 
     kept = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with write_whole(path) as temporary:
-        save_file(kept, temporary, metadata={"key": key, "format": "pt"})
+        save_file(kept, temporary, metadata={"key": key})  # two would be written in either order
 
 
 def read_tensors(path: Path, key: str) -> dict[str, torch.Tensor] | None:
@@ -125,17 +126,27 @@ def write_receipt(folder: Path, what: str, key: str) -> None:
 
 def is_whole(folder: Path, key: str) -> bool:
     """Whether a training of the key is there and every file is as it was written."""
+    receipt = _receipt(folder)
+    return receipt is not None and receipt.key == key and not _altered(folder, receipt)
+
+
+def are_unaltered(folder: Path, names: Sequence[str]) -> bool:
+    """Whether some files of a training are there, as they were written."""
+    receipt = _receipt(folder)
+    return receipt is not None and not _altered(folder, receipt, names)
+
+
+def _receipt(folder: Path) -> Receipt | None:
     try:
-        receipt = open_receipt(folder / RECEIPT)
+        return open_receipt(folder / RECEIPT)
     except BrokenArtifact:
-        return False
-    return receipt.key == key and not _altered(folder, receipt)
+        return None
 
 
-def _altered(folder: Path, receipt: Receipt) -> str:
+def _altered(folder: Path, receipt: Receipt, names: Sequence[str] = FILES) -> str:
     """The first file that is not as it was written; empty if all are."""
     stated = {file.path: file.sha256 for file in receipt.files}
-    for name in FILES:
+    for name in names:
         path = folder / name
         if name not in stated or not path.is_file() or sha256_of_file(path) != stated[name]:
             return name

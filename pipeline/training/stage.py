@@ -40,11 +40,11 @@ from pipeline.training.results import (
     HELD_OUT,
     OBJECTIVE,
     PROBES,
-    RECEIPT,
     RUN,
     TRAINED,
     WEIGHTS,
     RunFacts,
+    are_unaltered,
     is_whole,
     read_tensors,
     write_cost,
@@ -180,7 +180,6 @@ def _run(job: _Job) -> None:
     if whole:
         print(f"train {name}: all there ({folder})", file=sys.stderr, flush=True)
         return
-    (folder / RECEIPT).unlink(missing_ok=True)
     learner, encoder, curve = kept if kept is not None else _trained(job, weights_key)
     measured = measure(learner, job.learner()[0], encoder, job.diet, job.recipe, job.seed)
     facts = _facts(job, encoder, learner.objective, measured, key, weights_key)
@@ -199,15 +198,17 @@ def _run(job: _Job) -> None:
 
 
 def _kept(job: _Job, weights_key: str) -> tuple[Learner, Encoder, pd.DataFrame] | None:
-    """Weights that only lack their probes; None if there are none."""
+    """Weights that only lack their probes; None if there are none, or not as they were written."""
     import pandas as pd
 
-    found = [read_tensors(job.folder / name, weights_key) for name in (WEIGHTS, OBJECTIVE)]
-    if found[0] is None or found[1] is None or not (job.folder / CURVE).is_file():
+    if not are_unaltered(job.folder, (WEIGHTS, OBJECTIVE, CURVE)):
+        return None
+    weights, heads = (read_tensors(job.folder / name, weights_key) for name in (WEIGHTS, OBJECTIVE))
+    if weights is None or heads is None:
         return None
     learner, encoder = job.learner()
-    learner.encoder.load_state_dict(found[0])
-    learner.objective.load_state_dict(found[1])
+    learner.encoder.load_state_dict(weights)
+    learner.objective.load_state_dict(heads)
     return learner, encoder, pd.read_csv(job.folder / CURVE)
 
 
@@ -273,7 +274,7 @@ def _facts(
         seed=job.seed,
         key=key,
         weights_key=weights_key,
-        network=recipe.network.factory if isinstance(recipe.network, OwnSection) else recipe.network.kind,
+        network=options["network"].get("factory", recipe.network.kind),
         layers=tuple(encoder.taps),
         n_parameters=encoder.n_parameters,
         n_features=encoder.n_features,

@@ -84,7 +84,9 @@ def test_a_broken_picture_is_left_out_counted_and_named(picture_folder, capsys):
 
 def test_too_many_broken_pictures_stop_always(picture_folder):
     break_one(picture_folder, 3)
-    with pytest.raises(LayermapError, match=r"2 of 18 pictures are broken, more than the 10\.00% that most_broken allows"):
+    with pytest.raises(
+        LayermapError, match=r"2 of 18 pictures are broken, more than the 10\.00% that most_broken allows"
+    ):
         open_diet(options_of(picture_folder, broken="skip", most_broken=0.1))
 
 

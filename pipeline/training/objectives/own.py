@@ -1,24 +1,30 @@
-"""An objective of the user's own: a function that makes an `Objective`, in a file beside the recipe or in a package."""
+"""An objective of the user's own: a function that makes an `Objective`, or its class, in a file beside the recipe."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.core.errors import LayermapError
 from pipeline.core.registry import import_function
-from pipeline.core.section import OwnFunction
+from pipeline.core.section import OwnFunction, file_of
 from pipeline.training.objectives.objective import Objective, ObjectiveEntry, ObjectiveOptions, Setting
+
+
+def _in_a_file(function: str) -> str:
+    if file_of(function) is None:
+        raise ValueError(f"'{function}' is of a package, which adds objectives as entry points; take FILE.py:function")
+    return function
 
 
 class OwnOptions(ObjectiveOptions):
     """What makes the objective."""
 
     kind: Literal["own"] = "own"
-    factory: OwnFunction = Field(
-        description="FILE.py:function beside the recipe, or package.module:function; called with the setting of the "
-        "training (pipeline.training.objectives.objective.Setting) and the arguments"
+    factory: Annotated[OwnFunction, AfterValidator(_in_a_file)] = Field(
+        description="FILE.py:function (or class) beside the recipe; called with the setting of the training "
+        "(pipeline.training.objectives.objective.Setting) and the arguments"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="given to the function by name")
 
