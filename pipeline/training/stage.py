@@ -27,7 +27,9 @@ from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.collapse import is_collapsed
 from pipeline.training.curve import CurveLog
 from pipeline.training.diets.decoded import Diet, open_diet
-from pipeline.training.measure import Measured, measure
+from pipeline.training.measuring.measure import Measured, measure
+from pipeline.training.measuring.show import calibrate
+from pipeline.training.measuring.throughput import bare_rate
 from pipeline.training.networks import MODULES, Encoder, OwnSection, make_encoder, seeded
 from pipeline.training.objectives.objective import Objective, Setting
 from pipeline.training.objectives.own import OwnOptions
@@ -51,8 +53,6 @@ from pipeline.training.results import (
     write_receipt,
     write_tensors,
 )
-from pipeline.training.show import calibrate
-from pipeline.training.throughput import bare_rate
 from pipeline.training.trainer import Learner, Row, Trainer
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Job:
 
     def key(self) -> str:
         """Of all that is written."""
-        code = code_version("pipeline.training.stage", "pipeline.training.measure")
+        code = code_version("pipeline.training.stage", "pipeline.training.measuring.measure")
         told = self.recipe.model_dump(mode="json", exclude={"seeds", "cost"})
         del told["course"]["checkpoint_steps"]
         return key_of({"weights": self.weights_key(), "recipe": told, "code": code, "diet": self.diet.facts.title})
@@ -107,13 +107,15 @@ class _Job:
         entry = OBJECTIVES.get(self.recipe.objective.kind)
         what = f"objective {entry.kind}"
         objective: Objective = seeded(lambda: entry.make(self.recipe.objective, setting), what, self.seed, "objective")
-        learner = Learner(encoder.module, objective).to(self.device).to(memory_format=torch.channels_last)
+        learner = Learner(encoder.module, objective).to(self.device)
+        learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return learner, encoder
 
 
 def code_behind(recipe: Recipe) -> str:
     """Version of the code that weights come from, the user's own included."""
-    modules = ["pipeline.training.trainer", OBJECTIVES.address(recipe.objective.kind).partition(":")[0]]
+    modules = ["pipeline.training.trainer", "pipeline.training.networks", "pipeline.training.measuring.show"]
+    modules.append(OBJECTIVES.address(recipe.objective.kind).partition(":")[0])
     files = []
     for told in (recipe.network, recipe.objective):
         if isinstance(told, OwnSection | OwnOptions):
@@ -222,8 +224,8 @@ def _trained(job: _Job, weights_key: str) -> tuple[Learner, Encoder, pd.DataFram
     cost: dict[str, Any] = {"device": str(job.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
     rows: list[Row] = []
     if learner.objective.takes_steps:
-        if job.ranks.is_first:
-            part = course.batch // course.accumulation // job.ranks.world
+        if job.ranks.world == 1:  # passes of one process alone would wait for the others' views
+            part = course.batch // course.accumulation
             cost["bare_pictures_per_s"] = bare_rate(learner, job.diet.train, part, job.device)
         progress = Progress(name, course.steps, unit="step")
         with CurveLog(paths.training_cost(recipe.recipe, job.seed).with_suffix("").with_suffix(""), job.ranks) as log:

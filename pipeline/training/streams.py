@@ -6,6 +6,7 @@ generator being kept.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,13 @@ def batch_of_step(n_pictures: int, batch: int, seed: int, step: int) -> np.ndarr
     -------
     (batch,) numbers of pictures
     """
-    import numpy as np
-
     per_epoch = max(1, n_pictures // batch)
     epoch, within = divmod(step, per_epoch)
-    order = np.random.default_rng(stream(seed, "order", epoch)).permutation(n_pictures)
-    return order[within * batch : (within + 1) * batch]
+    return _order(n_pictures, seed, epoch)[within * batch : (within + 1) * batch]
+
+
+@functools.lru_cache(maxsize=1)
+def _order(n_pictures: int, seed: int, epoch: int) -> np.ndarray:
+    import numpy as np
+
+    return np.random.default_rng(stream(seed, "order", epoch)).permutation(n_pictures)

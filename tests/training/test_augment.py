@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.training.augment import (
+from pipeline.training.objectives.augment import (
     GREY,
     Views,
     as_floats,

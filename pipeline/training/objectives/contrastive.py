@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
-from pipeline.training.augment import Views, as_floats, random_views
+from pipeline.training.objectives.augment import Views, as_floats, random_views
 from pipeline.training.objectives.objective import Objective, ObjectiveEntry, ObjectiveOptions, Outcome, Setting
 from pipeline.training.ranks import gathered_views
 

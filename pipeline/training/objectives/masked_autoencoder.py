@@ -19,7 +19,7 @@ from torch import nn
 
 from pipeline.core.errors import LayermapError
 from pipeline.models.networks.small_vit_module import Block, SmallViT, sine_cosine_positions
-from pipeline.training.augment import as_floats, shifted_and_mirrored
+from pipeline.training.objectives.augment import as_floats, shifted_and_mirrored
 from pipeline.training.objectives.objective import Objective, ObjectiveEntry, ObjectiveOptions, Outcome, Setting
 
 N_HEADS = 4

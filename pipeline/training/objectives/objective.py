@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from pipeline.core.section import Section
-from pipeline.training.augment import as_floats
+from pipeline.training.objectives.augment import as_floats
 
 
 class ObjectiveOptions(Section):

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from pipeline.training.augment import shifted_and_mirrored
+from pipeline.training.objectives.augment import shifted_and_mirrored
 from pipeline.training.objectives.objective import Objective, ObjectiveEntry, ObjectiveOptions, Outcome, Setting
 from pipeline.training.streams import stream
 

@@ -16,9 +16,9 @@ from scipy import stats
 
 from pipeline.core.progress import Progress
 from pipeline.training.collapse import effective_rank, feature_sd
+from pipeline.training.measuring.show import calibrate, chosen_pictures, layer_values, objective_losses, random_twin
 from pipeline.training.probes import CONFIDENCE, probe
 from pipeline.training.results import PIXELS, TRAINED, TWIN, UNTRAINED
-from pipeline.training.show import calibrate, chosen_pictures, layer_values, objective_losses, random_twin
 
 if TYPE_CHECKING:
     from pipeline.training.diets.decoded import Diet
