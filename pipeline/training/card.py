@@ -83,6 +83,8 @@ def _diet(facts: RunFacts) -> Iterator[str]:
     yield f"* classes: {', '.join(diet['classes'])}"
     if diet["skipped"]:
         yield f"* left out as broken: {len(diet['skipped'])}"
+    if diet["repeated"]:
+        yield f"* test pictures left out, being equal to training pictures: {len(diet['repeated'])}"
     yield f"* SHA-256 of the files: `{diet['contents']}`"
 
 

@@ -88,7 +88,9 @@ class _Job:
         code = code_version("pipeline.training.stage", "pipeline.training.measuring.measure")
         told = self.recipe.model_dump(mode="json", exclude={"seeds", "cost"})
         del told["course"]["checkpoint_steps"]
-        return key_of({"weights": self.weights_key(), "recipe": told, "code": code, "diet": self.diet.facts.title})
+        told["diet"].pop("path", None)
+        words = self.diet.facts.model_dump(include={"title", "licence", "citation"})
+        return key_of({"weights": self.weights_key(), "recipe": told, "code": code, "words": words})
 
     def learner(self) -> tuple[Learner, Encoder]:
         """As initialised, on the device."""

@@ -40,7 +40,8 @@ def run_of(seed, *, collapsed=False, steps=4, cost=True):
             "n_train": 16,
             "n_test": 8,
             "size_px": 16,
-            "skipped": ["x.png is cut short"],
+            "skipped": ["train/a/x.png"],
+            "repeated": ["test/a/y.png"],
         },
         options={"recipe": "mine", "course": {"steps": steps}},
         cost="seconds",
@@ -67,6 +68,7 @@ def test_it_says_what_was_trained_on_what_and_under_which_licence():
         "123,456 parameters",
         "CC0",
         "1 left out as broken",
+        "1 test pictures left out",
         "snakemake train --config recipe=mine",
     ):
         assert word in page

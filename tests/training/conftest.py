@@ -51,6 +51,7 @@ def diet() -> Diet:
         n_train=96,
         n_test=48,
         skipped=(),
+        repeated=(),
         mean=tuple(shades.mean((0, 1, 2))),
         sd=tuple(shades.std((0, 1, 2))),
         files={},

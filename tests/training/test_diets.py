@@ -78,8 +78,21 @@ def test_a_broken_picture_stops_and_is_named(picture_folder):
 def test_a_broken_picture_is_left_out_counted_and_named(picture_folder, capsys):
     break_one(picture_folder)
     diet = open_diet(options_of(picture_folder, broken="skip", most_broken=0.1))
-    assert diet.facts.n_train == 11 and len(diet.facts.skipped) == 1
+    assert diet.facts.n_train == 11 and diet.facts.skipped == ("train/bright/001.png",)
     assert "warning: left out:" in (said := capsys.readouterr().err) and "train/bright/001.png" in said
+
+
+def test_test_pictures_that_are_training_pictures_are_left_out_and_said(picture_folder, capsys):
+    shutil.copy(picture_folder / "train" / "dark" / "000.png", picture_folder / "test" / "striped" / "same.png")
+    diet = open_diet(options_of(picture_folder))
+    assert (diet.facts.n_train, diet.facts.n_test) == (12, 6) and diet.facts.repeated == ("test/striped/same.png",)
+    assert "1 test picture left out, being equal to training pictures" in capsys.readouterr().err
+
+
+def test_words_are_those_of_the_recipe_and_decode_nothing_anew(picture_folder):
+    first = open_diet(options_of(picture_folder, licence="CC0")).facts
+    again = open_diet(options_of(picture_folder, licence="CC BY 4.0", title="mine")).facts
+    assert (first.licence, again.licence, again.title, again.key) == ("CC0", "CC BY 4.0", "mine", first.key)
 
 
 def test_too_many_broken_pictures_stop_always(picture_folder):

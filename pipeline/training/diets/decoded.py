@@ -8,8 +8,10 @@ holds the bytes of the pictures' own files, the options, and the code that reads
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +23,9 @@ from pipeline.core.code_version import code_version
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.core.keys import key_of, sha256_of_file
 from pipeline.core.progress import Progress
+from pipeline.core.prose import counted
 from pipeline.formats.documents import digest_of, read_json
-from pipeline.training.diets.entry import SPLITS, DietOptions, PictureSource
+from pipeline.training.diets.entry import SPLITS, DietOptions, Picture, PictureSource, Split
 from pipeline.training.diets.registry import DIETS
 
 if TYPE_CHECKING:
@@ -50,7 +53,8 @@ class DietFacts(BaseModel):
     size_px: int
     n_train: int
     n_test: int
-    skipped: tuple[str, ...] = Field(description="what was said of each picture that was left out")
+    skipped: tuple[str, ...] = Field(description="pictures that were left out as broken")
+    repeated: tuple[str, ...] = Field(description="test pictures left out because they are training pictures, too")
     mean: tuple[float, float, float] = Field(description="of the training pictures' colours, 0 to 1")
     sd: tuple[float, float, float]
     files: dict[str, str] = Field(description="file → SHA-256")
@@ -91,8 +95,7 @@ def open_diet(options: DietOptions, mirror: str | None = None) -> Diet:
     BrokenArtifact
         Decoded pictures were altered since they were written.
     """
-    entry = DIETS.get(options.kind)
-    source = entry.open(options, mirror)
+    source = DIETS.get(options.kind).open(options, mirror)
     key = diet_key(options, source)
     folder = paths.diet(options.kind, key)
     with locked(folder.parent / f"{folder.name}.decoding", WAIT_S):  # seeds side by side want the same pictures
@@ -100,55 +103,47 @@ def open_diet(options: DietOptions, mirror: str | None = None) -> Diet:
             with write_whole(folder) as temporary:
                 temporary.mkdir()
                 _decode(options, source, key, temporary)
-    return _opened(folder)
+    diet = _opened(folder)
+    return dataclasses.replace(diet, facts=diet.facts.model_copy(update=_words(options)))
 
 
 def _decode(options: DietOptions, source: PictureSource, key: str, folder: Path) -> None:
     import numpy as np
 
-    entry = DIETS.get(options.kind)
-    skipped: list[str] = []
-    n_read = dict.fromkeys(SPLITS, 0)
-    total, squares = np.zeros(3), np.zeros(3)
+    reading = _Reading(options, source)
     progress = Progress(f"decode diet {options.kind}", len(source.pictures), unit="picture")
+    total, squares = np.zeros(3), np.zeros(3)
+    n_read = {}
     try:
         for split in SPLITS:
             progress.at(split)
             labels = []
             with open(folder / f"{split}.pictures.u8", "wb") as stream:
-                for one in (picture for picture in source.pictures if picture.split == split):
-                    progress.advance()
-                    try:
-                        square = cut_square(source.read(one), options.size_px)
-                    except BrokenArtifact as error:
-                        _note(error, options, skipped, len(source.pictures))
-                        continue
+                for one, square in reading.squares(split, progress):
                     stream.write(square.tobytes())
                     labels.append(one.label)
                     if split == "train":
                         total += square.mean((0, 1)) / 255
                         squares += ((square / 255.0) ** 2).mean((0, 1))
+            if not labels:
+                raise LayermapError(f"diet {options.kind} has no {split} pictures that can be used; mend the diet")
             n_read[split] = len(labels)
             (folder / f"{split}.labels.u2").write_bytes(np.asarray(labels, "<u2").tobytes())
     finally:
         progress.close()
-    for said in skipped[:SHOWN]:
-        print(f"warning: left out: {said}", file=sys.stderr, flush=True)
-    if len(skipped) > SHOWN:
-        print(f"warning: left out: {len(skipped) - SHOWN} more", file=sys.stderr, flush=True)
+    reading.say()
     mean = total / n_read["train"]
     facts = DietFacts(
         kind=options.kind,
         key=key,
         contents=source.digest,
-        title=entry.title(options),
-        licence=entry.licence(options),
-        citation=entry.citation(options),
+        **_words(options),
         classes=source.classes,
         size_px=options.size_px,
         n_train=n_read["train"],
         n_test=n_read["test"],
-        skipped=tuple(skipped),
+        skipped=tuple(name for name, _ in reading.skipped),
+        repeated=tuple(reading.repeated),
         mean=tuple(mean),
         sd=tuple(np.sqrt(np.maximum(squares / n_read["train"] - mean**2, 1e-8))),
         files={path.name: sha256_of_file(path) for path in sorted(folder.iterdir())},
@@ -158,16 +153,63 @@ def _decode(options: DietOptions, source: PictureSource, key: str, folder: Path)
     (folder / "diet.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _note(error: BrokenArtifact, options: DietOptions, skipped: list[str], n_pictures: int) -> None:
-    """Count a broken picture, or stop."""
-    if options.broken == "stop":
-        raise BrokenArtifact(f"{error}; or leave such pictures out with broken: skip in the recipe's diet") from error
-    skipped.append(str(error))
-    if len(skipped) > options.most_broken * n_pictures:
-        raise LayermapError(
-            f"{len(skipped)} of {n_pictures} pictures are broken, more than the {options.most_broken:.2%} that "
-            f"most_broken allows (the last: {error}); mend the diet"
-        ) from error
+def _words(options: DietOptions) -> dict[str, str]:
+    """What a diet is called, and its licence: told by the recipe, and no part of the pictures' key."""
+    entry = DIETS.get(options.kind)
+    return {"title": entry.title(options), "licence": entry.licence(options), "citation": entry.citation(options)}
+
+
+class _Reading:
+    """The pictures of a source one by one, and what is left out of them."""
+
+    def __init__(self, options: DietOptions, source: PictureSource) -> None:
+        self.options = options
+        self.source = source
+        self.skipped: list[tuple[str, str]] = []
+        self.repeated: list[str] = []
+        self._of_training: set[bytes] = set()
+
+    def squares(self, split: Split, progress: Progress) -> Iterator[tuple[Picture, np.ndarray]]:
+        """Pictures of one part, square and of one size; of test pictures those that are in no training."""
+        for one in (picture for picture in self.source.pictures if picture.split == split):
+            progress.advance()
+            try:
+                square = cut_square(self.source.read(one), self.options.size_px)
+            except BrokenArtifact as error:
+                self._note(one, error)
+                continue
+            digest = hashlib.blake2b(square.tobytes(), digest_size=16).digest()
+            if split == "train":
+                self._of_training.add(digest)
+            elif digest in self._of_training:
+                self.repeated.append(one.name)
+                continue
+            yield one, square
+
+    def _note(self, picture: Picture, error: BrokenArtifact) -> None:
+        """Count a broken picture, or stop."""
+        options, n = self.options, len(self.source.pictures)
+        if options.broken == "stop":
+            raise BrokenArtifact(
+                f"{error}; or leave such pictures out with broken: skip in the recipe's diet"
+            ) from error
+        self.skipped.append((picture.name, str(error)))
+        if len(self.skipped) > options.most_broken * n:
+            raise LayermapError(
+                f"{len(self.skipped)} of {n} pictures are broken, more than the {options.most_broken:.2%} that "
+                f"most_broken allows (the last: {error}); mend the diet"
+            ) from error
+
+    def say(self) -> None:
+        """What was left out, in some lines on stderr."""
+        lines = [f"left out: {said}" for _, said in self.skipped[:SHOWN]]
+        if len(self.skipped) > SHOWN:
+            lines.append(f"left out: {len(self.skipped) - SHOWN} more")
+        if self.repeated:
+            first, n = self.repeated[0], len(self.repeated)
+            lines.append(f"{counted(n, 'test picture')} left out, being equal to training pictures: {first} …")
+        for line in lines:
+            print(f"warning: {line}", file=sys.stderr, flush=True)
 
 
 def cut_square(picture: np.ndarray, size_px: int) -> np.ndarray:
