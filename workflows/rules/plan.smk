@@ -74,3 +74,11 @@ def stimulus_shown(wildcards):
     # where selections share stimuli, one more experiment writes the same stimulus anew: no reason to show it again
     shared = activation.analysis.dataset.shares_stimuli
     return ancient(activation.stimulus_path) if shared else activation.stimulus_path
+
+
+def training_page():
+    """The page of the recipe asked for; where none is, that is said in one line."""
+    try:
+        return TRAINING.page
+    except LayermapError as error:
+        sys.exit(f"layermap: {error}")

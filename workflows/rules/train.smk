@@ -1,17 +1,8 @@
 # Networks trained by a recipe: snakemake train --config recipe=NAME. Studies need none of this.
 
-
-def training(what):
-    """What a function of the trainings gives; a missing recipe is said in one line."""
-    try:
-        return what()
-    except LayermapError as error:
-        sys.exit(f"layermap: {error}")
-
-
 rule train:
     input:
-        lambda w: training(lambda: TRAINING.page),
+        lambda w: training_page(),
 
 
 rule train_network:
