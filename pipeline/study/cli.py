@@ -31,6 +31,7 @@ STAGES = {
 }
 LISTS = {
     "studies": "list the studies in workflows/studies",
+    "recipes": "list the recipes in workflows/recipes, by which networks are trained",
     "models": "list the networks and baselines",
     "layers": "list the layers of one model",
 }

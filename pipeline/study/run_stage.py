@@ -400,6 +400,12 @@ def list_studies() -> str:
     return "\n".join(f"{name:16s} {load_study(name).title}" for name in known_studies())
 
 
+def list_recipes() -> str:
+    from pipeline.training.recipe import known_recipes, load_recipe
+
+    return "\n".join(f"{name:28s} {load_recipe(name).title}" for name in known_recipes())
+
+
 def list_models() -> str:
     lines = [f"{'name':24s} {'objective':16s} {'takes':14s} {'layers':>6s} {'parameters':>12s}  licence"]
     for name in MODELS:
