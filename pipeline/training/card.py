@@ -76,23 +76,23 @@ def _learned(facts: RunFacts) -> Iterator[str]:
 
 def _diet(facts: RunFacts) -> Iterator[str]:
     diet = facts.diet
-    yield f"* {diet['title']}: {diet['n_train']:,} for training, {diet['n_test']:,} for tests, {diet['size_px']} px"
-    yield f"* licence: {diet['licence']}"
-    if diet["citation"]:
-        yield f"* {diet['citation']}"
-    yield f"* classes: {', '.join(diet['classes'])}"
-    if diet["skipped"]:
-        yield f"* left out as broken: {len(diet['skipped'])}"
-    if diet["repeated"]:
-        yield f"* test pictures left out, being equal to training pictures: {len(diet['repeated'])}"
-    yield f"* SHA-256 of the files: `{diet['contents']}`"
+    yield f"* {diet.title}: {diet.n_train:,} for training, {diet.n_test:,} for tests, {diet.size_px} px"
+    yield f"* licence: {diet.licence}"
+    if diet.citation:
+        yield f"* {diet.citation}"
+    yield f"* classes: {', '.join(diet.classes)}"
+    if diet.skipped:
+        yield f"* left out as broken: {len(diet.skipped)}"
+    if diet.repeated:
+        yield f"* test pictures left out, being equal to training pictures: {len(diet.repeated)}"
+    yield f"* SHA-256 of the files: `{diet.contents}`"
 
 
 def _course(facts: RunFacts, curve: pd.DataFrame) -> Iterator[str]:
     if not facts.steps:
         yield "None: weights as initialised, normalisation statistics of training pictures."
         return
-    epochs = facts.steps * facts.batch / facts.diet["n_train"]
+    epochs = facts.steps * facts.batch / facts.diet.n_train
     yield f"{facts.steps:,} steps of {facts.batch} pictures ({epochs:.1f} epochs)."
     yield f"Loss ({facts.loss_is}, {facts.unit}):"
     yield ""

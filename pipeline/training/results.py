@@ -28,6 +28,7 @@ from pipeline.core import paths
 from pipeline.core.errors import BrokenArtifact
 from pipeline.core.keys import sha256_of_file
 from pipeline.formats.documents import read_object
+from pipeline.training.diets.decoded import DietFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ class RunFacts(BaseModel):
     unit: str
     steps: int
     batch: int
-    diet: dict[str, Any] = Field(description="as in diet.json, without its files")
+    diet: DietFacts
     options: dict[str, Any] = Field(description="the recipe")
     cost: str
     measures: dict[str, dict[str, float]] = Field(description="network → measure on test pictures → value")

@@ -290,7 +290,7 @@ def _facts(
         unit=objective.unit,
         steps=recipe.course.steps,
         batch=recipe.course.batch,
-        diet=job.diet.facts.model_dump(mode="json", exclude={"files", "schema_version"}),
+        diet=job.diet.facts,
         options=options,
         cost=recipe.cost,
         measures=measured.measures,

@@ -8,9 +8,27 @@ import pandas as pd
 import pytest
 
 from pipeline.report.training_page import training_page
+from pipeline.training.diets.decoded import DietFacts
 from pipeline.training.results import Run, RunFacts
 
 LAYERS = ("stem", "layer1")
+DIET = DietFacts(
+    kind="pictures",
+    key="0123456789",
+    contents="0" * 64,
+    title="patches",
+    licence="CC0",
+    citation="",
+    classes=("a", "b"),
+    size_px=16,
+    n_train=16,
+    n_test=8,
+    skipped=("train/a/x.png",),
+    repeated=("test/a/y.png",),
+    mean=(0.5, 0.5, 0.5),
+    sd=(0.2, 0.2, 0.2),
+    files={},
+)
 
 
 def run_of(seed, *, collapsed=False, steps=4, cost=True):
@@ -32,17 +50,7 @@ def run_of(seed, *, collapsed=False, steps=4, cost=True):
         unit="nats",
         steps=steps,
         batch=8,
-        diet={
-            "title": "patches",
-            "licence": "CC0",
-            "citation": "",
-            "classes": ["a", "b"],
-            "n_train": 16,
-            "n_test": 8,
-            "size_px": 16,
-            "skipped": ["train/a/x.png"],
-            "repeated": ["test/a/y.png"],
-        },
+        diet=DIET,
         options={"recipe": "mine", "course": {"steps": steps}},
         cost="seconds",
         measures={"trained": {"feature_sd": 0.01 if collapsed else 0.9, "effective_rank": 9.0}},

@@ -134,7 +134,7 @@ def test_toys_learn(tmp_path, monkeypatch, name):
     assert main(["train", "--recipe", name, "--device", "cpu"]) == 0
     run = open_run(name, load_recipe(name).seeds[0])
     page = paths.training_page(name).read_text(encoding="utf-8")
-    assert run.facts.diet["licence"] in page
+    assert run.facts.diet.licence in page
     if name == "images_random_toy":
         assert len(run.curve) == 0 and len(run.held_out) == 0
         return
@@ -166,5 +166,5 @@ def test_real_pictures_train(shared_diets, tmp_path, monkeypatch):
     (tmp_path / "some.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     assert main(["train", "--recipe", "some.yaml", "--seed", "0", "--diet-path", "some.zip", "--device", "cpu"]) == 0
     run = open_run("some", 0)
-    assert run.facts.diet["title"] == "CIFAR-10, as in some.zip" and run.facts.diet["n_train"] == 600
+    assert run.facts.diet.title == "CIFAR-10, as in some.zip" and run.facts.diet.n_train == 600
     assert pd.Series(run.curve["loss"]).iloc[-5:].mean() < run.curve["loss"].iloc[:5].mean()
