@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 COLOURS = (*NETWORK_COLOURS, *BASELINE_COLOURS)
 LOSS = Caption(
     "Loss in the course of training",
-    "{loss_is}, in {unit}: mean of the training pictures since the point before, a line per seed.",
+    "Mean over training pictures since the point before ({loss_is}, in {unit}), a line per seed.",
     "curve.csv: step, loss",
 )
 COLLAPSE = Caption(
-    "Do features still differ from picture to picture?",
+    "Whether features still differ from picture to picture",
     "Of the encoder's features in a batch: SD of their directions (1: spread; 0: all pictures have one) and effective "
     "rank of their covariance (how many directions are used). Dotted: below this they count as collapsed.",
     "curve.csv: feature_sd, effective_rank",

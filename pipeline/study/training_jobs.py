@@ -60,7 +60,7 @@ class TrainingJobs:
         from pipeline.training.stage import code_behind
 
         recipe = self._asked()
-        told = recipe.model_dump(mode="json", exclude={"seeds", "cost"})
+        told = recipe.model_dump(mode="json", exclude={"seeds"})
         place = getattr(recipe.diet, "path", None)
         changed = place.stat().st_mtime_ns if place is not None and place.exists() else 0
         return key_of({"recipe": told, "code": code_behind(recipe), "changed": changed})

@@ -86,7 +86,7 @@ class _Job:
     def key(self) -> str:
         """Of all that is written."""
         code = code_version("pipeline.training.stage", "pipeline.training.measuring.measure")
-        told = self.recipe.model_dump(mode="json", exclude={"seeds", "cost"})
+        told = self.recipe.model_dump(mode="json", exclude={"seeds"})
         del told["course"]["checkpoint_steps"]
         told["diet"].pop("path", None)
         words = self.diet.facts.model_dump(include={"title", "licence", "citation"})
@@ -191,7 +191,7 @@ def _run(job: _Job) -> None:
         with write_whole(folder / file) as temporary:
             write_csv(table, temporary, str(folder / file))
     with write_whole(folder / RUN) as temporary:
-        text = json.dumps(facts.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+        text = json.dumps(facts.model_dump(mode="json"), indent=1, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
     with write_whole(folder / CARD) as temporary:
         card = model_card(facts, curve, measured.held_out, measured.probes)
@@ -269,7 +269,7 @@ def _facts(
 ) -> RunFacts:
     recipe = job.recipe
     entry = OBJECTIVES.get(recipe.objective.kind)
-    options = recipe.model_dump(mode="json")
+    options = recipe.model_dump(mode="json", exclude={"seeds"})
     if options["diet"].get("path"):
         options["diet"]["path"] = Path(options["diet"]["path"]).name  # results do not depend on where pictures lie
     return RunFacts(

@@ -103,7 +103,8 @@ def test_keys_hold_what_changes_numbers_and_nothing_else(here):
     same = keys()
     course = {"steps": 6, "batch": 30}
     assert keys(course=course | {"checkpoint_steps": 5}) == same
-    assert keys(seeds=[4, 5], cost="much") == same
+    assert keys(seeds=[4, 5]) == same
+    assert keys(cost="much")[0] == same[0] != keys(cost="much")[1]
     assert keys(probes={"n_train": 50, "n_test": 45})[0] == same[0] != keys(probes={"n_train": 50, "n_test": 45})[1]
     assert keys(course=course | {"warmup_steps": 2})[0] != same[0]
     assert keys(objective={"kind": "supervised", "shift_px": 2})[0] != same[0]
