@@ -79,7 +79,7 @@ def make_optimiser(options: AdamW | SGD, module: nn.Module) -> torch.optim.Optim
         {"params": [weights for weights in trained if weights.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [weights for weights in trained if weights.ndim <= 1], "weight_decay": 0.0},
     ]
-    if isinstance(options, AdamW):
+    if isinstance(options, AdamW):  # not torch's fused kernel, whose bits differ once its state has been put back
         return torch.optim.AdamW(groups, lr=options.learning_rate, betas=options.betas)
     return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum, nesterov=options.momentum > 0)
 
