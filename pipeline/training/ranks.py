@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import distributed
@@ -87,8 +87,21 @@ def gathered_views(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Ten
     """The views of all processes while training, through which gradients flow, and which of them are this one's."""
     if not (torch.is_grad_enabled() and distributed.is_initialized()):
         return first, second, slice(None)
-    from torch.distributed.nn.functional import all_gather
-
     rank, n = distributed.get_rank(), len(first)
-    both = (torch.cat(list(all_gather(views.contiguous()))) for views in (first, second))
-    return next(both), next(both), slice(rank * n, (rank + 1) * n)
+    return _Gathered.apply(first), _Gathered.apply(second), slice(rank * n, (rank + 1) * n)
+
+
+class _Gathered(torch.autograd.Function):
+    """Rows of all processes, one after another; of their gradient each gets its own rows, summed over processes."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        parts = [torch.empty_like(values) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, values.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        summed = gradient.contiguous().clone()
+        distributed.all_reduce(summed)
+        return summed.chunk(distributed.get_world_size())[distributed.get_rank()]
