@@ -58,11 +58,11 @@ def test_layers_are_those_of_the_forward_pass(made, diet, monkeypatch):
 def test_losses_of_the_objective_come_again(made, diet):
     _, encoder, learner = made
     numbers = np.arange(48)
-    first, measures, features = objective_losses(learner, diet.test, numbers, 0)
-    again, _, _ = objective_losses(learner, diet.test, numbers, 0)
-    other, _, _ = objective_losses(learner, diet.test, numbers, 1)
+    first, measures, features = objective_losses(learner, diet.test, numbers, 0, 20)
+    again, _, _ = objective_losses(learner, diet.test, numbers, 0, 20)
+    other, _, _ = objective_losses(learner, diet.test, numbers, 1, 20)
     assert np.array_equal(first, again) and not np.array_equal(first, other)
-    assert first.shape == (48,) and features.shape == (48, encoder.n_features) and set(measures) == {"identified"}
+    assert first.shape == (40,) and features.shape == (40, encoder.n_features) and set(measures) == {"identified"}
 
 
 def test_calibration_gives_normalisation_the_statistics_of_the_pictures(diet):
@@ -118,6 +118,6 @@ def test_all_measures_of_a_network(made, diet):
     recipe = recipe.model_copy(update={"probes": recipe.probes.model_copy(update={"n_test": 40})})
     measured = measure(learner, copy.deepcopy(learner), encoder, diet, recipe, 0)
     assert measured.held_out["network"].tolist() == ["trained", "untrained"]
-    assert (measured.held_out["n_pictures"] == 40).all()
+    assert (measured.held_out["n_pictures"] == 30).all()
     assert set(measured.measures) == {"trained", "untrained"}
     assert measured.measures["trained"].keys() == {"identified", "feature_sd", "effective_rank"}

@@ -57,9 +57,10 @@ def measure(learner: Learner, untrained: Learner, encoder: Encoder, diet: Diet, 
     calibrate(untrained, diet.train, seed)
     twin = random_twin(learner, diet.train, seed)
     shown = chosen_pictures(len(diet.test.labels), recipe.probes.n_test, "test pictures")
+    batch = recipe.course.batch // recipe.course.accumulation
     rows, measures = [], {}
     for name, network in ((TRAINED, learner), (UNTRAINED, untrained)):
-        losses, found, features = objective_losses(network, diet.test, shown, seed)
+        losses, found, features = objective_losses(network, diet.test, shown, seed, batch)
         measures[name] = {**found, "feature_sd": feature_sd(features), "effective_rank": effective_rank(features)}
         rows.append({"network": name, **_mean_with_interval(losses)})
     if not learner.objective.takes_steps:

@@ -33,10 +33,10 @@ def chosen_pictures(n: int, most: int, *place: int | str) -> np.ndarray:
 
 
 def _batches(
-    pictures: Pictures, numbers: np.ndarray, device: torch.device
+    pictures: Pictures, numbers: np.ndarray, device: torch.device, size: int
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    for start in range(0, len(numbers), BATCH):
-        own = numbers[start : start + BATCH]
+    for start in range(0, len(numbers), size):
+        own = numbers[start : start + size]
         yield own, torch.from_numpy(pictures.pictures[own]).to(device)
 
 
@@ -69,30 +69,37 @@ def layer_values(
 
     learner.eval()
     with reproducible_inference(), tapped(learner.encoder, taps, keep, "the network"):
-        for _, batch in _batches(pictures, numbers, device):
+        for _, batch in _batches(pictures, numbers, device, BATCH):
             learner.encoder(learner.objective.plain(batch))
     return {layer: torch.cat(parts).numpy() for layer, parts in kept.items()}
 
 
 def objective_losses(
-    learner: Learner, pictures: Pictures, numbers: np.ndarray, seed: int
+    learner: Learner, pictures: Pictures, numbers: np.ndarray, seed: int, batch: int
 ) -> tuple[np.ndarray, dict[str, float], torch.Tensor]:
     """The objective's loss of each picture, its measures, and the encoder's features.
 
-    Chance (views, masks) is the same for all networks of one seed.
+    Chance (views, masks) is the same for all networks of one seed. Batches are of the size of training, as a
+    contrastive loss depends on it: pictures that make up no whole one are left out, if there is another.
+
+    Parameters
+    ----------
+    numbers : of the pictures that are shown
+    batch : pictures that are shown together
 
     Returns
     -------
     losses (n_pictures,) float64, measures, features (n_pictures, n_features)
     """
     device = next(learner.parameters()).device
+    numbers = numbers[: len(numbers) // batch * batch] if len(numbers) >= batch else numbers
     losses, features, sums = [], [], dict[str, float]()
     learner.eval()
     with reproducible_inference():
-        for own, batch in _batches(pictures, numbers, device):
+        for own, shown in _batches(pictures, numbers, device, batch):
             labels = torch.from_numpy(pictures.labels[own].astype(np.int64)).to(device)
             generator = generator_for(seed, "held out", int(own[0]))
-            prepared = learner.objective.prepare(batch, labels, generator, training=False)
+            prepared = learner.objective.prepare(shown, labels, generator, training=False)
             outcome = learner.objective.loss(learner.encoder, *prepared)
             losses.append(outcome.loss.double().cpu().numpy())
             features.append(outcome.features.float().cpu())
@@ -110,7 +117,7 @@ def calibrate(learner: Learner, pictures: Pictures, seed: int) -> None:
     numbers = numbers[: max(BATCH, len(numbers) // BATCH * BATCH)]  # a last batch of one picture has no variance
 
     def show() -> None:
-        for own, batch in _batches(pictures, numbers, device):
+        for own, batch in _batches(pictures, numbers, device, BATCH):
             labels = torch.from_numpy(learner.objective.labels_of(own, pictures.labels[own]).astype(np.int64))
             generator = generator_for(seed, "calibration", int(own[0]))
             prepared = learner.objective.prepare(batch, labels.to(device), generator, training=True)
