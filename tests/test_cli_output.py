@@ -50,11 +50,17 @@ def printed(arguments, environment, folder, given=None) -> subprocess.CompletedP
 def test_every_list_is_printed_on_a_terminal_that_is_not_utf8(lab, environment):
     study = str(lab.folder / "mine.yaml")
     estimate = ["encode", "--estimate", "--study", study, "--threads", "1"]
-    commands = [["models"], ["studies"], ["layers", "pixels"], estimate]
+    commands = [["models"], ["studies"], ["recipes"], ["layers", "pixels"], estimate]
     done = printed(["-c", ALL, json.dumps(commands)], environment, lab.work)
     assert done.returncode == 0, done.stderr.decode("latin-1")
     lines = done.stdout.decode("latin-1")
-    assert "dinov2-base" in lines and "allen_scenes" in lines and "relative depth" in lines and "peak memory" in lines
+    assert (
+        "dinov2-base" in lines
+        and "allen_scenes" in lines
+        and "images_masked" in lines
+        and "relative depth" in lines
+        and "peak memory" in lines
+    )
     assert "?" in lines  # what the encoding lacks: the dash of networks without parameters
 
 

@@ -61,6 +61,25 @@ def report(study: str) -> Path:
     return REPORTS / study / "index.html"
 
 
+def diet(kind: str, key: str) -> Path:
+    """Decoded pictures that networks are trained on."""
+    return DATA / "diets" / f"{kind}-{key}"
+
+
+def training(recipe: str, seed: int) -> Path:
+    """What a training leaves."""
+    return DATA / "training" / recipe / f"seed-{seed}"
+
+
+def training_page(recipe: str) -> Path:
+    return REPORTS / "training" / recipe / "index.html"
+
+
+def training_cost(recipe: str, seed: int) -> Path:
+    """Times of a training; they differ from run to run."""
+    return LOGS / "train" / f"{recipe}.seed-{seed}.cost.json"
+
+
 def power(study: str) -> Path:
     """The table of how much to record; its page is beside it."""
     return REPORTS / study / "power.csv"

@@ -31,12 +31,14 @@ STAGES = {
 }
 LISTS = {
     "studies": "list the studies in workflows/studies",
+    "recipes": "list the recipes in workflows/recipes, by which networks are trained",
     "models": "list the networks and baselines",
     "layers": "list the layers of one model",
 }
 ONCE = {
     "pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files",
     "power": "before anything is recorded: how much of it would tell layers, or a network and its twin, apart",
+    "train": "train a network by a recipe, probe its layers, and write its card",
 }
 POWER_FLAGS = ("study", "limit", "device", "memory_budget_mb")
 """Nothing is measured, so that nothing else applies."""
@@ -131,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
                 action="store_true",
                 help="run the code that the study names, to list layers of its own network one by one, and all modules",
             )
-    for name, add in (("pin", _add_pin), ("power", _add_power)):
+    for name, add in (("pin", _add_pin), ("power", _add_power), ("train", _add_train)):
         add(commands.add_parser(name, help=ONCE[name], description=ONCE[name]))
     return parser
 
@@ -139,6 +141,11 @@ def _parser() -> argparse.ArgumentParser:
 def _add_common(command: argparse.ArgumentParser) -> None:
     """What every command takes that reads a study."""
     command.add_argument("--analysis", help="only this analysis of the study")
+    _add_output(command)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    """How many threads, and where messages go."""
     command.add_argument("--threads", type=int, help="threads of numerical libraries")
     command.add_argument("--log", type=Path, help="also write messages here; the traceback of a failure goes beside it")
 
@@ -199,6 +206,20 @@ def _add_power(command: argparse.ArgumentParser) -> None:
     command.add_argument("--n", type=_at_least(2), default=20, help="data sets from each layer (default: 20)")
     command.add_argument("--seed", type=_at_least(0), default=0, help="of read-outs, noise and items (default: 0)")
     command.add_argument("--output", type=Path, help="the table, .csv (default: reports/STUDY/power.csv)")
+
+
+def _add_train(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--recipe", required=True, help="a name in workflows/recipes or a path ending in .yaml")
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--seed", type=_at_least(0), help="train this seed only (default: the recipe's, then the page)")
+    what.add_argument("--page", action="store_true", help="only write the page of the seeds that are there")
+    command.add_argument(
+        "--diet-path", help="folder or zip of train/CLASS/… and test/CLASS/…, in place of the recipe's"
+    )
+    for flag in flags_of("train"):
+        if flag.name in ("mirror", "device"):
+            _add_flag(command, flag)
+    _add_output(command)
 
 
 def _run(arguments: argparse.Namespace) -> None:

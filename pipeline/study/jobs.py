@@ -32,9 +32,11 @@ RESOURCES = {
     "identify_group": (2000, 240),  # as encode_group
     "map_study": (4000, 60),
     "report_study": (2000, 15),
+    "train_network": (4000, 1440),
+    "train_page": (2000, 15),
 }
 """Rule → memory in MB, time in minutes."""
-ON_GPU = ("activate_model", "encode_group", "identify_group")
+ON_GPU = ("activate_model", "encode_group", "identify_group", "train_network")
 KEY = "[0-9a-f]{10}"
 Found = TypeVar("Found")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from pipeline.core.code_version import ROOT
 from pipeline.core.errors import BadConfiguration, UnknownName
 from pipeline.core.section import Section
+from pipeline.core.validation import one_line
 from pipeline.formats.documents import read_yaml
 from pipeline.study.flags import FLAGS, Device
 from pipeline.study.study import Study
@@ -31,6 +31,8 @@ class WorkflowConfig(Section):
         ("demo",), description="studies that `snakemake all` runs: names or paths of study files"
     )
     study: str | None = Field(None, description="run this study only")
+    recipe: str | None = Field(None, description="what `snakemake train` trains: a name or a path of a recipe file")
+    diet_path: str | None = Field(None, description="folder or zip of pictures, in place of the recipe's own")
     limit: int | None = _told("limit")
     shuffle: int | None = _told("shuffle")
     permutations: int | None = _told("permutations")
@@ -42,33 +44,6 @@ class WorkflowConfig(Section):
     @property
     def names(self) -> tuple[str, ...]:
         return (self.study,) if self.study else self.studies
-
-
-MAX_PROBLEMS = 3
-"""How many problems of a study file one line tells; the others are counted."""
-_TELLING = {"extra_forbidden": 0, "missing": 2}
-
-
-def one_line(error: ValidationError, source: str) -> BadConfiguration:
-    """A pydantic error as one line: file, key, value, what was expected.
-
-    What is there and wrong comes before what is missing: a key that lacks is often one that was misspelt.
-    """
-    problems = sorted(error.errors(include_url=False), key=lambda one: _TELLING.get(one["type"], 1))
-    told = list(dict.fromkeys(_problem(one) for one in problems))
-    more = len(told) - MAX_PROBLEMS
-    return BadConfiguration(f"{source}: {'; '.join(told[:MAX_PROBLEMS])}{f' (and {more} more)' if more > 0 else ''}")
-
-
-def _problem(error: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "(top level)"
-    if error["type"] == "extra_forbidden":
-        return f"unknown key '{where}'; remove it or correct its spelling"
-    if error["type"] == "missing":
-        return f"key '{where}' is missing; add it"
-    value = error.get("input")
-    shown = f" (got {value!r:.60})" if not isinstance(value, dict | list) else ""
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}{shown}"
 
 
 def load_workflow_config(given: Mapping[str, Any]) -> WorkflowConfig:

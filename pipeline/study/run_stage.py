@@ -344,6 +344,12 @@ def run_power(arguments: argparse.Namespace) -> None:
     write_power(_plan(arguments), _analyses(arguments), arguments)
 
 
+def run_train(arguments: argparse.Namespace) -> None:
+    from pipeline.study import train_stage
+
+    train_stage.run_train(arguments)
+
+
 def _score_paths(analysis: AnalysisPlan) -> list[Path]:
     groups = analysis.dataset.open_catalogue().groups
     return [analysis.scores_path(group.name, model) for group in groups for model in analysis.models]
@@ -394,6 +400,12 @@ def run_report(arguments: argparse.Namespace) -> None:
 
 def list_studies() -> str:
     return "\n".join(f"{name:16s} {load_study(name).title}" for name in known_studies())
+
+
+def list_recipes() -> str:
+    from pipeline.training.recipe import known_recipes, load_recipe
+
+    return "\n".join(f"{name:28s} {load_recipe(name).title}" for name in known_recipes())
 
 
 def list_models() -> str:

@@ -213,7 +213,7 @@ def test_a_stage_takes_what_the_workflow_is_told(stage):
 
 
 def test_the_list_of_flags_is_that_of_the_settings():
-    assert set(WorkflowConfig.model_fields) == {"studies", *FLAGS}
+    assert set(WorkflowConfig.model_fields) == {"studies", "recipe", "diet_path", *FLAGS}
     assert {flag.name for stage in STAGES for flag in flags_of(stage)} == set(FLAGS)
     assert set(FLAGS) - {flag.name for flag in flags_of("map")} == {name for name, flag in FLAGS.items() if flag.stages}
 
@@ -223,7 +223,7 @@ def test_every_rule_that_runs_a_stage_has_its_resources(both):
     asked = re.findall(r'^        \*\*JOBS\.resources\("(\w+)"\),$', RULES, re.MULTILINE)
     assert rules == asked and set(rules) == set(RESOURCES)
     assert (
-        not re.search(r"mem_mb|runtime|gpu", RULES) and len(re.findall(r"^    resources:$", RULES, re.MULTILINE)) == 12
+        not re.search(r"mem_mb|runtime|gpu", RULES) and len(re.findall(r"^    resources:$", RULES, re.MULTILINE)) == 14
     )
     assert not re.search(r"config[.\[]", RULES)  # only validated settings decide
     assert both.resources("map_study") == {"mem_mb": 4000, "runtime": 60}
@@ -237,7 +237,7 @@ def test_the_device_of_the_settings_file_asks_for_a_gpu(here, monkeypatch):
     (here / "workflows" / "config.yaml").write_text("studies: [first.yaml]\ndevice: cuda\n", encoding="utf-8")
     jobs = plan_jobs({})
     assert {rule for rule in RESOURCES if jobs.resources(rule).get("gpu")} == {
-        *("activate_model", "encode_group", "identify_group")
+        *("activate_model", "encode_group", "identify_group", "train_network")
     }
     assert "--device=cuda" in jobs.study_flags("encode", "first")
     jobs = plan_jobs({"device": "cpu"})

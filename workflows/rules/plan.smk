@@ -10,6 +10,7 @@ from pipeline.core.errors import LayermapError
 
 try:
     from pipeline.study.jobs import one_of, plan_jobs  # reads the registries, with what other packages add to them
+    from pipeline.study.training_jobs import plan_training
 except LayermapError as error:
     sys.exit(f"layermap: {error}")
 
@@ -46,6 +47,7 @@ def catalogue_of(dataset):
 
 try:
     JOBS = plan_jobs(config, catalogue_of)
+    TRAINING = plan_training(JOBS.settings)
     LOCKS = one_run_at_a_time()  # held until this process ends
 except LayermapError as error:
     sys.exit(f"layermap: {error}")
@@ -62,6 +64,8 @@ CATALOGUES = JOBS.catalogues
 
 
 wildcard_constraints:
+    recipe=one_of(TRAINING.names),
+    seed="[0-9]+",
     **JOBS.wildcards,
 
 
@@ -70,3 +74,11 @@ def stimulus_shown(wildcards):
     # where selections share stimuli, one more experiment writes the same stimulus anew: no reason to show it again
     shared = activation.analysis.dataset.shares_stimuli
     return ancient(activation.stimulus_path) if shared else activation.stimulus_path
+
+
+def training_page():
+    """The page of the recipe asked for; where none is, that is said in one line."""
+    try:
+        return TRAINING.page
+    except LayermapError as error:
+        sys.exit(f"layermap: {error}")

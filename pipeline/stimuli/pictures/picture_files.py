@@ -73,14 +73,23 @@ def read_picture(path: Path, notes: Notes, *, remedy: str = REMEDY) -> np.ndarra
         Not a picture, cut short, several in one file, more than 8 bits per colour, colours other than sRGB, transparent
         parts, or more pixels than Pillow takes for safe.
     """
+    refuse_placeholder(path, "picture", remedy)
+    return decode_picture(path.read_bytes(), path, notes, remedy=remedy)
+
+
+def decode_picture(content: bytes, path: Path, notes: Notes, *, remedy: str = REMEDY) -> np.ndarray:
+    """As `read_picture`, of the bytes of a file that lies in an archive.
+
+    Parameters
+    ----------
+    path : what the file is called in messages
+    """
     import numpy as np
     from PIL import ImageOps
 
     from pipeline.stimuli.pictures.colours import refuse_other_colours
     from pipeline.stimuli.pictures.headers import picture_header
 
-    refuse_placeholder(path, "picture", remedy)
-    content = path.read_bytes()
     with _one_line(path, remedy):
         opened = _open(content)
         n_frames, mode = getattr(opened, "n_frames", 1), opened.mode

@@ -1,0 +1,192 @@
+"""A page of its own on the trainings of one recipe; see `pipeline.training`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pipeline import __version__
+from pipeline.core.prose import counted
+from pipeline.report.figures.figure import (
+    BASELINE_COLOURS,
+    NETWORK_COLOURS,
+    TWIN_COLOUR,
+    Caption,
+    Figure,
+    LegendEntry,
+    Panel,
+    axis,
+    error_bars,
+    layout,
+)
+from pipeline.report.page import TEMPLATES, element_id
+from pipeline.report.wording import duration
+from pipeline.training.card import collapse_of
+from pipeline.training.collapse import SMALLEST_RANK, SMALLEST_SD, is_collapsed
+from pipeline.training.results import PIXELS, TRAINED, TWIN, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLOURS = (*NETWORK_COLOURS, *BASELINE_COLOURS)
+LOSS = Caption(
+    "Loss in the course of training",
+    "Mean over training pictures since the point before ({loss_is}, in {unit}), a line per seed.",
+    "curve.csv: step, loss",
+)
+COLLAPSE = Caption(
+    "Whether features still differ from picture to picture",
+    "Of the encoder's features in a batch: SD of their directions (1: spread; 0: all pictures have one) and effective "
+    "rank of their covariance (how many directions are used). Dotted: below this they count as collapsed.",
+    "curve.csv: feature_sd, effective_rank",
+)
+PROBES = Caption(
+    "Object class, read from each layer",
+    "Share of test pictures whose class a ridge classifier names, from the layer's mean over space, with 95 % "
+    "intervals over test pictures (Wilson), a line per seed. Dashed: the random twin. Dotted: pixels.",
+    "probes.csv: accuracy, low, high",
+)
+
+
+def training_page(runs: Sequence[Run]) -> str:
+    """The page as one HTML document that needs no other file.
+
+    Parameters
+    ----------
+    runs : trainings of one recipe, in order of their seeds
+    """
+    from jinja2 import Environment, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    facts = runs[0].facts
+    environment = Environment(undefined=StrictUndefined, autoescape=True)
+    page = environment.from_string((TEMPLATES / "training.html.j2").read_text(encoding="utf-8"))
+    return page.render(
+        facts=facts,
+        diet=facts.diet,
+        seeds=[run.facts.seed for run in runs],
+        counted=counted,
+        recipe=yaml.safe_dump(facts.options, sort_keys=False, allow_unicode=True),
+        collapsed=[run.facts.seed for run in runs if is_collapsed(**collapse_of(run.facts.measures[TRAINED]))],
+        summary=[_summary(run) for run in runs],
+        held_out=[_held_out(run) for run in runs],
+        probes=[{"seed": run.facts.seed, "lines": _probe_lines(run.probes)} for run in runs],
+        figures=list(_figures(runs)),
+        version=__version__,
+        element_id=element_id,
+        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        plotly=get_plotlyjs().replace("</script", "<\\/script"),
+    )
+
+
+def _figures(runs: Sequence[Run]) -> Iterator[Figure]:
+    facts = runs[0].facts
+    colours = {run.facts.seed: COLOURS[number % len(COLOURS)] for number, run in enumerate(runs)}
+    legend = [LegendEntry(f"seed {seed}", colour) for seed, colour in colours.items()]
+    if facts.steps:
+        loss = _curves("loss", "loss", runs, colours, "loss")
+        yield Figure("loss", LOSS, [loss], {"loss_is": facts.loss_is, "unit": facts.unit}, legend)
+        spread = _curves("feature-sd", "SD of directions", runs, colours, "feature_sd", SMALLEST_SD)
+        rank = _curves("effective-rank", "effective rank", runs, colours, "effective_rank", SMALLEST_RANK)
+        yield Figure("collapse", COLLAPSE, [spread, rank], {}, legend)
+    twin = [LegendEntry("random twin", TWIN_COLOUR, "dash"), LegendEntry("pixels", TWIN_COLOUR, "dot")]
+    yield Figure("probes", PROBES, [_probe_panel(runs, colours)], {}, [*legend, *twin])
+
+
+def _curves(
+    name: str, title: str, runs: Sequence[Run], colours: dict[int, str], column: str, floor: float | None = None
+) -> Panel:
+    """A line per seed."""
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": run.curve["step"].tolist(),
+            "y": run.curve[column].tolist(),
+            "line": {"color": colours[run.facts.seed], "width": 2},
+            "hovertemplate": f"seed {run.facts.seed}, step %{{x}}: %{{y:.4~g}}<extra></extra>",
+        }
+        for run in runs
+    ]
+    if floor is not None:
+        traces.append(_line([0, float(runs[0].facts.steps)], [floor, floor], "dot"))
+    y = axis(title, rangemode="tozero") if floor is not None else axis(title)
+    return Panel(f"training-{name}", title, traces, layout(axis("step", rangemode="tozero"), y), 300, 300)
+
+
+def _line(x: list[Any], y: list[Any], dash: str) -> dict[str, Any]:
+    line = {"color": TWIN_COLOUR, "width": 1.5, "dash": dash}
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "hoverinfo": "skip"}
+
+
+def _probe_panel(runs: Sequence[Run], colours: dict[int, str]) -> Panel:
+    layers = list(runs[0].facts.layers)
+    traces: list[dict[str, Any]] = []
+    for run in runs:
+        own = _of(run.probes, TRAINED, layers)
+        bars = error_bars(own["accuracy"].tolist(), own["low"].tolist(), own["high"].tolist())
+        colour = colours[run.facts.seed]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": layers,
+                "y": own["accuracy"].tolist(),
+                "line": {"color": colour, "width": 2},
+                "marker": {"color": colour, "size": 8},
+                "error_y": {**bars, "color": colour},
+                "hovertemplate": f"seed {run.facts.seed}, %{{x}}: %{{y:.1%}}<extra></extra>",
+            }
+        )
+        traces.append(_line(layers, _of(run.probes, TWIN, layers)["accuracy"].tolist(), "dash"))
+    pixels = float(runs[0].probes.loc[runs[0].probes["network"] == PIXELS, "accuracy"].iloc[0])
+    traces.append(_line([layers[0], layers[-1]], [pixels, pixels], "dot"))
+    y = axis("test pictures named", range=[0, 1.02], tickformat=".0%")
+    return Panel("training-probes", "probes", traces, layout(axis("layer", type="category"), y), 340, 340)
+
+
+def _of(probes: pd.DataFrame, network: str, layers: Sequence[str]) -> pd.DataFrame:
+    return probes[probes["network"] == network].set_index("layer").loc[list(layers)]
+
+
+def _summary(run: Run) -> list[str]:
+    """Of one training: last loss, collapse, and what it took."""
+    measures, cost = run.facts.measures[TRAINED], run.cost
+    ratio = cost.get("pictures_per_s", math.nan) / cost.get("bare_pictures_per_s", math.nan)
+    return [
+        f"{run.curve['loss'].iloc[-1]:.4g}" if len(run.curve) else "—",
+        f"{measures['feature_sd']:.3f}",
+        f"{measures['effective_rank']:.1f} of {run.facts.n_features}",
+        duration(cost["cpu_s"]) if "cpu_s" in cost else "not recorded" if run.facts.steps else "—",
+        f"{cost['pictures_per_s']:,.0f}" if "pictures_per_s" in cost else "—",
+        f"{ratio:.2f}" if math.isfinite(ratio) else "—",
+        f"{cost.get('device', '—')}, {counted(cost['threads'], 'thread')}" if "threads" in cost else "—",
+    ]
+
+
+def _held_out(run: Run) -> dict[str, Any]:
+    lines = [
+        (row["network"], [f"{row['loss']:.4g}", f"{row['low']:.4g} to {row['high']:.4g}", f"{row['n_pictures']:,}"])
+        for row in run.held_out.to_dict("records")
+    ]
+    return {"seed": run.facts.seed, "lines": lines}
+
+
+def _probe_lines(probes: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    return [
+        (
+            row["network"],
+            [
+                row["layer"],
+                f"{row['n_features']:,}",
+                f"{row['accuracy']:.1%}",
+                f"{row['low']:.1%} to {row['high']:.1%}",
+                f"{row['penalty']:.1e}{' (end of the grid)' if row['at_end'] else ''}",
+            ],
+        )
+        for row in probes.to_dict("records")
+    ]

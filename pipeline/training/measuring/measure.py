@@ -1,0 +1,120 @@
+"""What is measured of a trained network on test pictures: its own objective, collapse, and probes of every layer.
+
+Beside each number stands what it has to exceed: the untrained network on the objective, and the random twin and pixels
+on the probes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pipeline.core.progress import Progress
+from pipeline.training.collapse import effective_rank, feature_sd
+from pipeline.training.measuring.show import calibrate, chosen_pictures, layer_values, objective_losses, random_twin
+from pipeline.training.probes import CONFIDENCE, probe
+from pipeline.training.results import PIXELS, TRAINED, TWIN, UNTRAINED
+
+if TYPE_CHECKING:
+    from pipeline.training.diets.decoded import Diet
+    from pipeline.training.networks import Encoder
+    from pipeline.training.recipe import Recipe
+    from pipeline.training.trainer import Learner
+
+COLUMNS = ("network", "loss", "low", "high", "n_pictures")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Measures of one training.
+
+    Parameters
+    ----------
+    held_out : columns ``network, loss, low, high, n_pictures``; no rows where nothing was learned
+    probes : columns ``network, layer, depth`` and those of `pipeline.training.probes.Probe`
+    measures : network → name → value on test pictures
+    """
+
+    held_out: pd.DataFrame
+    probes: pd.DataFrame
+    measures: dict[str, dict[str, float]]
+
+
+def measure(learner: Learner, untrained: Learner, encoder: Encoder, diet: Diet, recipe: Recipe, seed: int) -> Measured:
+    """Measure a trained network.
+
+    Parameters
+    ----------
+    learner : trained
+    untrained : the same as it was initialised; it is given normalisation statistics of training pictures
+    encoder : for its layers
+    """
+    calibrate(untrained, diet.train, seed)
+    twin = random_twin(learner, diet.train, seed)
+    shown = chosen_pictures(len(diet.test.labels), recipe.probes.n_test, "test pictures")
+    batch = recipe.course.batch // recipe.course.accumulation
+    rows, measures = [], {}
+    for name, network in ((TRAINED, learner), (UNTRAINED, untrained)):
+        losses, found, features = objective_losses(network, diet.test, shown, seed, batch)
+        measures[name] = {**found, "feature_sd": feature_sd(features), "effective_rank": effective_rank(features)}
+        rows.append({"network": name, **_mean_with_interval(losses)})
+    if not learner.objective.takes_steps:
+        rows = []
+    networks = {TRAINED: learner, TWIN: twin}
+    probes = pd.DataFrame(list(_probes(networks, encoder, diet, recipe, shown)))
+    return Measured(pd.DataFrame(rows, columns=list(COLUMNS)), probes, measures)
+
+
+def _mean_with_interval(losses: np.ndarray) -> dict[str, float]:
+    """Mean over pictures, and its 95 % interval by Student's t."""
+    mean, half = float(losses.mean()), 0.0
+    if len(losses) > 1:
+        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(losses) - 1) * losses.std(ddof=1) / np.sqrt(len(losses)))
+    return {"loss": mean, "low": mean - half, "high": mean + half, "n_pictures": len(losses)}
+
+
+def _probes(
+    networks: Mapping[str, Learner], encoder: Encoder, diet: Diet, recipe: Recipe, test_numbers: np.ndarray
+) -> Iterator[dict[str, object]]:
+    """Probes of pixels, then of the layers of every network, in order of depth."""
+    options, size = recipe.probes, diet.facts.size_px
+    numbers = chosen_pictures(len(diet.train.labels), options.n_train, "probed pictures")
+    labels, test_labels = diet.train.labels[numbers], diet.test.labels[test_numbers]
+    progress = Progress(f"probe {recipe.recipe}", 1 + len(networks) * (len(encoder.taps) + 1), unit="layer")
+
+    def row(network: str, layer: str, depth: float, train: np.ndarray, test: np.ndarray) -> dict[str, object]:
+        progress.at(f"{network}: {layer}")
+        found = probe(
+            train,
+            labels,
+            test,
+            test_labels,
+            n_classes=len(diet.facts.classes),
+            validation=options.validation,
+            seed=0,  # the same part for all networks
+        )
+        progress.advance()
+        return {"network": network, "layer": layer, "depth": depth, **dataclasses.asdict(found)}
+
+    try:
+        yield row(
+            PIXELS,
+            f"{size}×{size}×3",
+            0.0,
+            diet.train.pictures[numbers].reshape(len(numbers), -1),
+            diet.test.pictures[test_numbers].reshape(len(test_numbers), -1),
+        )
+        depths = {layer: index / max(1, len(encoder.taps) - 1) for index, layer in enumerate(encoder.taps)}
+        for name, network in networks.items():
+            most = options.largest_layer
+            train = layer_values(network, encoder.taps, diet.train, numbers, largest_whole=most)
+            test = layer_values(network, encoder.taps, diet.test, test_numbers, largest_whole=most)
+            for layer, values in train.items():
+                yield row(name, layer, depths.get(layer, 1.0), values, test[layer])
+    finally:
+        progress.close()
