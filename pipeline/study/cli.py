@@ -223,7 +223,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from pipeline.study import run_stage
+    from pipeline.study.stages import run_stage
 
     if arguments.command in LISTS:
         listing: Callable[..., str] = getattr(run_stage, f"list_{arguments.command}")

@@ -17,7 +17,8 @@ from pipeline.core.errors import BrokenArtifact
 if TYPE_CHECKING:
     from pipeline.artifacts.activations import Activations
     from pipeline.artifacts.catalogue import Group
-    from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan
+    from pipeline.study.plan import AnalysisPlan, StudyPlan
+    from pipeline.study.planned_inputs import DatasetPlan, ModelPlan
 
 OPTIONS = "config_sha"
 INPUTS = "inputs_sha"

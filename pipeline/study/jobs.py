@@ -17,7 +17,8 @@ from pipeline.core.errors import BadConfiguration
 from pipeline.core.keys import slug
 from pipeline.study.flags import command_flags
 from pipeline.study.load import WorkflowConfig, load_study, load_workflow_config
-from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan, plan_study, weights_key_of
+from pipeline.study.plan import AnalysisPlan, StudyPlan, plan_study
+from pipeline.study.planned_inputs import DatasetPlan, ModelPlan, weights_key_of
 
 RESOURCES = {
     "catalogue_dataset": (1000, 10),

@@ -10,8 +10,7 @@ from pydantic import Field, ValidationError
 
 from pipeline.core.code_version import ROOT
 from pipeline.core.errors import BadConfiguration, UnknownName
-from pipeline.core.section import Section
-from pipeline.core.validation import one_line
+from pipeline.core.section import Section, one_line
 from pipeline.formats.documents import read_yaml
 from pipeline.study.flags import FLAGS, Device
 from pipeline.study.study import Study

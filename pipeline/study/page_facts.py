@@ -34,7 +34,8 @@ from pipeline.report.study_facts import (
 from pipeline.report.wording import NBSP
 from pipeline.stimuli.repeated.alike import DOUBTS
 from pipeline.study.metrics import metric_words
-from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan
+from pipeline.study.plan import AnalysisPlan, StudyPlan
+from pipeline.study.planned_inputs import DatasetPlan, ModelPlan
 
 PRECISIONS = {"float32": "", "float16": "half precision (float16)", "bfloat16": "half precision (bfloat16)"}
 

@@ -16,14 +16,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipeline.core.code_version import ROOT
 from pipeline.core.errors import BadConfiguration, UnknownName
-from pipeline.core.section import Section
-from pipeline.core.validation import one_line
+from pipeline.core.section import Section, one_line
 from pipeline.formats.documents import read_yaml
-from pipeline.training.diets.entry import DietOptions
-from pipeline.training.diets.registry import DIETS
+from pipeline.training.diets.entry import DIETS, DietOptions
 from pipeline.training.networks import NetworkSection
-from pipeline.training.objectives.objective import ObjectiveOptions
-from pipeline.training.objectives.registry import OBJECTIVES
+from pipeline.training.objectives.objective import OBJECTIVES, ObjectiveOptions
 from pipeline.training.optimiser import AdamW, Course, Optimiser
 
 RECIPES = ROOT / "workflows" / "recipes"

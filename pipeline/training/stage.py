@@ -25,15 +25,12 @@ from pipeline.core.torch_device import choose_device
 from pipeline.training.card import collapse_of, model_card
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.collapse import is_collapsed
-from pipeline.training.curve import CurveLog
 from pipeline.training.diets.decoded import Diet, open_diet
-from pipeline.training.measuring.measure import Measured, measure
+from pipeline.training.measuring.measure import Measured, bare_rate, measure
 from pipeline.training.measuring.show import calibrate
-from pipeline.training.measuring.throughput import bare_rate
 from pipeline.training.networks import MODULES, Encoder, OwnSection, make_encoder, seeded
-from pipeline.training.objectives.objective import Objective, Setting
+from pipeline.training.objectives.objective import OBJECTIVES, Objective, Setting
 from pipeline.training.objectives.own import OwnOptions
-from pipeline.training.objectives.registry import OBJECTIVES
 from pipeline.training.ranks import Ranks, joined
 from pipeline.training.recipe import Recipe
 from pipeline.training.results import (
@@ -53,7 +50,7 @@ from pipeline.training.results import (
     write_receipt,
     write_tensors,
 )
-from pipeline.training.trainer import Learner, Row, Trainer
+from pipeline.training.trainer import CurveLog, Learner, Row, Trainer
 
 if TYPE_CHECKING:
     import pandas as pd

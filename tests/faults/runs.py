@@ -146,7 +146,7 @@ def import_everything() -> None:
     from pipeline.recordings.bids import openneuro as openneuro_bids
     from pipeline.recordings.files import responses as files_recording
     from pipeline.report import stage as report_stage
-    from pipeline.study import estimate_stage, run_stage
+    from pipeline.study.stages import estimate_stage, run_stage
 
     del h5netcdf, nibabel, pandas, requests, safetensors, scipy, xarray, zarr
     del estimate_stage, run_stage, activations_stage, comparison_stage, encoding_stage, inference_stage

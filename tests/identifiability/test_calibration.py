@@ -20,8 +20,8 @@ from pipeline.encoding.splits import Samples
 from pipeline.identifiability.calibration import N_ORDERS, CalibrationOptions, _Table, data_set_orders
 from pipeline.identifiability.stage import Network, identify_group
 from pipeline.inference.questions.calibration import AT_LEAST, AT_MOST, count
+from pipeline.inference.questions.confusion import binomial_se
 from pipeline.inference.questions.identifiability import identifiability_rows
-from pipeline.inference.questions.shares import binomial_se
 from pipeline.study.study import Inference
 
 pytestmark = pytest.mark.slow

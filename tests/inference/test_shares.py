@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from pipeline.inference.questions.calibration import AT_MOST, count
-from pipeline.inference.questions.shares import binomial_se, clustered_se
+from pipeline.inference.questions.confusion import binomial_se, clustered_se
 
 N_SETS = 20
 

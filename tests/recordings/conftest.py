@@ -9,7 +9,8 @@ from PIL import Image
 
 from pipeline.study.cli import main
 from pipeline.study.load import load_study
-from pipeline.study.plan import DatasetPlan, plan_study
+from pipeline.study.plan import plan_study
+from pipeline.study.planned_inputs import DatasetPlan
 
 N = 12
 RIDGE = {"kind": "ridge", "splits": {"kind": "random_items", "n_folds": 4, "n_inner_folds": 4}}

@@ -24,7 +24,7 @@ def names_in(folder):
 IN_NO_KEY = (
     *names_in("fetch"),
     *("pipeline.core.errors", "pipeline.core.progress"),
-    *("pipeline.study.cli", "pipeline.study.run_stage", "pipeline.study.plan", "pipeline.study.load"),
+    *("pipeline.study.cli", "pipeline.study.stages.run_stage", "pipeline.study.plan", "pipeline.study.load"),
 )
 SCORES = {entry.run.partition(":")[0] for entry in map(METRICS.get, METRICS)}
 STAGES = {"pipeline.activations.stage", "pipeline.inference.stage", *SCORES}

@@ -6,8 +6,8 @@ import types
 
 import pytest
 
-from pipeline.training.curve import CurveLog
 from pipeline.training.ranks import Ranks
+from pipeline.training.trainer import CurveLog
 
 ROW = {"step": 7, "loss": 0.5, "accuracy": 0.25}
 

@@ -13,8 +13,8 @@ from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.training.diets import cifar10
 from pipeline.training.diets.cifar10 import FILES, RECORD_BYTES, Cifar10Archive, Cifar10Options
 from pipeline.training.diets.decoded import cut_square, open_diet
+from pipeline.training.diets.entry import DIETS
 from pipeline.training.diets.picture_classes import PictureClassesOptions, open_pictures
-from pipeline.training.diets.registry import DIETS
 from pipeline.training.diets.toy import ToyOptions
 from tests.training.conftest import CLASSES, SIZE_PX, patches
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.training.measuring import show
-from pipeline.training.measuring.measure import _mean_with_interval, measure
+from pipeline.training.measuring.measure import _mean_with_interval, bare_rate, measure
 from pipeline.training.measuring.show import (
     calibrate,
     chosen_pictures,
@@ -15,9 +15,8 @@ from pipeline.training.measuring.show import (
     objective_losses,
     random_twin,
 )
-from pipeline.training.measuring.throughput import bare_rate
 from pipeline.training.networks import make_encoder
-from pipeline.training.objectives.registry import OBJECTIVES
+from pipeline.training.objectives.objective import OBJECTIVES
 from pipeline.training.trainer import Learner
 from tests.training.conftest import SIZE_PX, recipe_of, setting_of
 

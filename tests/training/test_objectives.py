@@ -14,7 +14,7 @@ from pipeline.training.objectives.masked_autoencoder import (
     patch_targets,
     random_orders,
 )
-from pipeline.training.objectives.registry import OBJECTIVES
+from pipeline.training.objectives.objective import OBJECTIVES
 from pipeline.training.objectives.supervised import (
     ShuffledLabels,
     ShuffledLabelsOptions,

@@ -14,7 +14,7 @@ from pipeline.core.progress import Progress
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.diets.decoded import Pictures
 from pipeline.training.networks import make_encoder, seeded
-from pipeline.training.objectives.registry import OBJECTIVES
+from pipeline.training.objectives.objective import OBJECTIVES
 from pipeline.training.ranks import Ranks
 from pipeline.training.trainer import Learner, Trainer
 from tests.training.conftest import CLASSES, SIZE_PX, patches, recipe_of

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.artifacts.identifiability import NOTHING, PLANTED
-from pipeline.inference.questions.confusion import CREDIBLE
-from pipeline.inference.questions.shares import clustered_se
+from pipeline.inference.questions.confusion import CREDIBLE, clustered_se
 from pipeline.inference.scores.null_scores import SIGNIFICANT_BELOW
 
 if TYPE_CHECKING:

@@ -25,8 +25,7 @@ from pipeline.core.keys import key_of, sha256_of_file
 from pipeline.core.progress import Progress
 from pipeline.core.prose import counted
 from pipeline.formats.documents import digest_of, read_json
-from pipeline.training.diets.entry import SPLITS, DietOptions, Picture, PictureSource, Split
-from pipeline.training.diets.registry import DIETS
+from pipeline.training.diets.entry import DIETS, SPLITS, DietOptions, Picture, PictureSource, Split
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import Field
 
+from pipeline.core.registry import Registry
 from pipeline.core.section import Section
 
 if TYPE_CHECKING:
@@ -97,3 +98,16 @@ def source_folder(kind: str) -> Path:
     from pipeline.core import paths
 
     return paths.DATA / "raw" / "diets" / kind
+
+
+DIETS: Registry[DietEntry] = Registry(
+    "diet",
+    (DietEntry,),
+    "kind",
+    {
+        "cifar10": "pipeline.training.diets.cifar10:CIFAR10",
+        "pictures": "pipeline.training.diets.picture_classes:PICTURES",
+        "toy": "pipeline.training.diets.toy:TOY",
+    },
+    group="layermap.diets",
+)

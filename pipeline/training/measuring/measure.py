@@ -6,12 +6,15 @@ on the probes.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import stats
 
 from pipeline.core.progress import Progress
@@ -19,9 +22,11 @@ from pipeline.training.collapse import effective_rank, feature_sd
 from pipeline.training.measuring.show import calibrate, chosen_pictures, layer_values, objective_losses, random_twin
 from pipeline.training.probes import CONFIDENCE, probe
 from pipeline.training.results import PIXELS, TRAINED, TWIN, UNTRAINED
+from pipeline.training.streams import generator_for
+from pipeline.training.trainer import half_precision
 
 if TYPE_CHECKING:
-    from pipeline.training.diets.decoded import Diet
+    from pipeline.training.diets.decoded import Diet, Pictures
     from pipeline.training.networks import Encoder
     from pipeline.training.recipe import Recipe
     from pipeline.training.trainer import Learner
@@ -118,3 +123,42 @@ def _probes(
                 yield row(name, layer, depths.get(layer, 1.0), values, test[layer])
     finally:
         progress.close()
+
+
+WARM_UP = 2
+MOST_PASSES = 20
+MOST_S = 2.0
+
+
+def clock(device: torch.device) -> float:
+    """Seconds of this process's processors, which others do not lengthen; on a GPU, seconds that pass."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def bare_rate(learner: Learner, pictures: Pictures, batch: int, device: torch.device) -> float:
+    """Pictures per second of passes forward and backward alone: no reading, no views, no optimiser.
+
+    Parameters
+    ----------
+    batch : pictures of one pass, as in training
+    """
+    copied = copy.deepcopy(learner).train()
+    numbers = np.arange(batch) % len(pictures.labels)
+    shown = torch.from_numpy(pictures.pictures[numbers]).to(device)
+    labels = torch.from_numpy(pictures.labels[numbers].astype(np.int64)).to(device)
+    prepared = copied.objective.prepare(shown, labels, generator_for("throughput"), training=True)
+    began, n_passes = 0.0, 0
+    for number in range(WARM_UP + MOST_PASSES):
+        if number == WARM_UP:
+            began = clock(device)
+        with half_precision(device):
+            loss, _, _ = copied(*prepared)
+        loss.float().mean().backward()
+        copied.zero_grad(set_to_none=True)
+        n_passes += number >= WARM_UP
+        if n_passes and clock(device) - began > MOST_S:
+            break
+    return batch * n_passes / (clock(device) - began)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pipeline.core.registry import Registry
 from pipeline.core.section import Section
 from pipeline.training.objectives.augment import as_floats
 
@@ -132,3 +133,19 @@ class ObjectiveEntry:
     title: str
     citation: str
     trained: str
+
+
+OBJECTIVES: Registry[ObjectiveEntry] = Registry(
+    "objective",
+    (ObjectiveEntry,),
+    "kind",
+    {
+        "contrastive": "pipeline.training.objectives.contrastive:CONTRASTIVE",
+        "supervised": "pipeline.training.objectives.supervised:SUPERVISED",
+        "shuffled_labels": "pipeline.training.objectives.supervised:SHUFFLED_LABELS",
+        "masked_autoencoder": "pipeline.training.objectives.masked_autoencoder:MASKED_AUTOENCODER",
+        "random": "pipeline.training.objectives.random_weights:RANDOM",
+        "own": "pipeline.training.objectives.own:OWN",
+    },
+    group="layermap.objectives",
+)

@@ -20,7 +20,7 @@ from pipeline.recordings.bids.choice import choose_stories
 from pipeline.recordings.openneuro.listings import ListedFile
 from pipeline.recordings.stories.prepare import read_words
 from pipeline.recordings.stories.selection import StoryFiles
-from pipeline.study.plan import DatasetPlan
+from pipeline.study.planned_inputs import DatasetPlan
 from tests.listening.planted import write_gifti
 from tests.recordings.stories.raw_folders import SPHERES, write_click, write_text, write_volumes
 

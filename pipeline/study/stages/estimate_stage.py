@@ -17,7 +17,8 @@ from pipeline.encoding.mappings.banded_null import n_unique_orders
 from pipeline.encoding.null_tables import n_orders_of, null_lots
 from pipeline.encoding.ridge.cost import FitShape
 from pipeline.study.flags import config_words
-from pipeline.study.plan import AnalysisPlan, ModelPlan
+from pipeline.study.plan import AnalysisPlan
+from pipeline.study.planned_inputs import ModelPlan
 
 if TYPE_CHECKING:
     import torch

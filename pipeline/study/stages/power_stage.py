@@ -24,7 +24,8 @@ from pipeline.encoding.options import EncodingOptions
 from pipeline.encoding.splits import Samples
 from pipeline.identifiability.power import Averaged, Candidate, Planned, Row, Signal, recovery
 from pipeline.study import identity
-from pipeline.study.plan import AnalysisPlan, ModelPlan, StudyPlan
+from pipeline.study.plan import AnalysisPlan, StudyPlan
+from pipeline.study.planned_inputs import ModelPlan
 
 if TYPE_CHECKING:
     import pandas as pd

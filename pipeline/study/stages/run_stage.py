@@ -22,7 +22,8 @@ from pipeline.study import identity
 from pipeline.study.flags import config_words
 from pipeline.study.load import known_studies, load_study
 from pipeline.study.network_entries import entries_of
-from pipeline.study.plan import AnalysisPlan, DatasetPlan, ModelPlan, StudyPlan, check_modalities, plan_study
+from pipeline.study.plan import AnalysisPlan, StudyPlan, check_modalities, plan_study
+from pipeline.study.planned_inputs import DatasetPlan, ModelPlan
 
 if TYPE_CHECKING:
     from pipeline.encoding.options import EncodingOptions
@@ -280,7 +281,7 @@ def _run_scores(arguments: argparse.Namespace, stage: str) -> None:
 
 def run_encode(arguments: argparse.Namespace) -> None:
     if arguments.estimate:
-        from pipeline.study.estimate_stage import print_estimate
+        from pipeline.study.stages.estimate_stage import print_estimate
 
         print_estimate(_analyses(arguments, "encode"), arguments)
         return
@@ -339,13 +340,13 @@ def run_identify(arguments: argparse.Namespace) -> None:
 
 
 def run_power(arguments: argparse.Namespace) -> None:
-    from pipeline.study.power_stage import write_power
+    from pipeline.study.stages.power_stage import write_power
 
     write_power(_plan(arguments), _analyses(arguments), arguments)
 
 
 def run_train(arguments: argparse.Namespace) -> None:
-    from pipeline.study import train_stage
+    from pipeline.study.stages import train_stage
 
     train_stage.run_train(arguments)
 
