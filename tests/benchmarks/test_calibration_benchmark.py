@@ -126,7 +126,7 @@ def test_read_outs_that_are_planted_have_the_share_of_variance_that_they_are_to_
 def test_amplitudes_of_models_are_equal_on_the_mean_and_differ_between_subjects():
     design, generator = DESIGNS["contrast-items-30-.05"], np.random.default_rng(0)
     study = simulate(design, SIZES["contrast", False][0], generator)
-    assert len(set(study.subjects)) == 30 and study.responses.shape == (118, 300)
+    assert len(set(study.subjects)) == 30 and study.responses.shape == (118, 180)
     assert study.responses.var() == pytest.approx(1 + 2 * 0.3**2, abs=0.03)
 
 
@@ -136,7 +136,7 @@ def test_scores_kept_in_memory_give_the_map_that_files_give(tmp_path):
     by_files = run_study("noise-items", 0, 1, 20, tmp_path / "files")["tables"]
     with kept_in_memory():
         in_memory = run_study("noise-items", 0, 1, 20, tmp_path / "memory")["tables"]
-    assert len(by_files["summary"]) == 12 and len(by_files["unit"]) == 60 and len(by_files["contrast"]) == 6
+    assert len(by_files["summary"]) == 12 and len(by_files["unit"]) == 36 and len(by_files["contrast"]) == 6
     for name, table in by_files.items():
         pd.testing.assert_frame_equal(table, in_memory[name])
     assert list((tmp_path / "files" / "scores").iterdir())
