@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class LayermapError(Exception):
@@ -16,6 +17,32 @@ class LayermapError(Exception):
 def _shown(character: str) -> str:
     """A character as it can be printed and logged: what controls a terminal, or is no UTF-8, is spelt out."""
     return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).splitlines()[0] if str(error) else "no message"
+
+
+@contextlib.contextmanager
+def in_one_line(what_failed: str) -> Iterator[None]:
+    """Code of the user's own: whatever it raises, the user has to mend.
+
+    Parameters
+    ----------
+    what_failed : begins the message, such as ``network net.py:build failed``
+
+    Raises
+    ------
+    LayermapError
+        With the kind of the error and its first line; its own pass as they are.
+    """
+    try:
+        yield
+    except LayermapError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise LayermapError(f"{what_failed} ({type(error).__name__}: {first_line(error)})") from error
 
 
 class UnknownName(LayermapError):

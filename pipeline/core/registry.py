@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pipeline.core.errors import LayermapError, UnknownName
+from pipeline.core.errors import LayermapError, UnknownName, first_line
 
 Entry = TypeVar("Entry")
 
@@ -63,9 +63,8 @@ def import_function(address: str, what: str) -> Any:
         spec.loader.exec_module(module)
         return getattr(module, function)
     except (Exception, SystemExit) as error:  # the file is the user's: whatever it raises, the user has to mend
-        reason = str(error).splitlines()[0] if str(error) else "no message"
         raise LayermapError(
-            f"{file} cannot be imported ({type(error).__name__}: {reason}); expected FILE.py:function"
+            f"{file} cannot be imported ({type(error).__name__}: {first_line(error)}); expected FILE.py:function"
         ) from error
 
 

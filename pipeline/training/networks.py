@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from pipeline.core.errors import LayermapError
+from pipeline.core.errors import LayermapError, in_one_line
 from pipeline.core.registry import import_object
 from pipeline.core.section import OwnFunction, Section
 from pipeline.models.hub.own_factory import check_arguments, import_factory
@@ -113,15 +113,9 @@ def make_encoder(section: SmallConvSection | SmallViTSection | OwnSection, size_
 
 def seeded(make: Callable[[], Any], what: str, seed: int, part: str) -> Any:
     """What a function makes while torch's generator stands at a seed; what it raises in one line."""
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(seed, part))
-            return make()
-    except LayermapError:
-        raise
-    except Exception as error:  # whatever the user's code raises, the user has to mend
-        said = str(error).splitlines()[0] if str(error) else "no message"
-        raise LayermapError(f"{what} failed ({type(error).__name__}: {said})") from error
+    with in_one_line(f"{what} failed"), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(seed, part))
+        return make()
 
 
 def _check_vit(section: SmallViTSection, size_px: int) -> None:
@@ -138,14 +132,8 @@ def _check_vit(section: SmallViTSection, size_px: int) -> None:
 
 def _n_features(module: nn.Module, size_px: int, what: str) -> int:
     module.eval()
-    try:
-        with torch.no_grad():
-            features = module(torch.zeros(2, 3, size_px, size_px))
-    except Exception as error:
-        said = str(error).splitlines()[0] if str(error) else "no message"
-        raise LayermapError(
-            f"{what} cannot take pictures (2, 3, {size_px}, {size_px}) ({type(error).__name__}: {said})"
-        ) from error
+    with in_one_line(f"{what} cannot take pictures (2, 3, {size_px}, {size_px})"), torch.no_grad():
+        features = module(torch.zeros(2, 3, size_px, size_px))
     if not isinstance(features, torch.Tensor) or features.ndim != 2 or len(features) != 2:
         shape: Sequence[int] | str = tuple(features.shape) if isinstance(features, torch.Tensor) else "no tensor"
         raise LayermapError(f"{what} gave {shape} for two pictures, expected a tensor (2, n_features)")

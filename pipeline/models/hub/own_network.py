@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core.errors import LayermapError
+from pipeline.core.errors import LayermapError, in_one_line
 from pipeline.models.entry import ModelEntry, Network, Twin, evenly_deep
 from pipeline.models.hub.own_factory import import_factory
 from pipeline.models.shown.present_audio import Waveforms, Windows
@@ -84,21 +84,10 @@ def _make(entry: ModelEntry) -> Any:
     function = import_factory(f"{entry.code[0]}:{name}" if entry.code else address)
     import torch
 
-    try:
-        # initial weights that nobody seeds would be others in every run
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(entry.arguments.get("seed", 0)))
-            return function(**entry.arguments.get("arguments", {}))
-    except LayermapError:
-        raise
-    except (Exception, SystemExit) as error:  # whatever the user's code raises, the user has to mend
-        raise LayermapError(
-            f"network '{entry.name}': {address} failed ({type(error).__name__}: {_first_line(error)})"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else "no message"
+    # initial weights that nobody seeds would be others in every run
+    with in_one_line(f"network '{entry.name}': {address} failed"), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(entry.arguments.get("seed", 0)))
+        return function(**entry.arguments.get("arguments", {}))
 
 
 def taps_of(entry: ModelEntry, module: torch.nn.Module) -> dict[str, Tap]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.core.errors import LayermapError
+from pipeline.core.errors import LayermapError, in_one_line
 from pipeline.core.registry import import_function
 from pipeline.core.section import OwnFunction, file_of
 from pipeline.training.objectives.objective import Objective, ObjectiveEntry, ObjectiveOptions, Setting
@@ -38,13 +38,8 @@ def make(options: OwnOptions, setting: Setting) -> Objective:
         It cannot be imported, fails, or makes no `Objective`.
     """
     function = import_function(options.factory, "objective")
-    try:
+    with in_one_line(f"objective {options.factory} failed"):
         made = function(setting, **options.arguments)
-    except LayermapError:
-        raise
-    except Exception as error:  # whatever the user's code raises, the user has to mend
-        said = str(error).splitlines()[0] if str(error) else "no message"
-        raise LayermapError(f"objective {options.factory} failed ({type(error).__name__}: {said})") from error
     if not isinstance(made, Objective):
         raise LayermapError(
             f"objective {options.factory} gave a {type(made).__name__}, expected a "
