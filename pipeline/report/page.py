@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline import __version__
@@ -320,15 +321,17 @@ class PageContents:
 
 def render(contents: PageContents) -> str:
     """The whole page as one HTML document."""
-    from jinja2 import Environment, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(undefined=StrictUndefined, autoescape=True)
-    environment.filters |= {"duration": duration, "file_size": file_size, "analysis_title": analysis_title}
-    environment.filters |= {"left_out": left_out_in_words, "warnings": warnings_of, "recorded": prepared_in_words}
     study = contents.study
     datasets = {part.analysis.dataset.receipt_path: part.analysis.dataset for part in contents.parts}
-    return environment.from_string(_template("page.html.j2")).render(
+    filters: dict[str, Callable[..., Any]] = {
+        "duration": duration,
+        "file_size": file_size,
+        "analysis_title": analysis_title,
+    }
+    filters |= {"left_out": left_out_in_words, "warnings": warnings_of, "recorded": prepared_in_words}
+    return whole_document(
+        "page.html.j2",
+        filters,
         study=study,
         notices=notices(study, [part.analysis.name for part in contents.parts if part.alignment]),
         shuffled=shuffled_sentence(study, contents.views) if study.shuffle_seed is not None else "",
@@ -341,14 +344,27 @@ def render(contents: PageContents) -> str:
         versions=contents.versions,
         times=contents.times,
         downloads=contents.downloads,
-        version=__version__,
         indices=INDICES,
         resynthesised=RESYNTHESISED,
-        style=_template("style.css"),
-        script=_template("page.js"),
         shared=contents.shared,
         cortex_script=_template("cortex.js") if PICTURES in contents.shared else "",
         cortex_views=[f"{hemisphere} {side}" for hemisphere, side in VIEWS],
+    )
+
+
+def whole_document(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
+    """A template of ``report/templates`` as one HTML document that needs no other file: style, scripts and Plotly lie
+    in it."""
+    from jinja2 import Environment, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(undefined=StrictUndefined, autoescape=True)
+    environment.filters |= filters or {}
+    return environment.from_string(_template(template)).render(
+        **values,
+        version=__version__,
+        style=_template("style.css"),
+        script=_template("page.js"),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
 

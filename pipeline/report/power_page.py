@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipeline import __version__
 from pipeline.report.figures.figure import (
-    BASELINE_COLOURS,
-    NETWORK_COLOURS,
-    TWIN_COLOUR,
+    COLOURS,
     Caption,
     Figure,
     LegendEntry,
@@ -17,15 +14,15 @@ from pipeline.report.figures.figure import (
     axis,
     error_bars,
     layout,
+    reference_line,
     slug,
 )
-from pipeline.report.page import TEMPLATES, element_id
+from pipeline.report.page import element_id, whole_document
 
 if TYPE_CHECKING:
     import pandas as pd
 
 UNITS = ("minutes", "items")
-COLOURS = (*NETWORK_COLOURS, *BASELINE_COLOURS)
 LAYERS = Caption(
     "How often the right layer would be named",
     "{analysis}. Share of simulated recordings in which the layer that responses were made from is the one that is "
@@ -50,23 +47,15 @@ def power_page(title: str, table: pd.DataFrame, assumed: str, table_name: str) -
     assumed : of signal and noise, in words
     table_name : of the file that holds the table
     """
-    from jinja2 import Environment, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
     figures = [one for _, rows in table.groupby("analysis", sort=False) for one in _figures(rows)]
-    environment = Environment(undefined=StrictUndefined, autoescape=True)
-    page = environment.from_string((TEMPLATES / "power.html.j2").read_text(encoding="utf-8"))
-    return page.render(
+    return whole_document(
+        "power.html.j2",
         title=title,
         assumed=assumed,
         table_name=table_name,
         figures=figures,
         tables=[_lines(rows) for _, rows in table.groupby("analysis", sort=False)],
-        version=__version__,
         element_id=element_id,
-        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
-        script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
-        plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
 
 
@@ -118,16 +107,7 @@ def _panel(name: str, rows: pd.DataFrame, column: str, colours: dict[tuple[int, 
         traces.append(trace)
     chance = float(rows["chance"].iloc[0]) if column == "exact" else 0.5
     sizes = [float(rows[unit].min()), float(rows[unit].max())]
-    traces.append(
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": sizes,
-            "y": [chance, chance],
-            "line": {"color": TWIN_COLOUR, "width": 1.5, "dash": "dot"},
-            "hoverinfo": "skip",
-        }
-    )
+    traces.append(reference_line(sizes, [chance, chance], "dot"))
     y = axis("share of recordings", range=[0, 1.04], tickformat=".0%")
     return Panel(f"{name}-{slug(model)}", model, traces, layout(axis(unit, rangemode="tozero"), y), 300, 300)
 

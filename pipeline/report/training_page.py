@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pipeline import __version__
 from pipeline.core.prose import counted
 from pipeline.report.figures.figure import (
-    BASELINE_COLOURS,
-    NETWORK_COLOURS,
+    COLOURS,
     TWIN_COLOUR,
     Caption,
     Figure,
@@ -21,8 +19,9 @@ from pipeline.report.figures.figure import (
     axis,
     error_bars,
     layout,
+    reference_line,
 )
-from pipeline.report.page import TEMPLATES, element_id
+from pipeline.report.page import element_id, whole_document
 from pipeline.report.wording import duration
 from pipeline.training.card import collapse_of
 from pipeline.training.collapse import SMALLEST_RANK, SMALLEST_SD, is_collapsed
@@ -31,7 +30,6 @@ from pipeline.training.results import PIXELS, TRAINED, TWIN, Run
 if TYPE_CHECKING:
     import pandas as pd
 
-COLOURS = (*NETWORK_COLOURS, *BASELINE_COLOURS)
 LOSS = Caption(
     "Loss in the course of training",
     "Mean over training pictures since the point before ({loss_is}, in {unit}), a line per seed.",
@@ -58,13 +56,9 @@ def training_page(runs: Sequence[Run]) -> str:
     ----------
     runs : trainings of one recipe, in order of their seeds
     """
-    from jinja2 import Environment, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
     facts = runs[0].facts
-    environment = Environment(undefined=StrictUndefined, autoescape=True)
-    page = environment.from_string((TEMPLATES / "training.html.j2").read_text(encoding="utf-8"))
-    return page.render(
+    return whole_document(
+        "training.html.j2",
         facts=facts,
         diet=facts.diet,
         seeds=[run.facts.seed for run in runs],
@@ -75,11 +69,7 @@ def training_page(runs: Sequence[Run]) -> str:
         held_out=[_held_out(run) for run in runs],
         probes=[{"seed": run.facts.seed, "lines": _probe_lines(run.probes)} for run in runs],
         figures=list(_figures(runs)),
-        version=__version__,
         element_id=element_id,
-        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
-        script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
-        plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
 
 
@@ -113,14 +103,9 @@ def _curves(
         for run in runs
     ]
     if floor is not None:
-        traces.append(_line([0, float(runs[0].facts.steps)], [floor, floor], "dot"))
+        traces.append(reference_line([0, float(runs[0].facts.steps)], [floor, floor], "dot"))
     y = axis(title, rangemode="tozero") if floor is not None else axis(title)
     return Panel(f"training-{name}", title, traces, layout(axis("step", rangemode="tozero"), y), 300, 300)
-
-
-def _line(x: list[Any], y: list[Any], dash: str) -> dict[str, Any]:
-    line = {"color": TWIN_COLOUR, "width": 1.5, "dash": dash}
-    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "hoverinfo": "skip"}
 
 
 def _probe_panel(runs: Sequence[Run], colours: dict[int, str]) -> Panel:
@@ -142,9 +127,9 @@ def _probe_panel(runs: Sequence[Run], colours: dict[int, str]) -> Panel:
                 "hovertemplate": f"seed {run.facts.seed}, %{{x}}: %{{y:.1%}}<extra></extra>",
             }
         )
-        traces.append(_line(layers, _of(run.probes, TWIN, layers)["accuracy"].tolist(), "dash"))
+        traces.append(reference_line(layers, _of(run.probes, TWIN, layers)["accuracy"].tolist(), "dash"))
     pixels = float(runs[0].probes.loc[runs[0].probes["network"] == PIXELS, "accuracy"].iloc[0])
-    traces.append(_line([layers[0], layers[-1]], [pixels, pixels], "dot"))
+    traces.append(reference_line([layers[0], layers[-1]], [pixels, pixels], "dot"))
     y = axis("test pictures named", range=[0, 1.02], tickformat=".0%")
     return Panel("training-probes", "probes", traces, layout(axis("layer", type="category"), y), 340, 340)
 

@@ -19,6 +19,8 @@ NETWORK_COLOURS = ("#0072B2", "#D55E00", "#009E73")
 PATHWAY_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#0072B2")
 PATHWAY_SYMBOLS = ("circle", "square", "triangle-up", "x")
 BASELINE_COLOURS = ("#E69F00", "#CC79A7", "#56B4E9", "#000000")
+COLOURS = (*NETWORK_COLOURS, *BASELINE_COLOURS)
+"""Of what is neither, one after another."""
 TWIN_COLOUR = "#777777"
 TWIN_DASHES = {"random": "dash", "shuffled": "dashdot"}
 SYMBOLS = {NETWORK: "circle", TWIN: "circle-open", BASELINE: "diamond"}
@@ -191,6 +193,12 @@ def error_bars(value: Sequence[float], low: Sequence[float], high: Sequence[floa
         "thickness": 1.5,
         **more,
     }
+
+
+def reference_line(x: Sequence[Any], y: Sequence[float], dash: str) -> dict[str, Any]:
+    """What other traces are held against: chance, a twin, a bound; grey, and without a hover text."""
+    line = {"color": TWIN_COLOUR, "width": 1.5, "dash": dash}
+    return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "line": line, "hoverinfo": "skip"}
 
 
 def score_range(values: Sequence[float], ceilings: Sequence[float] = ()) -> list[float]:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.report.figures.figure import (
-    BASELINE_COLOURS,
-    NETWORK_COLOURS,
+    COLOURS,
     SEQUENTIAL,
     SMALLEST_SCALE,
     Caption,
@@ -25,7 +24,6 @@ from pipeline.report.sections.findings import Row, records, verdict_of
 from pipeline.report.sections.languages import LanguageView, name_of
 
 NEUTRAL = "#333333"
-GROUP_COLOURS = (*NETWORK_COLOURS, *BASELINE_COLOURS)
 MEAN_OF_REGIONS = "mean over regions"
 HOVER = ("ci_low", "ci_high", "p", "contrast", "place")
 
@@ -89,7 +87,7 @@ def _legend(view: LanguageView) -> list[LegendEntry]:
 def _groups(view: LanguageView) -> dict[str, str]:
     """Group of listeners with an effect of its own → colour."""
     names = [name_of(name).group for name in view.names if name_of(name).group]
-    return {name: GROUP_COLOURS[i % len(GROUP_COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
 
 
 def _effect_panels(view: LanguageView, label: str) -> list[Panel]:
