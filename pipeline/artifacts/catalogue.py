@@ -127,41 +127,40 @@ class Receipt(_Strict):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-Document = TypeVar("Document", Catalogue, Receipt)
+Document = TypeVar("Document", bound=BaseModel)
 
 
 DIGEST = "sha256"
 
 
 def write_json(document: BaseModel, path: Path) -> None:
-    """Write a catalogue or receipt with its digest, whole or not at all."""
+    """Write a catalogue, a receipt or the like with its digest, whole or not at all."""
     contents = document.model_dump(mode="json")
     with write_whole(path) as temporary:
         text = json.dumps({**contents, DIGEST: digest_of(contents)}, indent=1, sort_keys=True)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def _read(path: Path, model: type[Document], stage: str) -> Document:
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing; make it with: snakemake {stage}")
-    raw = read_json(path, f"delete it and run: snakemake {stage}")
+def read_sealed(path: Path, model: type[Document], remedy: str) -> Document:
+    """What `write_json` wrote.
+
+    Raises
+    ------
+    BrokenArtifact
+        It is of another schema, was altered since, or is no such document; the message names the file and ``remedy``.
+    """
+    raw = read_json(path, remedy)
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION:
-        raise BrokenArtifact(
-            f"{path} has schema version {version}, this layermap reads {SCHEMA_VERSION}; "
-            f"delete it and run: snakemake {stage}"
-        )
+        raise BrokenArtifact(f"{path} has schema version {version}, this layermap reads {SCHEMA_VERSION}; {remedy}")
     if raw.pop(DIGEST, None) != digest_of(raw):
-        raise BrokenArtifact(
-            f"{path} was altered since it was written: its contents do not fit its digest; "
-            f"delete it and run: snakemake {stage}"
-        )
+        raise BrokenArtifact(f"{path} was altered since it was written: its contents do not fit its digest; {remedy}")
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BrokenArtifact(f"{path}: {where}: {first['msg']}; delete it and run: snakemake {stage}") from error
+        raise BrokenArtifact(f"{path}: {where}: {first['msg']}; {remedy}") from error
 
 
 def open_catalogue(path: Path) -> Catalogue:
@@ -173,7 +172,9 @@ def open_receipt(path: Path) -> Receipt:
 
 
 def _open(path: Path, model: type[Document], stage: str) -> Document:
+    if not path.is_file():
+        raise BrokenArtifact(f"{path} is missing; make it with: snakemake {stage}")
     try:
-        return _read(path, model, stage)
+        return read_sealed(path, model, f"delete it and run: snakemake {stage}")
     except UnsafeName as error:
         raise BrokenArtifact(f"{path}: {error}; then delete it and run: snakemake {stage}") from error

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.artifacts.catalogue import read_sealed, write_json
 from pipeline.artifacts.storage.store import SCHEMA_VERSION, locked, write_whole
 from pipeline.core import paths
 from pipeline.core.code_version import code_version
@@ -24,13 +24,13 @@ from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.core.keys import key_of, sha256_of_file
 from pipeline.core.progress import Progress
 from pipeline.core.prose import counted
-from pipeline.formats.documents import digest_of, read_json
 from pipeline.training.diets.entry import DIETS, SPLITS, DietOptions, Picture, PictureSource, Split
 
 if TYPE_CHECKING:
     import numpy as np
 
 REMEDY = "delete its folder and train again: pictures are decoded anew"
+FACTS = "diet.json"
 SHOWN = 5
 """Broken pictures that are named; the others are counted."""
 WAIT_S = 3600.0
@@ -98,7 +98,7 @@ def open_diet(options: DietOptions, mirror: str | None = None) -> Diet:
     key = diet_key(options, source)
     folder = paths.diet(options.kind, key)
     with locked(folder.parent / f"{folder.name}.decoding", WAIT_S):  # seeds side by side want the same pictures
-        if not (folder / "diet.json").is_file():
+        if not (folder / FACTS).is_file():
             with write_whole(folder) as temporary:
                 temporary.mkdir()
                 _decode(options, source, key, temporary)
@@ -147,9 +147,7 @@ def _decode(options: DietOptions, source: PictureSource, key: str, folder: Path)
         sd=tuple(np.sqrt(np.maximum(squares / n_read["train"] - mean**2, 1e-8))),
         files={path.name: sha256_of_file(path) for path in sorted(folder.iterdir())},
     )
-    contents = facts.model_dump(mode="json")
-    text = json.dumps({**contents, "sha256": digest_of(contents)}, indent=1, sort_keys=True, ensure_ascii=False)
-    (folder / "diet.json").write_text(text + "\n", encoding="utf-8")
+    write_json(facts, folder / FACTS)
 
 
 def _words(options: DietOptions) -> dict[str, str]:
@@ -234,16 +232,7 @@ def _opened(folder: Path) -> Diet:
     """A decoded diet, whose every byte is as it was written."""
     import numpy as np
 
-    path = folder / "diet.json"
-    raw = read_json(path, REMEDY)
-    if not isinstance(raw, dict) or raw.pop("sha256", None) != digest_of(raw):
-        raise BrokenArtifact(f"{path} was altered since it was written; {REMEDY}")
-    try:
-        facts = DietFacts.model_validate(raw)
-    except ValidationError as error:
-        raise BrokenArtifact(
-            f"{path} is not what this layermap writes ({error.errors()[0]['msg']}); {REMEDY}"
-        ) from error
+    facts = read_sealed(folder / FACTS, DietFacts, REMEDY)
     for name, sha256 in facts.files.items():
         if not (folder / name).is_file() or sha256_of_file(folder / name) != sha256:
             raise BrokenArtifact(f"{folder / name} is missing or was altered since it was written; {REMEDY}")
