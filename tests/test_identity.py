@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.study.cli import main
 
 N = 24
-STAGES = ("catalogue", "fetch", "prepare", "activate", "encode", "map")  # nothing is read of a page
+STAGES = ("catalogue", "fetch", "prepare", "activate", "encode", "identify", "map")  # nothing is read of a page
 
 
 def write(folder: Path, seed: int, **metric: object) -> None:
@@ -37,7 +37,7 @@ def write(folder: Path, seed: int, **metric: object) -> None:
         "study": "mine",
         "title": "Mine",
         "analyses": {"a": analysis},
-        "inference": {"n_bootstrap": 100, "permutations": 20, "simulations": 0},
+        "inference": {"n_bootstrap": 100, "permutations": 20, "simulations": 20},
     }
     (folder / "mine.yaml").write_text(yaml.safe_dump(study))
 
@@ -85,6 +85,7 @@ def replace(path: Path, other: Path) -> None:
         ("prepared/*/*/stimuli/stimulus-1.zarr", "activate", "with other options"),
         ("activations/files-stimulus-1/pixels-*.zarr", "encode", "with other options"),
         ("scores/mine/a/targets/pixels.nc", "map", "was made from other files than are there now"),
+        ("identifiability/mine/a/targets.nc", "map", "was made from other files than are there now"),
         ("maps/mine.nc", "report", "was made from other files than are there now"),
     ],
 )

@@ -102,6 +102,7 @@ def check_scores(plan: StudyPlan) -> str:
     prepared, scored = _prepared_attrs(), dict[Path, Mapping[str, Any]]()
     for analysis in plan.analyses:
         for group in analysis.dataset.open_catalogue().groups:
+            inputs: dict[str, str] = {}
             for model in analysis.models:
                 path = analysis.scores_path(group.name, model)
                 expected = {
@@ -113,16 +114,16 @@ def check_scores(plan: StudyPlan) -> str:
                 }
                 files = analysis.score_files(group, model)
                 if all(file.exists() for file in files):  # what was prepared may have been removed to save room
-                    expected[INPUTS] = sha_of_inputs(files, prepared)
+                    inputs[model.name] = expected[INPUTS] = sha_of_inputs(files, prepared)
                 scored[path] = read_attrs(path, analysis.stage)
                 check_identity(path, scored[path], expected, analysis.stage)
             if analysis.is_identified:
                 path = analysis.identifiability_path(group.name)
                 expected = {"study": plan.name, "analysis": analysis.name, "group": group.name}
                 expected[OPTIONS] = analysis.identifiability_key(plan.study.shuffle_seed)
-                if all(file.exists() for file in analysis.identifiability_files(group)):
-                    own = [analysis.score_files(group, model) for model in analysis.identified_models]
-                    expected[INPUTS] = sha_of([sha_of_inputs(files, prepared) for files in own])
+                names = [model.name for model in analysis.identified_models]
+                if all(name in inputs for name in names):
+                    expected[INPUTS] = sha_of([inputs[name] for name in names])
                 scored[path] = read_attrs(path, "identify")
                 check_identity(path, scored[path], expected, "identify")
     return sha_of_inputs(list(scored), scored.__getitem__)
