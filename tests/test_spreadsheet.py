@@ -113,7 +113,7 @@ def test_a_recording_whose_names_would_be_run_is_refused_before_anything_is_fitt
 
 
 def test_the_name_of_a_contrast(tmp_path):
-    text = (STUDIES / "alice.yaml").read_text()
+    text = (STUDIES.folder / "alice.yaml").read_text()
     name = "name: SmolLM2 over word rate and frequency"
     assert text.count(name) == 1
     (tmp_path / "s.yaml").write_text(text.replace(name, 'name: "=1+1"'))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     ValidationError,
     ValidationInfo,
@@ -133,6 +138,49 @@ def file_of(function: str) -> Path | None:
     """The file of an `OwnFunction`; None for a function of an installed package."""
     file = function.rpartition(":")[0]
     return Path(file) if file.endswith(".py") else None
+
+
+PLAIN_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+
+
+def plain_name(value: str, what: str = "") -> str:
+    """The name, if it is plain; ``what`` begins the message, such as ``analysis name``.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    if not PLAIN_NAME.fullmatch(value):
+        raise ValueError(f"{what} '{value}' must be lower case letters, digits, - and _".lstrip())
+    return value
+
+
+def union_of(classes: Sequence[type]) -> Any:
+    """The type of a field that holds any of these sections, told apart by their ``kind``."""
+    return Annotated[reduce(or_, classes), Field(discriminator="kind")] if len(classes) > 1 else classes[0]
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], raw: Any, source: str, *, folder: Path | None = None) -> Model:
+    """What a user wrote, as a section.
+
+    Parameters
+    ----------
+    source : for messages
+    folder : that the user's own files are named from, see `OwnFunction`
+
+    Raises
+    ------
+    BadConfiguration
+        One line naming the source, the key and the value.
+    """
+    try:
+        return model.model_validate(raw, context={"folder": folder} if folder is not None else None)
+    except ValidationError as error:
+        raise one_line(error, source) from error
 
 
 MAX_PROBLEMS = 3

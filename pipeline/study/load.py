@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pipeline.core.code_version import ROOT
-from pipeline.core.errors import BadConfiguration, UnknownName
-from pipeline.core.section import Section, one_line
+from pipeline.core.errors import BadConfiguration
+from pipeline.core.section import Section, validated
 from pipeline.formats.documents import read_yaml
+from pipeline.formats.named_files import NamedFiles
 from pipeline.study.flags import FLAGS, Device
 from pipeline.study.study import Study
 
-STUDIES = ROOT / "workflows" / "studies"
+STUDIES = NamedFiles("study", "studies", ROOT / "workflows" / "studies", "study, title and analyses")
 
 
 def _told(name: str) -> Any:
@@ -57,34 +57,7 @@ def load_workflow_config(given: Mapping[str, Any]) -> WorkflowConfig:
     defaults = read_yaml(path) or {}
     if not isinstance(defaults, dict):
         raise BadConfiguration(f"{path} must hold a mapping such as: studies: [demo]")
-    try:
-        return WorkflowConfig.model_validate({**defaults, **given})
-    except ValidationError as error:
-        raise one_line(error, "--config or workflows/config.yaml") from error
-
-
-def study_file(name: str) -> Path:
-    """The file of a study: a path ending in .yaml, or a name in workflows/studies.
-
-    Raises
-    ------
-    UnknownName
-        No such study; the message names the closest.
-    """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise BadConfiguration(
-                f"study file {name} does not exist; give a path or one of: {', '.join(known_studies())}"
-            )
-        return path
-    if name not in known_studies():
-        raise UnknownName("study", name, known_studies(), f"studies lie in {STUDIES}; a path ending in .yaml works too")
-    return STUDIES / f"{name}.yaml"
-
-
-def known_studies() -> list[str]:
-    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+    return validated(WorkflowConfig, {**defaults, **given}, "--config or workflows/config.yaml")
 
 
 def load_study(
@@ -109,10 +82,7 @@ def load_study(
     BadConfiguration, UnknownName
         One line naming the file, the key and the value.
     """
-    path = study_file(name)
-    raw = read_yaml(path)
-    if not isinstance(raw, dict):
-        raise BadConfiguration(f"{path} must hold a mapping with the keys study, title and analyses")
+    path, raw = STUDIES.read(name)
     if limit is not None:
         analyses = raw.get("analyses")
         for analysis in analyses.values() if isinstance(analyses, dict) else ():
@@ -124,7 +94,4 @@ def load_study(
     if shuffle is not None:
         raw["shuffle_seed"] = shuffle
         raw["study"] = f"{raw.get('study', path.stem)}-shuffled-{shuffle}"
-    try:
-        return Study.model_validate(raw, context={"folder": path.parent})
-    except ValidationError as error:
-        raise one_line(error, str(path)) from error
+    return validated(Study, raw, str(path), folder=path.parent)

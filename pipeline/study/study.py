@@ -7,14 +7,22 @@ that other packages add theirs while unknown keys are still refused.
 from __future__ import annotations
 
 import re
-from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
-from pipeline.core.section import CellText, MetricSection, Name, Names, Section, ToldApart, told_apart
+from pipeline.core.section import (
+    CellText,
+    MetricSection,
+    Name,
+    Names,
+    Section,
+    ToldApart,
+    plain_name,
+    told_apart,
+    union_of,
+)
 from pipeline.encoding.options import FEWEST_DATA_SETS, FEWEST_ORDERS, FEWEST_REPEATS, MOST_COLUMNS
 from pipeline.inference.networks import twin_of
 from pipeline.recordings.entry import DatasetOptions
@@ -22,21 +30,16 @@ from pipeline.recordings.registry import DATASETS
 from pipeline.study.metrics import METRICS
 from pipeline.study.networks import NetworkSection
 
-NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 LANGUAGE_CODE = re.compile(r"^[a-z]{2,3}(-[a-z0-9]+)*$")
 NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-
-
-def _union_of(classes: list[type]) -> Any:
-    return Annotated[reduce(or_, classes), Field(discriminator="kind")] if len(classes) > 1 else classes[0]
 
 
 if TYPE_CHECKING:  # what the unions have in common; their members are known only when the registries are read
     RecordingOptions = DatasetOptions
     MetricOptions = MetricSection
 else:
-    RecordingOptions = _union_of([DATASETS.get(kind).options for kind in DATASETS])
-    MetricOptions = _union_of([METRICS.get(kind).options for kind in METRICS])
+    RecordingOptions = union_of([DATASETS.get(kind).options for kind in DATASETS])
+    MetricOptions = union_of([METRICS.get(kind).options for kind in METRICS])
 
 
 MOST_TWINS = 1000
@@ -333,9 +336,7 @@ class Study(Section):
     @field_validator("study")
     @classmethod
     def _plain_name(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError(f"'{value}' must be lower case letters, digits, - and _")
-        return value
+        return plain_name(value)
 
     @field_validator("networks")
     @classmethod
@@ -349,6 +350,5 @@ class Study(Section):
     @classmethod
     def _plain_names(cls, value: dict[str, Analysis]) -> dict[str, Analysis]:
         for name in value:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"analysis name '{name}' must be lower case letters, digits, - and _")
+            plain_name(name, "analysis name")
         return value

@@ -67,10 +67,10 @@ class TrainingJobs:
 
     def _asked(self) -> Recipe:
         if self.recipe is None:
-            from pipeline.training.recipe import known_recipes
+            from pipeline.training.recipe import RECIPES
 
             raise BadConfiguration(
-                f"no recipe is asked for; give one: snakemake train --config recipe=NAME ({', '.join(known_recipes())})"
+                f"no recipe is asked for; give one: snakemake train --config recipe=NAME ({', '.join(RECIPES.known())})"
             )
         return self.recipe
 

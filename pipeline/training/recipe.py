@@ -5,38 +5,29 @@ Recipes lie in ``workflows/recipes/``; every key is validated before anything is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import reduce
-from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.core.code_version import ROOT
-from pipeline.core.errors import BadConfiguration, UnknownName
-from pipeline.core.section import Section, one_line
-from pipeline.formats.documents import read_yaml
+from pipeline.core.section import Section, plain_name, union_of, validated
+from pipeline.formats.named_files import NamedFiles
 from pipeline.training.diets.entry import DIETS, DietOptions
 from pipeline.training.networks import NetworkSection
 from pipeline.training.objectives.objective import OBJECTIVES, ObjectiveOptions
 from pipeline.training.optimiser import AdamW, Course, Optimiser
 
-RECIPES = ROOT / "workflows" / "recipes"
-NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
-
-
-def _union_of(classes: list[type]) -> Any:
-    return Annotated[reduce(or_, classes), Field(discriminator="kind")] if len(classes) > 1 else classes[0]
+RECIPES = NamedFiles("recipe", "recipes", ROOT / "workflows" / "recipes", "recipe, title, diet, network and objective")
 
 
 if TYPE_CHECKING:  # what the unions have in common; their members are known only when the registries are read
     Diet = DietOptions
     Objective = ObjectiveOptions
 else:
-    Diet = _union_of([DIETS.get(kind).options for kind in DIETS])
-    Objective = _union_of([OBJECTIVES.get(kind).options for kind in OBJECTIVES])
+    Diet = union_of([DIETS.get(kind).options for kind in DIETS])
+    Objective = union_of([OBJECTIVES.get(kind).options for kind in OBJECTIVES])
 
 
 class Probes(Section):
@@ -68,9 +59,7 @@ class Recipe(Section):
     @field_validator("recipe")
     @classmethod
     def _plain_name(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError(f"'{value}' must be lower case letters, digits, - and _")
-        return value
+        return plain_name(value)
 
     @field_validator("seeds")
     @classmethod
@@ -88,32 +77,6 @@ class Recipe(Section):
         return self
 
 
-def known_recipes() -> list[str]:
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
-
-
-def recipe_file(name: str) -> Path:
-    """The file of a recipe: a path ending in .yaml, or a name in workflows/recipes.
-
-    Raises
-    ------
-    UnknownName, BadConfiguration
-        No such recipe; the message names the closest.
-    """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise BadConfiguration(
-                f"recipe file {name} does not exist; give a path or one of: {', '.join(known_recipes())}"
-            )
-        return path
-    if name not in known_recipes():
-        raise UnknownName(
-            "recipe", name, known_recipes(), f"recipes lie in {RECIPES}; a path ending in .yaml works too"
-        )
-    return RECIPES / f"{name}.yaml"
-
-
 def load_recipe(name: str, *, diet_path: str | None = None) -> Recipe:
     """Read and validate a recipe.
 
@@ -127,13 +90,7 @@ def load_recipe(name: str, *, diet_path: str | None = None) -> Recipe:
     BadConfiguration, UnknownName
         One line naming the file, the key and the value.
     """
-    path = recipe_file(name)
-    raw = read_yaml(path)
-    if not isinstance(raw, dict):
-        raise BadConfiguration(f"{path} must hold a mapping with the keys recipe, title, diet, network and objective")
+    path, raw = RECIPES.read(name)
     if diet_path is not None and isinstance(raw.get("diet"), Mapping):
         raw["diet"] = {**raw["diet"], "path": str(Path(diet_path).expanduser().absolute())}
-    try:
-        return Recipe.model_validate(raw, context={"folder": path.parent})
-    except ValidationError as error:
-        raise one_line(error, str(path)) from error
+    return validated(Recipe, raw, str(path), folder=path.parent)

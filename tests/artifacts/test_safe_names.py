@@ -22,7 +22,7 @@ from pipeline.models.registry import MODELS
 from pipeline.recordings.allen import cortical_layers, queries
 from pipeline.recordings.openneuro.listings import GITHUB, OPENNEURO, S3_BUCKET
 from pipeline.recordings.published.pinned_files import FILES, pinned_files
-from pipeline.study.load import known_studies, load_study
+from pipeline.study.load import STUDIES, load_study
 
 HOSTILE = [
     *("701'$(touch PWNED)'", "701;touch PWNED", "`touch PWNED`", "$(touch PWNED)", "a|b", "a&b", "a>b", "a b", "a\tb"),
@@ -146,7 +146,7 @@ def test_default_addresses_are_https():
     ]
     # what a user may give as a mirror is the user's own
     assert [one for one in plain if "mirror=http://HOST" not in one[1]] == []
-    assert all(load_study(name) for name in known_studies())
+    assert all(load_study(name) for name in STUDIES.known())
 
 
 @pytest.mark.parametrize("link", ["@evil.org/x", ".evil.org/x", "", "x", "/a b", "/a\nb", "//é", "https://evil.org"])

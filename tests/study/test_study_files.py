@@ -7,13 +7,13 @@ import pytest
 import yaml
 
 from pipeline.core.errors import BadConfiguration, LayermapError, UnknownName
-from pipeline.study.load import STUDIES, known_studies, load_study, load_workflow_config
+from pipeline.study.load import STUDIES, load_study, load_workflow_config
 from pipeline.study.plan import plan_study
 
 
 @pytest.fixture
 def alice():
-    return yaml.safe_load((STUDIES / "alice.yaml").read_text())
+    return yaml.safe_load((STUDIES.folder / "alice.yaml").read_text())
 
 
 def write(tmp_path, content):
@@ -118,7 +118,7 @@ def test_keys_change_exactly_when_numbers_can(tmp_path, alice):
 
 
 def test_every_shipped_study_is_listed():
-    assert known_studies() == [
+    assert STUDIES.known() == [
         "alice",
         "alice_bold",
         "alice_unique",
@@ -335,7 +335,7 @@ def test_three_problems_are_told_and_the_others_counted(tmp_path, alice):
 
 
 def test_an_analysis_copied_with_its_name_is_refused(tmp_path):
-    text = (STUDIES / "alice.yaml").read_text()
+    text = (STUDIES.folder / "alice.yaml").read_text()
     path = tmp_path / "twice.yaml"
     path.write_text(text + text.split("analyses:\n")[1])
     done = subprocess.run(

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipeline.core.errors import BadConfiguration, LayermapError
-from pipeline.training.recipe import RECIPES, Recipe, known_recipes, load_recipe
+from pipeline.training.recipe import RECIPES, Recipe, load_recipe
 from tests.training.conftest import recipe_of
 
 OBJECTIVES = ("contrastive", "masked", "random", "shuffled_labels", "supervised")
@@ -19,7 +19,7 @@ def write(folder, **more):
     return str(path)
 
 
-@pytest.mark.parametrize("name", known_recipes())
+@pytest.mark.parametrize("name", RECIPES.known())
 def test_shipped_recipes_are_whole(name):
     recipe = load_recipe(name)
     assert recipe.recipe == name and recipe.cost
@@ -27,7 +27,7 @@ def test_shipped_recipes_are_whole(name):
 
 
 def test_every_objective_has_a_recipe_and_a_toy():
-    assert set(known_recipes()) == {f"images_{one}{toy}" for one in OBJECTIVES for toy in ("", "_toy")}
+    assert set(RECIPES.known()) == {f"images_{one}{toy}" for one in OBJECTIVES for toy in ("", "_toy")}
 
 
 def test_objectives_are_compared_in_one_architecture_and_diet():
@@ -83,7 +83,7 @@ def test_every_field_is_described():
 
 
 def test_recipes_are_read_by_people():
-    for path in RECIPES.glob("*.yaml"):
+    for path in RECIPES.folder.glob("*.yaml"):
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) < 20 and all(len(line) <= 150 for line in lines)
         assert re.match(rf"recipe: {path.stem}$", lines[0])

@@ -9,12 +9,12 @@ from pipeline.core import paths
 from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.study.cli import main
 from pipeline.training import stage
-from pipeline.training.recipe import known_recipes, load_recipe
+from pipeline.training.recipe import RECIPES, load_recipe
 from pipeline.training.results import FILES, RECEIPT, open_run, run_files
 from pipeline.training.stage import train_network
 from tests.training.conftest import recipe_of
 
-TOYS = [name for name in known_recipes() if name.endswith("_toy")]
+TOYS = [name for name in RECIPES.known() if name.endswith("_toy")]
 
 
 @pytest.fixture(scope="module")

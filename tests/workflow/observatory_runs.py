@@ -19,7 +19,7 @@ PLANTED_MODEL = "efficientnet-lite0"
 
 def shipped(name: str) -> dict[str, Any]:
     """A study as it comes with layermap."""
-    study: dict[str, Any] = yaml.safe_load((STUDIES / f"{name}.yaml").read_text())
+    study: dict[str, Any] = yaml.safe_load((STUDIES.folder / f"{name}.yaml").read_text())
     return study
 
 

@@ -29,7 +29,7 @@ def table(folder: Folder, study: str, which: str = "") -> pd.DataFrame:
 
 
 def shipped(name: str) -> dict:
-    return yaml.safe_load((STUDIES / f"{name}.yaml").read_text())
+    return yaml.safe_load((STUDIES.folder / f"{name}.yaml").read_text())
 
 
 def scores_of(rows: pd.DataFrame, regions: list[str], **where) -> list[float]:

@@ -20,7 +20,7 @@ from pipeline.models.entry import ModelEntry
 from pipeline.models.registry import MODELS, resolve_model
 from pipeline.study import identity
 from pipeline.study.flags import config_words
-from pipeline.study.load import known_studies, load_study
+from pipeline.study.load import STUDIES, load_study
 from pipeline.study.network_entries import entries_of
 from pipeline.study.plan import AnalysisPlan, StudyPlan, check_modalities, plan_study
 from pipeline.study.planned_inputs import DatasetPlan, ModelPlan
@@ -400,13 +400,13 @@ def run_report(arguments: argparse.Namespace) -> None:
 
 
 def list_studies() -> str:
-    return "\n".join(f"{name:16s} {load_study(name).title}" for name in known_studies())
+    return "\n".join(f"{name:16s} {load_study(name).title}" for name in STUDIES.known())
 
 
 def list_recipes() -> str:
-    from pipeline.training.recipe import known_recipes, load_recipe
+    from pipeline.training.recipe import RECIPES, load_recipe
 
-    return "\n".join(f"{name:28s} {load_recipe(name).title}" for name in known_recipes())
+    return "\n".join(f"{name:28s} {load_recipe(name).title}" for name in RECIPES.known())
 
 
 def list_models() -> str:
