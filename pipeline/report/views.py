@@ -307,7 +307,14 @@ def left_out(tables: dict[str, pd.DataFrame], analysis: str, map_path: str) -> s
         n_more = len(subjects) - MOST_SINGLE_SUBJECTS
         return f"Left out here: {n_more} of {len(subjects)} subjects; see {where}." if n_more > 0 else ""
     n = len(dict.fromkeys(single))
-    return f"Not told one by one: the {counted(n, 'subject')} behind the averages; see {where}." if n else ""
+    if not n:
+        return ""
+    simulated = tables["identifiability"][tables["identifiability"]["analysis"] == analysis]
+    apart = f" Which layers can be told apart in them: {stem}-identifiability.csv."
+    return (
+        f"Not told one by one: the {counted(n, 'subject')} behind the averages; see {where}."
+        f"{apart if simulated['subject'].isin(single).any() else ''}"
+    )
 
 
 def _view(

@@ -15,7 +15,7 @@ from pipeline.report.sections.depth_tables import depth_groups
 from pipeline.report.sections.findings import model_findings
 from pipeline.report.sections.identifiability import identifiability_section
 from pipeline.report.sections.simulated import not_simulated, simulated_in_words
-from pipeline.report.views import _with_credible_sets
+from pipeline.report.views import _with_credible_sets, left_out
 from pipeline.report.wording import NBSP
 from tests.report.test_page import words
 
@@ -183,6 +183,14 @@ def test_methods_name_what_was_simulated_and_what_was_not(movies, listeners, sce
     assert "Averaged scores of story go by what was simulated for the averaged responses." in text
     assert "(layers that never do were planted without noise, and nothing was planted in regions" in text
     assert "To see which layers could be told apart" not in words(scenes.page())
+
+
+def test_tables_are_named_that_tell_layers_apart_in_subjects_behind_an_average(simulated):
+    told = " Which layers can be told apart in them: data/maps/demo-identifiability.csv."
+    summary, own = simulated.tables["summary"], simulated.tables["identifiability"]
+    tables = {"summary": pd.concat([summary, summary.assign(subject="m", group="g1")])}
+    assert left_out({**tables, "identifiability": own.assign(subject="m")}, "mouse", "data/maps/demo.nc").endswith(told)
+    assert told not in left_out({**tables, "identifiability": own.assign(subject="all")}, "mouse", "data/maps/demo.nc")
 
 
 def test_groups_whose_mean_alone_is_shown_were_simulated_by_themselves(simulated):
