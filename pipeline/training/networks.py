@@ -1,6 +1,7 @@
 """The networks that are trained: those of the project by name, or a torch module of the user's own.
 
-A network is a module that turns standardised pictures (n, 3, y, x) into features (n, n_features), and names its layers.
+A network is a module that turns standardised samples, pictures (n, 3, y, x), clips (n, 3, frames, y, x) or sounds
+(n, samples), into features (n, n_features), and names its layers.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pipeline.core.registry import import_object
 from pipeline.core.section import OwnFunction, Section
 from pipeline.models.hub.own_factory import check_arguments, import_factory
 from pipeline.models.torch.hooks import Tap, match_modules
+from pipeline.training.diets.entry import Modality, SampleForm
 from pipeline.training.streams import stream
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ MODULES = {
     "small_vit": "pipeline.models.networks.small_vit_module:SmallViT",
 }
 """Kind → the class of its module."""
+TAKES: dict[str, Modality] = {"small_conv": "pictures", "small_vit": "pictures"}
+"""Kind → what it is shown; networks of one's own are shown whatever the diet has."""
 
 
 class SmallConvSection(Section):
@@ -53,7 +57,8 @@ class OwnSection(Section):
     kind: Literal["own"] = "own"
     factory: OwnFunction = Field(
         description="FILE.py:function beside the recipe, or package.module:function as in a study; makes a "
-        "torch.nn.Module that turns pictures (n, 3, y, x) into features (n, n_features)"
+        "torch.nn.Module that turns pictures (n, 3, y, x), clips (n, 3, frames, y, x) or sounds (n, samples) into "
+        "features (n, n_features)"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="given to the function by name")
     layers: tuple[str, ...] = Field(
@@ -83,13 +88,13 @@ class Encoder:
         return sum(weights.numel() for weights in self.module.parameters())
 
 
-def make_encoder(section: SmallConvSection | SmallViTSection | OwnSection, size_px: int, seed: int) -> Encoder:
+def make_encoder(section: SmallConvSection | SmallViTSection | OwnSection, form: SampleForm, seed: int) -> Encoder:
     """The network, its weights drawn from the seed and nothing else.
 
     Raises
     ------
     LayermapError
-        Its options do not fit the pictures, the user's function fails, or its output is no matrix of features.
+        Its options do not fit the samples, the user's function fails, or its output is no matrix of features.
     """
     what = f"network {section.kind}"
     if isinstance(section, OwnSection):
@@ -103,12 +108,12 @@ def make_encoder(section: SmallConvSection | SmallViTSection | OwnSection, size_
     else:
         arguments = section.model_dump(exclude={"kind"})
         if isinstance(section, SmallViTSection):
-            _check_vit(section, size_px)
-            arguments["size_px"] = size_px
+            _check_vit(section, form.size_px)
+            arguments["size_px"] = form.size_px
         module = seeded(lambda: import_object(MODULES[section.kind])(**arguments), what, seed, "encoder")
         taps = module.taps()
     module.requires_grad_(True)
-    return Encoder(module, taps, _n_features(module, size_px, what))
+    return Encoder(module, taps, _n_features(module, form, what))
 
 
 def seeded(make: Callable[[], Any], what: str, seed: int, part: str) -> Any:
@@ -130,11 +135,12 @@ def _check_vit(section: SmallViTSection, size_px: int) -> None:
         )
 
 
-def _n_features(module: nn.Module, size_px: int, what: str) -> int:
+def _n_features(module: nn.Module, form: SampleForm, what: str) -> int:
     module.eval()
-    with in_one_line(f"{what} cannot take pictures (2, 3, {size_px}, {size_px})"), torch.no_grad():
-        features = module(torch.zeros(2, 3, size_px, size_px))
+    shown = torch.zeros(2, *form.shown_shape)
+    with in_one_line(f"{what} cannot take {form.modality} {tuple(shown.shape)}"), torch.no_grad():
+        features = module(shown)
     if not isinstance(features, torch.Tensor) or features.ndim != 2 or len(features) != 2:
         shape: Sequence[int] | str = tuple(features.shape) if isinstance(features, torch.Tensor) else "no tensor"
-        raise LayermapError(f"{what} gave {shape} for two pictures, expected a tensor (2, n_features)")
+        raise LayermapError(f"{what} gave {shape} for two {form.modality}, expected a tensor (2, n_features)")
     return int(features.shape[1])

@@ -42,7 +42,7 @@ class Course(Section):
     """How long, and in which steps."""
 
     steps: int = Field(ge=0, description="steps of the optimiser; 0 for objectives that take none")
-    batch: int = Field(256, ge=2, description="pictures of one step, all processes and accumulated parts together")
+    batch: int = Field(256, ge=2, description="samples of one step, all processes and accumulated parts together")
     accumulation: int = Field(1, ge=1, description="parts that a batch is gone through in, where memory is short")
     warmup_steps: int = Field(0, ge=0, description="in which the rate rises in a straight line")
     final_rate: float = Field(0.0, ge=0, le=1, description="last rate, as a share of the highest")

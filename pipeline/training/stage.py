@@ -73,7 +73,7 @@ class _Job:
         return paths.training(self.recipe.recipe, self.seed)
 
     def weights_key(self) -> str:
-        """Of what changes weights: recipe, pictures, seed, code; not probes, words or the time between checkpoints."""
+        """Of what changes weights: recipe, samples, seed, code; not probes, words or the time between checkpoints."""
         told = self.recipe.model_dump(mode="json", include={"network", "objective", "optimiser", "course"})
         del told["course"]["checkpoint_steps"]
         ranks = {"world": self.ranks.world} if self.ranks.world > 1 else {}
@@ -92,12 +92,12 @@ class _Job:
     def learner(self) -> tuple[Learner, Encoder]:
         """As initialised, on the device."""
         facts = self.diet.facts
-        encoder = make_encoder(self.recipe.network, facts.size_px, self.seed)
+        encoder = make_encoder(self.recipe.network, facts.form, self.seed)
         setting = Setting(
             encoder=encoder.module,
             n_features=encoder.n_features,
-            size_px=facts.size_px,
-            n_classes=len(facts.classes),
+            form=facts.form,
+            labels=facts.labels,
             train_labels=self.diet.train.labels,
             mean=facts.mean,
             sd=facts.sd,
@@ -107,7 +107,8 @@ class _Job:
         what = f"objective {entry.kind}"
         objective: Objective = seeded(lambda: entry.make(self.recipe.objective, setting), what, self.seed, "objective")
         learner = Learner(encoder.module, objective).to(self.device)
-        learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if facts.form.modality == "pictures":
+            learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return learner, encoder
 
 
@@ -163,7 +164,7 @@ def _check(job: _Job) -> None:
     if course.batch > facts.n_train:
         raise LayermapError(
             f"recipe {job.recipe.recipe}: a batch of {course.batch} is more than the {facts.n_train} training "
-            "pictures; lower course.batch"
+            f"{facts.form.modality}; lower course.batch"
         )
     if course.batch % (course.accumulation * job.ranks.world):
         raise LayermapError(
@@ -225,13 +226,13 @@ def _trained(job: _Job, weights_key: str) -> tuple[Learner, Encoder, pd.DataFram
     if learner.objective.takes_steps:
         if job.ranks.world == 1:  # passes of one process alone would wait for the others' views
             part = course.batch // course.accumulation
-            cost["bare_pictures_per_s"] = bare_rate(learner, job.diet.train, part, job.device)
+            cost["bare_samples_per_s"] = bare_rate(learner, job.diet.train, part, job.device)
         progress = Progress(name, course.steps, unit="step")
         with CurveLog(paths.training_cost(recipe.recipe, job.seed).with_suffix("").with_suffix(""), job.ranks) as log:
             try:
                 trained = Trainer(
                     learner=learner,
-                    pictures=job.diet.train,
+                    samples=job.diet.train,
                     course=course,
                     optimiser=recipe.optimiser,
                     seed=job.seed,
@@ -248,7 +249,7 @@ def _trained(job: _Job, weights_key: str) -> tuple[Learner, Encoder, pd.DataFram
         rows = trained.curve
         spent = trained.wall_s if job.device.type == "cuda" else trained.cpu_s
         cost |= {"cpu_s": trained.cpu_s, "wall_s": trained.wall_s}
-        cost["pictures_per_s"] = course.steps * course.batch / job.ranks.world / max(spent, 1e-9)
+        cost["samples_per_s"] = course.steps * course.batch / job.ranks.world / max(spent, 1e-9)
     else:
         calibrate(learner, job.diet.train, job.seed)
     curve = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["step", "epoch", "loss"])
@@ -268,7 +269,7 @@ def _facts(
     entry = OBJECTIVES.get(recipe.objective.kind)
     options = recipe.model_dump(mode="json", exclude={"seeds"})
     if options["diet"].get("path"):
-        options["diet"]["path"] = Path(options["diet"]["path"]).name  # results do not depend on where pictures lie
+        options["diet"]["path"] = Path(options["diet"]["path"]).name  # results do not depend on where samples lie
     return RunFacts(
         recipe=recipe.recipe,
         title=recipe.title,
@@ -296,7 +297,9 @@ def _facts(
 
 def _in_words(facts: RunFacts, measured: Measured) -> str:
     own = measured.probes[measured.probes["network"] == TRAINED]
-    best = own.loc[own["accuracy"].idxmax()]
-    said = f"best probe {best['accuracy']:.1%} ({best['layer']}; {best['low']:.1%} to {best['high']:.1%})"
+    best = [rows.loc[rows["accuracy"].idxmax()] for _, rows in own.groupby("label", sort=False)]
+    said = "best probe of " + ", of ".join(
+        f"{row['label']} {row['accuracy']:.1%} ({row['layer']}; {row['low']:.1%} to {row['high']:.1%})" for row in best
+    )
     collapsed = "; features have collapsed" if is_collapsed(**collapse_of(facts.measures[TRAINED])) else ""
     return f"{said}{collapsed}; card: {paths.training(facts.recipe, facts.seed) / CARD}"
