@@ -18,6 +18,7 @@ from pipeline.core.errors import LayermapError, in_one_line
 from pipeline.core.registry import import_object
 from pipeline.core.section import OwnFunction, Section
 from pipeline.models.hub.own_factory import check_arguments, import_factory
+from pipeline.models.networks.two_pathway_module import VideoEncoder
 from pipeline.models.torch.hooks import Tap, match_modules
 from pipeline.training.diets.entry import Modality, SampleForm
 from pipeline.training.streams import stream
@@ -28,9 +29,16 @@ if TYPE_CHECKING:
 MODULES = {
     "small_conv": "pipeline.models.networks.small_conv_module:SmallConv",
     "small_vit": "pipeline.models.networks.small_vit_module:SmallViT",
+    "two_pathway": "pipeline.models.networks.two_pathway_module:VideoEncoder",
+    "one_pathway": "pipeline.models.networks.two_pathway_module:VideoEncoder",
 }
 """Kind → the class of its module."""
-TAKES: dict[str, Modality] = {"small_conv": "pictures", "small_vit": "pictures"}
+TAKES: dict[str, Modality] = {
+    "small_conv": "pictures",
+    "small_vit": "pictures",
+    "two_pathway": "clips",
+    "one_pathway": "clips",
+}
 """Kind → what it is shown; networks of one's own are shown whatever the diet has."""
 
 
@@ -51,6 +59,20 @@ class SmallViTSection(Section):
     n_heads: int = Field(3, ge=1, description="of each block's attention")
 
 
+class TwoPathwaySection(Section):
+    """Two pathways of ten residual blocks on one stem; see `pipeline.models.networks.two_pathway_module`."""
+
+    kind: Literal["two_pathway"] = "two_pathway"
+    width: int = Field(32, ge=2, multiple_of=2, description="kernels of the stem; 32 in the published network")
+
+
+class OnePathwaySection(Section):
+    """One pathway that is as wide as two together; see `pipeline.models.networks.two_pathway_module`."""
+
+    kind: Literal["one_pathway"] = "one_pathway"
+    width: int = Field(32, ge=2, multiple_of=2, description="as of the two pathways that it is compared with")
+
+
 class OwnSection(Section):
     """A network of the user's own."""
 
@@ -66,7 +88,10 @@ class OwnSection(Section):
     )
 
 
-NetworkSection = Annotated[SmallConvSection | SmallViTSection | OwnSection, Field(discriminator="kind")]
+NetworkSection = Annotated[
+    SmallConvSection | SmallViTSection | TwoPathwaySection | OnePathwaySection | OwnSection,
+    Field(discriminator="kind"),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,18 +102,20 @@ class Encoder:
     ----------
     taps : layer → where its values are taken, in order of depth
     n_features : of the module's output
+    pathways : layer → its pathway, of networks that have some
     """
 
     module: nn.Module
     taps: Mapping[str, Tap]
     n_features: int
+    pathways: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def n_parameters(self) -> int:
         return sum(weights.numel() for weights in self.module.parameters())
 
 
-def make_encoder(section: SmallConvSection | SmallViTSection | OwnSection, form: SampleForm, seed: int) -> Encoder:
+def make_encoder(section: NetworkSection, form: SampleForm, seed: int) -> Encoder:
     """The network, its weights drawn from the seed and nothing else.
 
     Raises
@@ -110,10 +137,13 @@ def make_encoder(section: SmallConvSection | SmallViTSection | OwnSection, form:
         if isinstance(section, SmallViTSection):
             _check_vit(section, form.size_px)
             arguments["size_px"] = form.size_px
+        if isinstance(section, TwoPathwaySection | OnePathwaySection):
+            arguments["n_paths"] = 2 if isinstance(section, TwoPathwaySection) else 1
         module = seeded(lambda: import_object(MODULES[section.kind])(**arguments), what, seed, "encoder")
         taps = module.taps()
     module.requires_grad_(True)
-    return Encoder(module, taps, _n_features(module, form, what))
+    pathways = module.pathways() if isinstance(module, VideoEncoder) else {}
+    return Encoder(module, taps, _n_features(module, form, what), pathways)
 
 
 def seeded(make: Callable[[], Any], what: str, seed: int, part: str) -> Any:

@@ -15,6 +15,7 @@ from pipeline.core.code_version import ROOT
 from pipeline.core.section import Section, plain_name, union_of, validated
 from pipeline.formats.named_files import NamedFiles
 from pipeline.training.diets.entry import DIETS, DietOptions
+from pipeline.training.measuring.random_dots import RandomDots
 from pipeline.training.networks import TAKES, NetworkSection
 from pipeline.training.objectives.objective import OBJECTIVES, ObjectiveOptions
 from pipeline.training.optimiser import AdamW, Course, Optimiser
@@ -36,6 +37,7 @@ class Probes(Section):
     labels: tuple[str, ...] | None = Field(
         None, min_length=1, description="label sets that are read; None: all of the diet that have one label per sample"
     )
+    random_dots: RandomDots | None = Field(None, description="random-dot motion as well, of networks that see clips")
     n_train: int = Field(10_000, ge=20, description="training samples that probes are fitted on, at most")
     n_test: int = Field(10_000, ge=20, description="test samples that they are scored on, at most")
     validation: float = Field(0.2, gt=0, lt=1, description="share of the former that the penalty is chosen on")
@@ -97,6 +99,8 @@ class Recipe(Section):
                     raise ValueError(
                         f"{what}: diet {diet.kind} has no labels '{name}'; it has: {', '.join(diet.label_sets)}"
                     )
+        if self.probes.random_dots is not None and diet.modality != "clips":
+            raise ValueError(f"probes.random_dots are clips, and diet {diet.kind} has {diet.modality}")
         misfit = self.objective.misfit(form)
         if misfit:
             raise ValueError(f"objective {self.objective.kind}: {misfit}")

@@ -26,6 +26,7 @@ from pipeline.training.card import collapse_of, model_card
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.collapse import is_collapsed
 from pipeline.training.diets.decoded import Diet, open_diet
+from pipeline.training.diets.entry import SampleForm
 from pipeline.training.measuring.measure import Measured, bare_rate, measure
 from pipeline.training.measuring.show import calibrate
 from pipeline.training.networks import MODULES, Encoder, OwnSection, make_encoder, seeded
@@ -67,6 +68,7 @@ class _Job:
     diet: Diet
     device: torch.device
     ranks: Ranks
+    mirror: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -107,9 +109,18 @@ class _Job:
         what = f"objective {entry.kind}"
         objective: Objective = seeded(lambda: entry.make(self.recipe.objective, setting), what, self.seed, "objective")
         learner = Learner(encoder.module, objective).to(self.device)
-        if facts.form.modality == "pictures":
-            learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_out_for(learner, facts.form)
         return learner, encoder
+
+
+def lay_out_for(learner: Learner, form: SampleForm) -> None:
+    """Weights in memory as samples are, channels last, which passes are faster with."""
+    if form.modality == "pictures":
+        learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    elif form.modality == "clips":
+        for weights in learner.parameters():
+            if weights.ndim == 5:
+                weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
 
 
 def code_behind(recipe: Recipe) -> str:
@@ -148,7 +159,7 @@ def train_network(recipe: Recipe, seed: int, *, device: str = "auto", mirror: st
     chosen = choose_device(device)
     with joined(chosen) as ranks:
         diet = ranks.first_before_others(lambda: open_diet(recipe.diet, mirror))
-        job = _Job(recipe, seed, diet, chosen, ranks)
+        job = _Job(recipe, seed, diet, chosen, ranks, mirror)
         _check(job)
         if not ranks.is_first:
             if ranks.first_decides(False):
@@ -250,7 +261,7 @@ def _trained(job: _Job, weights_key: str) -> tuple[Learner, Encoder, pd.DataFram
         spent = trained.wall_s if job.device.type == "cuda" else trained.cpu_s
         cost |= {"cpu_s": trained.cpu_s, "wall_s": trained.wall_s}
         cost["samples_per_s"] = course.steps * course.batch / job.ranks.world / max(spent, 1e-9)
-    else:
+    elif not learner.objective.load_published(learner.encoder, job.mirror):
         calibrate(learner, job.diet.train, job.seed)
     curve = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["step", "epoch", "loss"])
     if job.ranks.is_first:

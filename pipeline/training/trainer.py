@@ -28,6 +28,7 @@ from pipeline.training.collapse import effective_rank, feature_sd
 from pipeline.training.objectives.objective import Objective, Outcome
 from pipeline.training.optimiser import (
     SGD,
+    Adam,
     AdamW,
     Course,
     make_optimiser,
@@ -89,7 +90,7 @@ class Trainer:
     learner: Learner
     samples: Samples
     course: Course
-    optimiser: AdamW | SGD
+    optimiser: Adam | AdamW | SGD
     seed: int
     device: torch.device
     checkpoints: Checkpoints

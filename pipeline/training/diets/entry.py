@@ -211,6 +211,9 @@ DIETS: Registry[DietEntry] = Registry(
         "cifar10": "pipeline.training.diets.cifar10:CIFAR10",
         "pictures": "pipeline.training.diets.picture_classes:PICTURES",
         "toy": "pipeline.training.diets.toy:TOY",
+        "moving_objects": "pipeline.training.diets.moving_objects:MOVING_OBJECTS",
+        "clips": "pipeline.training.diets.video_files:VIDEO_FILES",
+        "both": "pipeline.training.diets.objects_and_clips:BOTH",
     },
     group="layermap.diets",
 )

@@ -19,6 +19,7 @@ from scipy import stats
 
 from pipeline.core.progress import Progress
 from pipeline.training.collapse import effective_rank, feature_sd
+from pipeline.training.measuring.pathways import MAIN
 from pipeline.training.measuring.probe_sets import ProbeSet, probe_sets
 from pipeline.training.measuring.show import calibrate, chosen_samples, layer_values, objective_losses, random_twin
 from pipeline.training.probes import CONFIDENCE, probe
@@ -42,7 +43,8 @@ class Measured:
     Parameters
     ----------
     held_out : columns ``network, loss, low, high, n_samples``; no rows where nothing was learned
-    probes : columns ``network, label, layer, depth, n_classes`` and those of `pipeline.training.probes.Probe`
+    probes : columns ``network, label, pathway, layer, depth, n_classes``
+        and those of `pipeline.training.probes.Probe`
     measures : network → name → value on test samples
     """
 
@@ -69,7 +71,7 @@ def measure(learner: Learner, untrained: Learner, encoder: Encoder, diet: Diet, 
         losses, found, features = objective_losses(network, diet.test, shown, seed, batch)
         measures[name] = {**found, "feature_sd": feature_sd(features), "effective_rank": effective_rank(features)}
         rows.append({"network": name, **_mean_with_interval(losses)})
-    if not learner.objective.takes_steps:
+    if not learner.objective.has_loss:
         rows = []
     networks = {TRAINED: learner, TWIN: twin}
     probes = pd.DataFrame(list(_probes(networks, encoder, diet, recipe, shown)))
@@ -88,10 +90,8 @@ def _probes(
     networks: Mapping[str, Learner], encoder: Encoder, diet: Diet, recipe: Recipe, test_numbers: np.ndarray
 ) -> Iterator[dict[str, object]]:
     """Probes of the samples themselves, then of the layers of every network, in order of depth."""
-    sets = list(probe_sets(diet, recipe, test_numbers))
-    n_sets = sum(len(one.n_classes) for one in sets)
-    progress = Progress(f"probe {recipe.recipe}", n_sets * (1 + len(networks) * (len(encoder.taps) + 1)), unit="layer")
-    depths = {layer: index / max(1, len(encoder.taps) - 1) for index, layer in enumerate(encoder.taps)}
+    progress = Progress(f"probe {recipe.recipe}", unit="layer")
+    depths = relative_depths(encoder)
     form, most = diet.facts.form, recipe.probes.largest_layer
 
     def rows(
@@ -110,11 +110,13 @@ def _probes(
                 seed=0,  # the same part for all networks
             )
             progress.advance()
-            told = {"network": network, "label": label, "layer": layer, "depth": depth, "n_classes": n_classes}
-            yield {**told, **dataclasses.asdict(found)}
+            pathway = encoder.pathways.get(layer, MAIN)
+            told = {"network": network, "label": label, "pathway": pathway, "layer": layer, "depth": depth}
+            yield {**told, "n_classes": n_classes, **dataclasses.asdict(found)}
 
     try:
-        for asked in sets:
+        for asked in probe_sets(diet, recipe, test_numbers):
+            progress.expect(len(asked.n_classes) * (1 + len(networks) * len(encoder.taps)))
             size = "×".join(map(str, asked.train.samples.values.shape[1:]))
             yield from rows(asked, RAW[form.modality], size, 0.0, asked.train.raw(), asked.test.raw())
             for name, network in networks.items():
@@ -126,6 +128,18 @@ def _probes(
                     yield from rows(asked, name, layer, depths.get(layer, 1.0), values, test[layer])
     finally:
         progress.close()
+
+
+def relative_depths(encoder: Encoder) -> dict[str, float]:
+    """Layer → 0 to 1, from the first to the last of its pathway; layers before pathways are at 0."""
+    found: dict[str, float] = {}
+    pathways = {encoder.pathways.get(layer, MAIN) for layer in encoder.taps}
+    shared = [layer for layer in encoder.taps if encoder.pathways.get(layer, MAIN) == MAIN]
+    for pathway in pathways - {MAIN} or {MAIN}:
+        own = [layer for layer in encoder.taps if encoder.pathways.get(layer, MAIN) == pathway]
+        chain = own if pathway == MAIN else [*shared, *own]
+        found |= {layer: index / max(1, len(chain) - 1) for index, layer in enumerate(chain)}
+    return found
 
 
 WARM_UP = 2

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.training.diets.entry import UNKNOWN
+from pipeline.training.diets.entry import SPLITS, UNKNOWN
+from pipeline.training.measuring.random_dots import DIRECTIONS, dot_clips, label_of
 from pipeline.training.measuring.show import chosen_samples
 
 if TYPE_CHECKING:
@@ -63,6 +64,12 @@ def probe_sets(diet: Diet, recipe: Recipe, test_numbers: np.ndarray) -> Iterator
     """
     numbers = chosen_samples(len(diet.train), recipe.probes.n_train, "probed pictures")
     yield ProbeSet(Shown(diet.train, numbers), Shown(diet.test, test_numbers), _asked(diet, recipe))
+    dots = recipe.probes.random_dots
+    if dots is not None:
+        for coherence in dots.coherences:
+            parts = (dot_clips(dots, coherence, split, diet.facts.form) for split in SPLITS)
+            train, test = (Shown(samples, np.arange(len(samples))) for samples in parts)
+            yield ProbeSet(train, test, {label_of(coherence): len(DIRECTIONS)})
 
 
 def _asked(diet: Diet, recipe: Recipe) -> dict[str, int]:

@@ -51,7 +51,7 @@ def _batches(
 def layer_values(
     learner: Learner, taps: Mapping[str, Tap], samples: Samples, numbers: np.ndarray, *, largest_whole: int
 ) -> dict[str, np.ndarray]:
-    """Each layer's values, averaged over space, and those of the last layer of maps also as they are.
+    """Each layer's values, averaged over space and time, and those of the last maps of pictures also as they are.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def layer_values(
         flat = whole.flatten(1)
         space = tuple(range(1, whole.ndim - 1)) if taps[layer].tokens else tuple(range(2, whole.ndim))
         kept.setdefault(layer, []).append((whole.mean(space) if space else flat).cpu())
-        if layer == last and space and not taps[layer].tokens and flat.shape[1] <= largest_whole:
+        if layer == last and whole.ndim == 4 and not taps[layer].tokens and flat.shape[1] <= largest_whole:
             kept.setdefault(f"{layer} (whole)", []).append(flat.cpu())
 
     learner.eval()

@@ -84,10 +84,12 @@ class Setting:
 class Objective(nn.Module):
     """Base of all objectives: the parameters of a subclass are its heads.
 
-    ``takes_steps`` is False where nothing is learned. ``unit`` is what the loss is in, ``loss_is`` what it is called.
+    ``takes_steps`` is False where nothing is learned here, ``has_loss`` where there is nothing to measure either.
+    ``unit`` is what the loss is in, ``loss_is`` what it is called.
     """
 
     takes_steps = True
+    has_loss = True
     loss_is = "loss"
     unit = ""
     mean: torch.Tensor
@@ -121,6 +123,10 @@ class Objective(nn.Module):
     def loss(self, encoder: nn.Module, *prepared: torch.Tensor) -> Outcome:
         """The loss of what `prepare` made."""
         raise NotImplementedError
+
+    def load_published(self, encoder: nn.Module, mirror: str | None) -> bool:
+        """Put weights that others trained into encoder and heads, where no steps are taken; whether there are any."""
+        return False
 
     def standardised(self, floats: torch.Tensor) -> torch.Tensor:
         """Samples as `as_floats` makes them, with the training samples' mean 0 and SD 1 per colour."""
@@ -166,6 +172,9 @@ OBJECTIVES: Registry[ObjectiveEntry] = Registry(
         "shuffled_labels": "pipeline.training.objectives.supervised:SHUFFLED_LABELS",
         "masked_autoencoder": "pipeline.training.objectives.masked_autoencoder:MASKED_AUTOENCODER",
         "random": "pipeline.training.objectives.random_weights:RANDOM",
+        "predictive_coding": "pipeline.training.objectives.predictive_coding:PREDICTIVE_CODING",
+        "labels": "pipeline.training.objectives.clip_labels:LABELS",
+        "published": "pipeline.training.objectives.published:PUBLISHED",
         "own": "pipeline.training.objectives.own:OWN",
     },
     group="layermap.objectives",

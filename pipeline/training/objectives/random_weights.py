@@ -31,6 +31,7 @@ class RandomWeights(Objective):
     """Takes no steps and has no loss; the encoder is shown plain samples."""
 
     takes_steps = False
+    has_loss = False
     loss_is = "none"
 
     def __init__(self, options: RandomOptions, setting: Setting) -> None:
