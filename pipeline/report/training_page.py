@@ -25,6 +25,7 @@ from pipeline.report.page import element_id, whole_document
 from pipeline.report.wording import duration
 from pipeline.training.card import collapse_of
 from pipeline.training.collapse import SMALLEST_RANK, SMALLEST_SD, is_collapsed
+from pipeline.training.measuring.pathways import pathway_table
 from pipeline.training.results import RAW, TRAINED, TWIN, Run
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def training_page(runs: Sequence[Run]) -> str:
         summary=[_summary(run) for run in runs],
         held_out=[_held_out(run) for run in runs],
         probes=[{"seed": run.facts.seed, "lines": _probe_lines(run.probes)} for run in runs],
+        pathways=[{"seed": run.facts.seed, "lines": _pathway_lines(run.probes)} for run in runs],
         figures=list(_figures(runs)),
         element_id=element_id,
     )
@@ -119,22 +121,11 @@ def _probe_panel(runs: Sequence[Run], colours: dict[int, str], label: str) -> Pa
     tables = {run.facts.seed: run.probes[run.probes["label"] == label] for run in runs}
     traces: list[dict[str, Any]] = []
     for run in runs:
-        own = _of(tables[run.facts.seed], TRAINED, layers)
-        bars = error_bars(own["accuracy"].tolist(), own["low"].tolist(), own["high"].tolist())
-        colour = colours[run.facts.seed]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "x": layers,
-                "y": own["accuracy"].tolist(),
-                "line": {"color": colour, "width": 2},
-                "marker": {"color": colour, "size": 8},
-                "error_y": {**bars, "color": colour},
-                "hovertemplate": f"seed {run.facts.seed}, %{{x}}: %{{y:.1%}}<extra></extra>",
-            }
-        )
-        traces.append(reference_line(layers, _of(tables[run.facts.seed], TWIN, layers)["accuracy"].tolist(), "dash"))
+        own, twin = (_of(tables[run.facts.seed], network, layers) for network in (TRAINED, TWIN))
+        for pathway in own["pathway"].unique():  # a line each, so that none leads from one pathway to the next
+            rows = own["pathway"] == pathway
+            traces.append(_probe_trace(own[rows], run.facts.seed, colours[run.facts.seed]))
+            traces.append(reference_line(own.index[rows].tolist(), twin.loc[rows, "accuracy"].tolist(), "dash"))
     first = tables[runs[0].facts.seed]
     raw = float(first.loc[first["network"] == RAW[runs[0].facts.diet.form.modality], "accuracy"].iloc[0])
     chance = 1 / float(first["n_classes"].iloc[0])
@@ -142,6 +133,21 @@ def _probe_panel(runs: Sequence[Run], colours: dict[int, str], label: str) -> Pa
     traces.append(reference_line([layers[0], layers[-1]], [chance, chance], "solid"))
     y = axis(f"test {many} named", range=[0, 1.02], tickformat=".0%")
     return Panel(f"training-probes-{label}", label, traces, layout(axis("layer", type="category"), y), 340, 340)
+
+
+def _probe_trace(own: pd.DataFrame, seed: int, colour: str) -> dict[str, Any]:
+    """Layers of one network, with intervals."""
+    bars = error_bars(own["accuracy"].tolist(), own["low"].tolist(), own["high"].tolist())
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": own.index.tolist(),
+        "y": own["accuracy"].tolist(),
+        "line": {"color": colour, "width": 2},
+        "marker": {"color": colour, "size": 8},
+        "error_y": {**bars, "color": colour},
+        "hovertemplate": f"seed {seed}, %{{x}}: %{{y:.1%}}<extra></extra>",
+    }
 
 
 def _of(probes: pd.DataFrame, network: str, layers: Sequence[str]) -> pd.DataFrame:
@@ -169,6 +175,27 @@ def _held_out(run: Run) -> dict[str, Any]:
         for row in run.held_out.to_dict("records")
     ]
     return {"seed": run.facts.seed, "lines": lines}
+
+
+def _pathway_lines(probes: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """What each pathway tells; empty where there are none, or one."""
+    table = pathway_table(probes)
+    if table["pathway"].nunique() < 2:
+        return []
+    return [
+        (
+            row["network"],
+            [
+                row["label"],
+                row["pathway"],
+                f"{row['mean_accuracy']:.1%}",
+                f"{row['accuracy']:.1%}",
+                f"{row['low']:.1%} to {row['high']:.1%}",
+                f"{row['chance']:.1%}",
+            ],
+        )
+        for row in table.to_dict("records")
+    ]
 
 
 def _probe_lines(probes: pd.DataFrame) -> list[tuple[str, list[str]]]:

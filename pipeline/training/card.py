@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from pipeline.training.collapse import is_collapsed
+from pipeline.training.measuring.pathways import pathway_table
 from pipeline.training.results import TRAINED, RunFacts
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def model_card(facts: RunFacts, curve: pd.DataFrame, held_out: pd.DataFrame, pro
         "",
         *_probes(probes),
         "",
+        *_pathways(probes),
         "## Train it again",
         "",
         f"    python -m pipeline train --recipe {facts.recipe} --seed {facts.seed}",
@@ -60,6 +62,23 @@ def model_card(facts: RunFacts, curve: pd.DataFrame, held_out: pd.DataFrame, pro
         "",
     ]
     return "\n".join(lines)
+
+
+def _pathways(probes: pd.DataFrame) -> Iterator[str]:
+    """What each pathway tells, of networks with several."""
+    table = pathway_table(probes)
+    if table["pathway"].nunique() < 2:
+        return
+    yield "Pathways, by the mean over their layers and by their last layer; which of them is which, no training says:"
+    yield ""
+    yield "| network | labels | pathway | mean | last layer | interval | chance |"
+    yield "| --- | --- | --- | ---: | ---: | --- | ---: |"
+    for row in table.itertuples():
+        yield (
+            f"| {row.network} | {row.label} | {row.pathway} | {row.mean_accuracy:.1%} | {row.accuracy:.1%} | "
+            f"{row.low:.1%} to {row.high:.1%} | {row.chance:.1%} |"
+        )
+    yield ""
 
 
 def _recipe(facts: RunFacts) -> str:

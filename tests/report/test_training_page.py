@@ -64,7 +64,7 @@ def run_of(seed, *, collapsed=False, steps=4, cost=True):
             for network, layers in (("pixels", ["16×16×3"]), ("trained", LAYERS), ("random twin", LAYERS))
             for layer in layers
         ]
-    ).assign(label="object", n_classes=2, penalty=0.1, at_end=False, n_features=8, n_train=16, n_test=8)
+    ).assign(pathway="main", label="object", n_classes=2, penalty=0.1, at_end=False, n_features=8, n_train=16, n_test=8)
     held_out = pd.DataFrame({"network": ["trained"], "loss": [1.0], "low": [0.9], "high": [1.1], "n_samples": [8]})
     told = {"cpu_s": 65.0, "wall_s": 66.0, "samples_per_s": 90.0, "bare_samples_per_s": 100.0, "device": "cpu"}
     return Run(facts, curve, held_out, probes, {**told, "threads": 1} if cost else {})
