@@ -54,10 +54,12 @@ SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 FINER = 2
 """Rendered with so many points per pixel and direction, and averaged."""
 TEXTURE_PX = 64
-OBJECT_SPEED, BACKGROUND_SPEED = (0.3, 0.6), (0.0, 0.3)
+OBJECT_SPEED, BACKGROUND_SPEED = (0.3, 0.6), (0.0, 0.12)
 """Sides of the frame per second, from and to."""
-RADIUS = (0.22, 0.34)
+RADIUS = (0.28, 0.42)
 """Of the object, in sides of the frame."""
+CONTRAST, FAINT = 0.2, 0.03
+"""SD of a texture's grey levels, 0 to 1; fainter patches than the latter are not raised as much."""
 LARGEST_TILT = math.radians(20)
 
 
@@ -113,8 +115,8 @@ class MovingObjects:
         if self.options.path is None:  # not one of few patches, but one of its own
             one = picture(f"{split}-texture-{generator.integers(2**62)}", split, one.number(OBJECT))
         patch = cut_square(self._photographs.read(one), TEXTURE_PX) / 255.0
-        gain, brightness = generator.uniform(0.6, 1.4, 3), generator.uniform(-0.2, 0.2)
-        lit = ((patch - patch.mean()) * gain + 0.5 + brightness).clip(0, 1)
+        gain, brightness = CONTRAST * generator.uniform(0.6, 1.4, 3), generator.uniform(-0.2, 0.2)
+        lit = ((patch - patch.mean()) / (patch.std() + FAINT) * gain + 0.5 + brightness).clip(0, 1)
         wide = np.concatenate([lit, lit[:, ::-1]], 1)
         return np.concatenate([wide, wide[::-1]], 0).astype(np.float32)
 
