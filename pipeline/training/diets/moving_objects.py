@@ -58,8 +58,10 @@ OBJECT_SPEED, BACKGROUND_SPEED = (0.3, 0.6), (0.0, 0.12)
 """Sides of the frame per second, from and to."""
 RADIUS = (0.28, 0.42)
 """Of the object, in sides of the frame."""
-CONTRAST, FAINT = 0.2, 0.03
+CONTRAST, FAINT = 0.15, 0.03
 """SD of a texture's grey levels, 0 to 1; fainter patches than the latter are not raised as much."""
+DIFFERS = (0.08, 0.2)
+"""By how much the object is brighter or darker than the middle grey, and the background the other way."""
 LARGEST_TILT = math.radians(20)
 
 
@@ -107,7 +109,7 @@ class MovingObjects:
         told = self.options.model_dump_json(exclude={"path", "licence"})
         return hashlib.sha256(f"{told} {self._photographs.digest}".encode()).hexdigest()
 
-    def _texture(self, split: Split, generator: np.random.Generator) -> np.ndarray:
+    def _texture(self, split: Split, brightness: float, generator: np.random.Generator) -> np.ndarray:
         """A patch of a photograph in another light, mirrored so that it goes on at its borders: (2 px, 2 px, 3)."""
         import numpy as np
 
@@ -115,7 +117,7 @@ class MovingObjects:
         if self.options.path is None:  # not one of few patches, but one of its own
             one = picture(f"{split}-texture-{generator.integers(2**62)}", split, one.number(OBJECT))
         patch = cut_square(self._photographs.read(one), TEXTURE_PX) / 255.0
-        gain, brightness = CONTRAST * generator.uniform(0.6, 1.4, 3), generator.uniform(-0.2, 0.2)
+        gain = CONTRAST * generator.uniform(0.6, 1.4, 3)
         lit = ((patch - patch.mean()) / (patch.std() + FAINT) * gain + 0.5 + brightness).clip(0, 1)
         wide = np.concatenate([lit, lit[:, ::-1]], 1)
         return np.concatenate([wide, wide[::-1]], 0).astype(np.float32)
@@ -125,7 +127,8 @@ class MovingObjects:
 
         options = self.options
         generator = np.random.default_rng(stream(options.seed, "moving objects", sample.name))
-        background, texture = (self._texture(sample.split, generator) for _ in range(2))
+        differs = generator.choice((-1, 1)) * generator.uniform(*DIFFERS)
+        background, texture = (self._texture(sample.split, sign * differs, generator) for sign in (-1, 1))
         side = FINER * options.size_px
         per_frame = side / options.rate_hz
         velocity = per_frame * generator.uniform(*OBJECT_SPEED) * _heading(2 * math.pi * sample.number(MOTION) / 8)
