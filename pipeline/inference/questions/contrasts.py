@@ -223,6 +223,9 @@ def compared(
     estimates of variance (seeds on one set of units, units with the same seeds) on n − 1 and units − 1 degrees: n − 1
     where seeds make the difference, more where units do. Of fewer than five seeds both are NaN.
 
+    Over subjects both sides, their difference, its interval and its p are means of each subject's own values, with
+    layers of its own choice; so they may differ from the map's scores, whose layers are chosen for all in common.
+
     Parameters
     ----------
     references : one, or one per seed
@@ -233,8 +236,10 @@ def compared(
     ----------
     Satterthwaite 1946, Biometrics Bulletin 2:110–114; Welch 1947, Biometrika 34:28–35.
     """
+    difference = (model - mean_of(references)).of_subjects()
+    if difference.is_of_own:
+        model, references = model.of_subjects(), [one.of_subjects() for one in references]
     scores = [float(one.value) for one in references]
-    difference = model - mean_of(references)
     low, high, p, p_equivalent, p_mixed = NAN, NAN, NAN, NAN, NAN
     if not seeds:
         p_mixed = mixed_p(difference.by_fold, difference.n_units)
