@@ -276,7 +276,7 @@ class _Run:
         if self._shuffle_seed is not None:
             shuffled = shuffled_rows(samples, self._shuffle_seed)
         alike = alike_over(responses, samples) if picked.targets.size else samples.n
-        orders = null_orders(samples, n_repeats, self._seed, alike=alike, shuffled=shuffled)
+        orders = null_orders(samples, n_repeats, self._seed, alike=alike, shuffled=shuffled, all_far=True)
         if len(orders) < FEWEST_REPEATS or not picked.targets.size:
             orders = []
         base = unfiltered_responses(group, responses, opened.design.high_pass)
