@@ -84,6 +84,12 @@ def trained_entry(network: str, seed: int) -> ModelEntry:
     return entry_of(folder, _remedy(folder))
 
 
+def facts_of(network: str, seed: int) -> TrainingFacts:
+    """What is known of a trained network's training; errors as of `trained_entry`."""
+    folder = _folder_of(network, seed)
+    return open_training(folder, _remedy(folder))[0]
+
+
 def _folder_of(network: str, seed: int) -> Path:
     found = [folder for name, number, folder in _folders() if (name, number) == (network, seed)]
     if not found:

@@ -378,7 +378,7 @@ def run_map(arguments: argparse.Namespace) -> None:
             name=analysis.name,
             metric=analysis.metric.kind,
             within_category=bool(getattr(analysis.options, "within_category", False)),
-            contrasts=analysis.analysis.contrasts,
+            contrasts=analysis.analysis.all_contrasts,
             region_order=analysis.analysis.region_order,
             models=tuple(model.name for model in analysis.models),
             paths=tuple(_score_paths(analysis)),
