@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TWIN = re.compile(r"^(?P<base>.+)@(?P<kind>random|shuffled)(?:-\d+)?$")
+_TRAINED = re.compile(r"^(?P<network>.+)@seed-(?P<seed>\d+)$")
 OF_SEEDS = "@seed"
 GROUPS = ("@random", "@shuffled", OF_SEEDS)
 """What the name of several networks ends with: twins of a kind, or trainings of a recipe."""
@@ -45,6 +46,12 @@ def members_of(name: str, models: Sequence[str]) -> list[str]:
         return [one for one in models if one == name]
     seeds = re.compile(rf"{re.escape(name)}(-\d+)?")
     return [one for one in models if seeds.fullmatch(one)]
+
+
+def seed_of(name: str) -> tuple[str, int] | None:
+    """(network, seed) of one that was trained from several, ``NAME@seed-N``; None for anything else, also its twins."""
+    found = _TRAINED.match(name)
+    return (found["network"], int(found["seed"])) if found else None
 
 
 def is_trained_group(name: str) -> bool:
