@@ -126,7 +126,7 @@ def test_what_is_shipped_is_the_same_network_without_what_only_training_needed(t
     entry = resolve_model(NAME).entry
     assert entry.weights.package and not entry.weights.path
     assert (entry.objective, entry.preprocessing["size_px"], entry.parameters > 0) == ("supervised", SIZE_PX, True)
-    assert "diet: patches of photographs" in entry.title
+    assert "diet patches of photographs" in entry.title
     assert "CC BY" in entry.licence
 
 

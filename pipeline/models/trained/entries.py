@@ -145,10 +145,10 @@ def entry_of(folder: Path, remedy: str) -> ModelEntry:
 
 
 def _title(facts: TrainingFacts) -> str:
-    """``contrastive (SimCLR); diet: CIFAR-10; small_conv``; the seed is in the name."""
+    """``contrastive (SimCLR), diet CIFAR-10, small_conv``; the seed is in the name."""
     kind = facts.network["kind"]
     network = str(facts.network["factory"]) if kind == OWN else kind
-    return f"{facts.objective}; diet: {facts.diet.title}; {network}"
+    return f"{facts.objective}, diet {facts.diet.title}, {network}"
 
 
 def _address(facts: TrainingFacts, folder: Path) -> str:

@@ -64,7 +64,7 @@ def answer(view: View, name: str) -> str:
     where = f"mean {view.analysis.symbol} over {counted(len(regions), 'region')}" if means else f"{row['region']}"
     difference = f"a difference of {_fine(row['difference'], sign=True)}"
     over = view.analysis.ci_units(str(row["ci_unit"]).split(" and "))
-    if is_trained_group(str(row["model"])) or is_trained_group(str(row["reference"])):
+    if _is_of_seeds(row):
         over = f"seeds and {over}"
     told = f"{difference} [{_fine(row['ci_low'])},{NBSP}{_fine(row['ci_high'])}], {p_value(float(row['p_family']))}"
     told = f"{told}; interval over {over}; {where}"
@@ -140,24 +140,28 @@ def _within(row: Row) -> str:
 
 
 def _at(row: Row, column: str = "p_family") -> str:
-    """``STG +0.09 [0.02, 0.16], p = 0.01``; against seeds of twins with both sides behind it.
+    """``STG +0.09 [0.02, 0.16], p = 0.01``; against several seeds with both sides behind it.
 
     A difference that is told from 0, but surely smaller than the margin, is said to be within it as well.
     """
     said = verdict_of(row)
     told = "" if said == "none" else f" {interval(row['ci_low'], row['ci_high'])}"
-    if said == "none" and math.isfinite(row["units_ci_low"]):
-        told = f" ({interval(row['units_ci_low'], row['units_ci_high'])} for these networks alone)"
     p = p_value(float(row[column]))
     text = f"{row['place']} {signed(row['difference'])}{told}{f', {p}' if p else ''}"
     if said in ("above", "below") and is_equivalent(row):
         text += f", yet equivalent {_within(row)}, {p_value(float(row['p_equivalent_family']))}"
-    if row["n_references"] > 1 and twin_of(str(row["reference"])):
-        model, mean, best = (number(row[one]) for one in ("model_score", "reference_score", "best_reference_score"))
+    model, mean, best = (number(row[one]) for one in ("model_score", "reference_score", "best_reference_score"))
+    if _is_of_seeds(row):
+        alone = f"; {interval(row['units_ci_low'], row['units_ci_high'])} for these networks alone"
+        text += f" ({model} against {mean}{alone if said == 'none' and math.isfinite(row['units_ci_low']) else ''})"
+    elif row["n_references"] > 1 and twin_of(str(row["reference"])):
         text += f" ({model} against a mean of {mean} of {int(row['n_references'])} twins, best {best})"
-    if is_trained_group(str(row["model"])) or is_trained_group(str(row["reference"])):
-        text += f" ({number(row['model_score'])} against {number(row['reference_score'])})"
     return text
+
+
+def _is_of_seeds(row: Row) -> bool:
+    """Whether a side is all trainings of a recipe."""
+    return is_trained_group(str(row["model"])) or is_trained_group(str(row["reference"]))
 
 
 def order_findings(view: View) -> list[Finding]:
