@@ -75,7 +75,7 @@ def answer(view: View, name: str) -> str:
         alike = f"; equivalent {_within(row)}" if is_equivalent(row) else ""
         return f"These data do not tell {model} from {reference}: {told}{alike}."
     exceeds = "exceeds" if verdict == "above" else "falls below"
-    return f"{model[0].upper()}{model[1:]} {exceeds} {reference}: {told}."
+    return f"{model} {exceeds} {reference}: {told}."
 
 
 def _side(row: Row, side: str) -> str:
