@@ -129,12 +129,16 @@ def between(
     seeds (SD²/n on n − 1) and that over units. Where a side that is a sample has fewer than five seeds both are NaN:
     what is left is the difference of these networks and ``units_ci_low/high``, its interval over units alone.
 
+    Over subjects all are means of each one's own values, as of `pipeline.inference.questions.contrasts.compared`.
+
     Parameters
     ----------
     sampled : whether models, and references, are seeds; else a side is one given network
     margin : in units of the score; None: equivalence is not asked
     """
-    difference = mean_of(models) - mean_of(references)
+    difference = (mean_of(models) - mean_of(references)).of_subjects()
+    if difference.is_of_own:
+        models, references = ([one.of_subjects() for one in side] for side in (models, references))
     groups = [
         [float(one.value) for one in side]
         for side, of_seeds in zip((models, references), sampled, strict=True)
