@@ -330,9 +330,9 @@ def seeds_in_words(reference: str, references: Sequence[Sampled]) -> str:
     return f"; {number}{TOO_FEW}{VALUES}{values_in_words(references)}"
 
 
-def values_in_words(several: Sequence[Sampled]) -> str:
+def values_in_words(several: Sequence[Sampled], decimals: int = 2) -> str:
     """``.12 | .15 | .11``."""
-    return " | ".join(f"{float(one.value):.2f}".replace("0.", ".").replace("-", "−") for one in several)
+    return " | ".join(f"{float(one.value):.{decimals}f}".replace("0.", ".").replace("-", "−") for one in several)
 
 
 def without_values(statement: str) -> str:

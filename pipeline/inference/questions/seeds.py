@@ -36,6 +36,8 @@ from pipeline.inference.scores.bootstrap import DIFFERENCE, Sampled, mean_of
 
 MEAN_REGION = "mean over regions"
 """The row of a contrast that stands for its regions together."""
+DECIMALS = 3
+"""Of seeds' values, whose means may differ by less than .01."""
 NO_P = "no p and no interval over seeds, as"
 
 
@@ -179,7 +181,7 @@ def _statement(contrast: ContrastSpec, models: Sequence[Sampled], references: Se
     ]
     if all(len(side) >= FEWEST_SEEDS for side in of_seeds):
         return f"{text}; interval and p over seeds and {_units(models)}"
-    values = f"{values_in_words(models)} against {values_in_words(references)}"
+    values = " against ".join(values_in_words(side, DECIMALS) for side in (models, references))
     return f"{text}; {NO_P} fewer than {FEWEST_SEEDS} seeds do not tell what others would do{VALUES}{values}"
 
 
