@@ -180,3 +180,8 @@ def test_a_whole_encoding_study_answers_first(study, lab):
     assert first[0].startswith('<p class="answer">')
     assert first[1].startswith("Whether my-predicting (2 seeds) exceeds my-labelling (2 seeds) cannot be told yet")
     assert "in mean r over 2 regions" in first[1] and "over items alone; seed by seed" in first[1]
+    for objective in ("predicting", "labelling"):  # the first seed is told in words, all in figures and tables
+        assert f"<strong>my-{objective}@seed-0 (" in page and f"<strong>my-{objective}@seed-1" not in page
+        assert f"my-{objective}@seed-0 and my-{objective}@seed-1<br>" in page
+    assert page.count("(seeds 0, 1)") == 2
+    assert "further seeds of a training" in page
