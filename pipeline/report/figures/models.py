@@ -50,7 +50,8 @@ CONTRASTS = Caption(
 )
 
 SEEDS = (
-    "Of all seeds of trainings both sides are means, and interval and p are over seeds and items, blocks or subjects. "
+    "Of all seeds of trainings both sides are means, and interval and p are over seeds and items, blocks or subjects; grey "
+    "bars of fewer than five seeds are over the latter alone. "
 )
 BUT_OF_SEEDS = ", except between means over seeds of one architecture and diet"
 
@@ -163,7 +164,7 @@ def contrast_plot(view: View) -> Figure | None:
     names = list(dict.fromkeys(view.contrasts["contrast"]))
     if not names:
         return None
-    ends = view.contrasts[["difference", "ci_low", "ci_high"]].to_numpy().ravel()
+    ends = view.contrasts[["difference", "ci_low", "ci_high", "units_ci_low", "units_ci_high"]].to_numpy().ravel()
     finite = [float(value) for value in ends if math.isfinite(value)]
     reach = 1.08 * max([0.1, *finite])
     x_range = [min(-0.08 * reach, 1.08 * min([0.0, *finite])), reach]
@@ -171,7 +172,8 @@ def contrast_plot(view: View) -> Figure | None:
         _forest(view, number, name, view.contrasts[view.contrasts["contrast"] == name], x_range)
         for number, name in enumerate(names)
     ]
-    of_seeds = any(is_trained_group(str(name)) for name in view.contrasts["model"])
+    sides = [*view.contrasts["model"], *view.contrasts["reference"]]
+    of_seeds = any(is_trained_group(str(name)) for name in sides)
     values = {"score": view.score_name, "seeds": SEEDS if of_seeds else "", "but": BUT_OF_SEEDS if of_seeds else ""}
     return Figure(f"{view.id}-contrasts", CONTRASTS, panels, values)
 
@@ -199,11 +201,29 @@ def _forest(view: View, number: int, name: str, table: pd.DataFrame, x_range: li
         "hovertemplate": "%{y}: %{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>model %{customdata[2]:.3f}, "
         "reference %{customdata[3]:.3f}<br>p %{customdata[4]:.3f}<extra></extra>",
     }
-    traces = [trace, *_from_best_seed(rows)]
+    traces = [*_of_these_alone(rows), trace, *_from_best_seed(rows)]
     y = axis(type="category", categoryarray=places[::-1], categoryorder="array", ticksuffix=" ", dtick=1)
     x = axis(f"difference in {view.axis_name}", range=x_range, zeroline=True)
     shown = layout(x, y, shapes=_margin(float(rows[0]["margin"])))
     return Panel(f"{view.id}-contrast-{number}", name, traces, shown, 28 * len(rows) + 70, 290)
+
+
+def _of_these_alone(rows: list[Row]) -> list[dict[str, Any]]:
+    """Intervals over units alone where few seeds allow none over seeds; none where there are enough."""
+    few = [row for row in rows if verdict_of(row) == "none" and math.isfinite(row["units_ci_low"])]
+    difference, low, high = (
+        [float(row[one]) for row in few] for one in ("difference", "units_ci_low", "units_ci_high")
+    )
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": difference,
+        "y": [str(row["place"]) for row in few],
+        "marker": {"color": TWIN_COLOUR, "size": 1},
+        "error_x": error_bars(difference, low, high, color=TWIN_COLOUR),
+        "hoverinfo": "skip",
+    }
+    return [trace] if few else []
 
 
 def _margin(margin: float) -> list[dict[str, Any]]:
