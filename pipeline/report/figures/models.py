@@ -50,8 +50,8 @@ CONTRASTS = Caption(
 )
 
 SEEDS = (
-    "Of all seeds of trainings both sides are means, and interval and p are over seeds and items, blocks or subjects; grey "
-    "bars of fewer than five seeds are over the latter alone. "
+    "Of all seeds of trainings both sides are means, and interval and p are over seeds and items, blocks or subjects; "
+    "grey bars, of fewer than five seeds, are over the latter alone. "
 )
 BUT_OF_SEEDS = ", except between means over seeds of one architecture and diet"
 
