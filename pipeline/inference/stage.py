@@ -22,6 +22,7 @@ from pipeline.inference.questions.families import with_families
 from pipeline.inference.questions.identifiability import identifiability_rows
 from pipeline.inference.questions.languages import Cells, cells_of, language_rows
 from pipeline.inference.questions.region_order import order_rows, rank_rows
+from pipeline.inference.questions.seeds import seed_rows
 from pipeline.inference.questions.streams import stream_rows
 from pipeline.inference.questions.units import UnitMaps, list_units
 from pipeline.inference.questions.variance_parts import variance_rows
@@ -159,6 +160,7 @@ def _add_batch(
         outcomes[model] = outcomes_of(estimates, tests, layers, fixed_layers, inference.confidence)
     where = {**where, "metric": batch.metric}
     rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference, analysis.spaces))
+    rows["contrast"].extend(seed_rows(where, analysis.contrasts, outcomes, inference, analysis.spaces))
     rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference))
     rows["contrast"].extend(rank_rows(where, analysis.region_order, outcomes, inference))
     rows["contrast"].extend(stream_rows(where, analysis.streams, outcomes, inference))

@@ -17,17 +17,12 @@ from pipeline.core.errors import LayermapError, in_one_line
 from pipeline.core.registry import import_object
 from pipeline.core.section import OwnFunction, Section
 from pipeline.models.hub.own_factory import check_arguments, import_factory
+from pipeline.models.networks.trainable import address_of, arguments_of
 from pipeline.models.torch.hooks import Tap, match_modules
 from pipeline.training.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-MODULES = {
-    "small_conv": "pipeline.models.networks.small_conv_module:SmallConv",
-    "small_vit": "pipeline.models.networks.small_vit_module:SmallViT",
-}
-"""Kind → the class of its module."""
 
 
 class SmallConvSection(Section):
@@ -101,11 +96,11 @@ def make_encoder(section: SmallConvSection | SmallViTSection | OwnSection, size_
         names = [name for pattern in section.layers for name in match_modules(module, [pattern], what)]
         taps = {name: Tap(name) for name in dict.fromkeys(names)}
     else:
-        arguments = section.model_dump(exclude={"kind"})
         if isinstance(section, SmallViTSection):
             _check_vit(section, size_px)
-            arguments["size_px"] = size_px
-        module = seeded(lambda: import_object(MODULES[section.kind])(**arguments), what, seed, "encoder")
+        told = section.model_dump()
+        make, arguments = import_object(address_of(told)), arguments_of(told, size_px)
+        module = seeded(lambda: make(**arguments), what, seed, "encoder")
         taps = module.taps()
     module.requires_grad_(True)
     return Encoder(module, taps, _n_features(module, size_px, what))
