@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from pipeline.training.collapse import is_collapsed
+from pipeline.training.measuring.pathways import pathway_table
 from pipeline.training.results import TRAINED, RunFacts
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def model_card(facts: RunFacts, curve: pd.DataFrame, held_out: pd.DataFrame, pro
         "",
         *_learned(facts),
         "",
-        "## Pictures",
+        f"## {facts.diet.form.modality.capitalize()}",
         "",
         *_diet(facts),
         "",
@@ -44,11 +45,12 @@ def model_card(facts: RunFacts, curve: pd.DataFrame, held_out: pd.DataFrame, pro
         "",
         "## Probes",
         "",
-        "Object class of test pictures, by a ridge classifier on each layer; intervals (95 %, Wilson) are over test",
-        "pictures. This is one network: nothing here says how another seed would do.",
+        f"What a ridge classifier reads from each layer of test {facts.diet.form.modality}; intervals (95 %, Wilson)",
+        "are over these. This is one network: nothing here says how another seed would do.",
         "",
         *_probes(probes),
         "",
+        *_pathways(probes),
         "## Train it again",
         "",
         f"    python -m pipeline train --recipe {facts.recipe} --seed {facts.seed}{_diet_path(facts)}",
@@ -70,6 +72,23 @@ def _diet_path(facts: RunFacts) -> str:
     return f" --diet-path {shlex.quote(path)}" if path else ""
 
 
+def _pathways(probes: pd.DataFrame) -> Iterator[str]:
+    """What each pathway tells, of networks with several."""
+    table = pathway_table(probes)
+    if table["pathway"].nunique() < 2:
+        return
+    yield "Pathways, by the mean over their layers and by their last layer; which of them is which, no training says:"
+    yield ""
+    yield "| network | labels | pathway | mean | last layer | interval | chance |"
+    yield "| --- | --- | --- | ---: | ---: | --- | ---: |"
+    for row in table.itertuples():
+        yield (
+            f"| {row.network} | {row.label} | {row.pathway} | {row.mean_accuracy:.1%} | {row.accuracy:.1%} | "
+            f"{row.low:.1%} to {row.high:.1%} | {row.chance:.1%} |"
+        )
+    yield ""
+
+
 def _recipe(facts: RunFacts) -> str:
     return str(yaml.safe_dump(facts.options, sort_keys=False, allow_unicode=True))
 
@@ -79,29 +98,31 @@ def _learned(facts: RunFacts) -> Iterator[str]:
     yield f"* network: {facts.network}, {facts.n_parameters:,} parameters, {facts.n_features} features at its end"
     yield f"* layers: {', '.join(facts.layers)}"
     yield f"* objective: {facts.objective}{cited}; counts as {facts.trained}"
-    yield "* comparisons with other objectives hold between networks of this architecture and these pictures only"
+    many = facts.diet.form.modality
+    yield f"* comparisons with other objectives hold between networks of this architecture and these {many} only"
 
 
 def _diet(facts: RunFacts) -> Iterator[str]:
-    diet = facts.diet
-    yield f"* {diet.title}: {diet.n_train:,} for training, {diet.n_test:,} for tests, {diet.size_px} px"
+    diet, many = facts.diet, facts.diet.form.modality
+    yield f"* {diet.title}: {diet.n_train:,} for training, {diet.n_test:,} for tests, {diet.form}"
     yield f"* licence: {diet.licence}"
     if diet.citation:
         yield f"* {diet.citation}"
-    yield f"* classes: {', '.join(diet.classes)}"
+    for name, labels in diet.labels.items():
+        yield f"* labels, {name}: {', '.join(labels.classes)}"
     if diet.skipped:
         yield f"* left out as broken: {len(diet.skipped)}"
     if diet.repeated:
-        yield f"* test pictures left out, being equal to training pictures: {len(diet.repeated)}"
+        yield f"* test {many} left out, being equal to training {many}: {len(diet.repeated)}"
     yield f"* SHA-256 of the files: `{diet.contents}`"
 
 
 def _course(facts: RunFacts, curve: pd.DataFrame) -> Iterator[str]:
     if not facts.steps:
-        yield "None: weights as initialised, normalisation statistics of training pictures."
+        yield f"None: weights as initialised, normalisation statistics of training {facts.diet.form.modality}."
         return
     epochs = facts.steps * facts.batch / facts.diet.n_train
-    yield f"{facts.steps:,} steps of {facts.batch} pictures ({epochs:.1f} epochs)."
+    yield f"{facts.steps:,} steps of {facts.batch} {facts.diet.form.modality} ({epochs:.1f} epochs)."
     yield f"Loss ({facts.loss_is}, {facts.unit}):"
     yield ""
     yield "| step | loss |"
@@ -114,7 +135,8 @@ def _course(facts: RunFacts, curve: pd.DataFrame) -> Iterator[str]:
 def _held_out(facts: RunFacts, held_out: pd.DataFrame) -> Iterator[str]:
     if not len(held_out):
         return
-    yield f"On test pictures ({facts.loss_is}, {facts.unit}; 95 % interval over pictures):"
+    many = facts.diet.form.modality
+    yield f"On test {many} ({facts.loss_is}, {facts.unit}; 95 % interval over {many}):"
     yield ""
     yield "| network | loss | interval |"
     yield "| --- | ---: | --- |"
@@ -123,9 +145,9 @@ def _held_out(facts: RunFacts, held_out: pd.DataFrame) -> Iterator[str]:
 
 
 def _collapse(facts: RunFacts) -> Iterator[str]:
-    found = facts.measures[TRAINED]
-    said = "**collapsed**: pictures are hardly told apart" if is_collapsed(**collapse_of(found)) else "no collapse"
-    yield f"Features of test pictures: SD of directions {found['feature_sd']:.3f} (1: spread, 0: one direction),"
+    found, many = facts.measures[TRAINED], facts.diet.form.modality
+    said = f"**collapsed**: {many} are hardly told apart" if is_collapsed(**collapse_of(found)) else "no collapse"
+    yield f"Features of test {many}: SD of directions {found['feature_sd']:.3f} (1: spread, 0: one direction),"
     yield f"effective rank {found['effective_rank']:.1f} of {facts.n_features}: {said}."
 
 
@@ -135,7 +157,7 @@ def collapse_of(measures: dict[str, float]) -> dict[str, float]:
 
 
 def _probes(probes: pd.DataFrame) -> Iterator[str]:
-    yield "| network | layer | accuracy | interval |"
-    yield "| --- | --- | ---: | --- |"
+    yield "| network | labels | layer | accuracy | interval |"
+    yield "| --- | --- | --- | ---: | --- |"
     for row in probes.itertuples():
-        yield f"| {row.network} | {row.layer} | {row.accuracy:.1%} | {row.low:.1%} to {row.high:.1%} |"
+        yield f"| {row.network} | {row.label} | {row.layer} | {row.accuracy:.1%} | {row.low:.1%} to {row.high:.1%} |"

@@ -1,6 +1,7 @@
 """The networks that are trained: those of the project by name, or a torch module of the user's own.
 
-A network is a module that turns standardised pictures (n, 3, y, x) into features (n, n_features), and names its layers.
+A network is a module that turns standardised samples, pictures (n, 3, y, x), clips (n, 3, frames, y, x) or sounds
+(n, samples), into features (n, n_features), and names its layers.
 """
 
 from __future__ import annotations
@@ -18,11 +19,21 @@ from pipeline.core.registry import import_object
 from pipeline.core.section import OwnFunction, Section
 from pipeline.models.hub.own_factory import check_arguments, import_factory
 from pipeline.models.networks.trainable import address_of, arguments_of
+from pipeline.models.networks.two_pathway_module import VideoEncoder
 from pipeline.models.torch.hooks import Tap, match_modules
+from pipeline.training.diets.entry import Modality, SampleForm
 from pipeline.training.streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+TAKES: dict[str, Modality] = {
+    "small_conv": "pictures",
+    "small_vit": "pictures",
+    "two_pathway": "clips",
+    "one_pathway": "clips",
+}
+"""Kind → what it is shown; networks of one's own are shown whatever the diet has."""
 
 
 class SmallConvSection(Section):
@@ -42,13 +53,28 @@ class SmallViTSection(Section):
     n_heads: int = Field(3, ge=1, description="of each block's attention")
 
 
+class TwoPathwaySection(Section):
+    """Two pathways of ten residual blocks on one stem; see `pipeline.models.networks.two_pathway_module`."""
+
+    kind: Literal["two_pathway"] = "two_pathway"
+    width: int = Field(32, ge=2, multiple_of=2, description="kernels of the stem; 32 in the published network")
+
+
+class OnePathwaySection(Section):
+    """One pathway that is as wide as two together; see `pipeline.models.networks.two_pathway_module`."""
+
+    kind: Literal["one_pathway"] = "one_pathway"
+    width: int = Field(32, ge=2, multiple_of=2, description="as of the two pathways that it is compared with")
+
+
 class OwnSection(Section):
     """A network of the user's own."""
 
     kind: Literal["own"] = "own"
     factory: OwnFunction = Field(
         description="FILE.py:function beside the recipe, or package.module:function as in a study; makes a "
-        "torch.nn.Module that turns pictures (n, 3, y, x) into features (n, n_features)"
+        "torch.nn.Module that turns pictures (n, 3, y, x), clips (n, 3, frames, y, x) or sounds (n, samples) into "
+        "features (n, n_features)"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="given to the function by name")
     layers: tuple[str, ...] = Field(
@@ -56,7 +82,10 @@ class OwnSection(Section):
     )
 
 
-NetworkSection = Annotated[SmallConvSection | SmallViTSection | OwnSection, Field(discriminator="kind")]
+NetworkSection = Annotated[
+    SmallConvSection | SmallViTSection | TwoPathwaySection | OnePathwaySection | OwnSection,
+    Field(discriminator="kind"),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,24 +96,26 @@ class Encoder:
     ----------
     taps : layer → where its values are taken, in order of depth
     n_features : of the module's output
+    pathways : layer → its pathway, of networks that have some
     """
 
     module: nn.Module
     taps: Mapping[str, Tap]
     n_features: int
+    pathways: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def n_parameters(self) -> int:
         return sum(weights.numel() for weights in self.module.parameters())
 
 
-def make_encoder(section: SmallConvSection | SmallViTSection | OwnSection, size_px: int, seed: int) -> Encoder:
+def make_encoder(section: NetworkSection, form: SampleForm, seed: int) -> Encoder:
     """The network, its weights drawn from the seed and nothing else.
 
     Raises
     ------
     LayermapError
-        Its options do not fit the pictures, the user's function fails, or its output is no matrix of features.
+        Its options do not fit the samples, the user's function fails, or its output is no matrix of features.
     """
     what = f"network {section.kind}"
     if isinstance(section, OwnSection):
@@ -97,13 +128,14 @@ def make_encoder(section: SmallConvSection | SmallViTSection | OwnSection, size_
         taps = {name: Tap(name) for name in dict.fromkeys(names)}
     else:
         if isinstance(section, SmallViTSection):
-            _check_vit(section, size_px)
+            _check_vit(section, form.size_px)
         told = section.model_dump()
-        make, arguments = import_object(address_of(told)), arguments_of(told, size_px)
+        make, arguments = import_object(address_of(told)), arguments_of(told, form.size_px)
         module = seeded(lambda: make(**arguments), what, seed, "encoder")
         taps = module.taps()
     module.requires_grad_(True)
-    return Encoder(module, taps, _n_features(module, size_px, what))
+    pathways = module.pathways() if isinstance(module, VideoEncoder) else {}
+    return Encoder(module, taps, _n_features(module, form, what), pathways)
 
 
 def seeded(make: Callable[[], Any], what: str, seed: int, part: str) -> Any:
@@ -125,11 +157,12 @@ def _check_vit(section: SmallViTSection, size_px: int) -> None:
         )
 
 
-def _n_features(module: nn.Module, size_px: int, what: str) -> int:
+def _n_features(module: nn.Module, form: SampleForm, what: str) -> int:
     module.eval()
-    with in_one_line(f"{what} cannot take pictures (2, 3, {size_px}, {size_px})"), torch.no_grad():
-        features = module(torch.zeros(2, 3, size_px, size_px))
+    shown = torch.zeros(2, *form.shown_shape)
+    with in_one_line(f"{what} cannot take {form.modality} {tuple(shown.shape)}"), torch.no_grad():
+        features = module(shown)
     if not isinstance(features, torch.Tensor) or features.ndim != 2 or len(features) != 2:
         shape: Sequence[int] | str = tuple(features.shape) if isinstance(features, torch.Tensor) else "no tensor"
-        raise LayermapError(f"{what} gave {shape} for two pictures, expected a tensor (2, n_features)")
+        raise LayermapError(f"{what} gave {shape} for two {form.modality}, expected a tensor (2, n_features)")
     return int(features.shape[1])

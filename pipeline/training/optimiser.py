@@ -35,14 +35,23 @@ class SGD(Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="share of the last step that is kept")
 
 
-Optimiser = Annotated[AdamW | SGD, Field(discriminator="kind")]
+class Adam(Section):
+    """Adam, with decay as a part of the gradient, of all parameters (Kingma & Ba 2015, ICLR)."""
+
+    kind: Literal["adam"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0, description="highest rate, right after warm-up")
+    weight_decay: float = Field(1e-5, ge=0, description="of all parameters, norms and biases included")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of the means of gradient and squared gradient")
+
+
+Optimiser = Annotated[Adam | AdamW | SGD, Field(discriminator="kind")]
 
 
 class Course(Section):
     """How long, and in which steps."""
 
     steps: int = Field(ge=0, description="steps of the optimiser; 0 for objectives that take none")
-    batch: int = Field(256, ge=2, description="pictures of one step, all processes and accumulated parts together")
+    batch: int = Field(256, ge=2, description="samples of one step, all processes and accumulated parts together")
     accumulation: int = Field(1, ge=1, description="parts that a batch is gone through in, where memory is short")
     warmup_steps: int = Field(0, ge=0, description="in which the rate rises in a straight line")
     final_rate: float = Field(0.0, ge=0, le=1, description="last rate, as a share of the highest")
@@ -70,11 +79,14 @@ class Course(Section):
         return self.final_rate + (1 - self.final_rate) * (1 + math.cos(math.pi * course)) / 2
 
 
-def make_optimiser(options: AdamW | SGD, module: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of a module's parameters; those of one dimension (norms, biases) do not decay."""
+def make_optimiser(options: Adam | AdamW | SGD, module: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of a module's parameters; those of one dimension (norms, biases) decay in Adam only."""
     import torch
 
     trained = [weights for weights in module.parameters() if weights.requires_grad]
+    if isinstance(options, Adam):
+        rate, decay = options.learning_rate, options.weight_decay
+        return torch.optim.Adam(trained, lr=rate, betas=options.betas, weight_decay=decay)
     groups = [
         {"params": [weights for weights in trained if weights.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [weights for weights in trained if weights.ndim <= 1], "weight_decay": 0.0},

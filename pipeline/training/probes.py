@@ -1,8 +1,8 @@
-"""Linear probes: how well object class can be read from each layer, by one protocol for all networks and layers.
+"""Linear probes: how well a class can be read from each layer, by one protocol for all networks and layers.
 
 A ridge classifier (least squares on ±1 for each class against the others, largest output wins) is fitted on features
-with mean 0 and SD 1. Its penalty is chosen on a part of the training pictures that it was not fitted on, then it is
-fitted on all of them and scored on test pictures. Closed form: no learning rate, no early stop, nothing to favour one
+with mean 0 and SD 1. Its penalty is chosen on a part of the training samples that it was not fitted on, then it is
+fitted on all of them and scored on test samples. Closed form: no learning rate, no early stop, nothing to favour one
 network by.
 """
 
@@ -27,8 +27,8 @@ class Probe:
 
     Parameters
     ----------
-    accuracy : share of test pictures whose class is named
-    low, high : 95 % interval over test pictures (Wilson); one network, so nothing on other seeds
+    accuracy : share of test samples whose class is named
+    low, high : 95 % interval over test samples (Wilson); one network, so nothing on other seeds
     penalty : the one chosen, relative
     at_end : whether it is the smallest or largest of the grid
     n_features, n_train, n_test : what it was fitted and scored on
@@ -60,7 +60,7 @@ def probe(
     ----------
     train, test : (n, n_features) of any floats
     train_labels, test_labels : (n,) numbers of classes
-    validation : share of training pictures that the penalty is chosen on
+    validation : share of training samples that the penalty is chosen on
     seed : of their choice
 
     References

@@ -1,4 +1,4 @@
-"""A recipe: which network learns what from which pictures, for how long, and how it is probed.
+"""A recipe: which network learns what from which samples, for how long, and how it is probed.
 
 Recipes lie in ``workflows/recipes/``; every key is validated before anything is fetched or trained.
 """
@@ -15,7 +15,8 @@ from pipeline.core.code_version import ROOT
 from pipeline.core.section import Section, plain_name, union_of, validated
 from pipeline.formats.named_files import NamedFiles
 from pipeline.training.diets.entry import DIETS, DietOptions
-from pipeline.training.networks import NetworkSection
+from pipeline.training.measuring.random_dots import RandomDots
+from pipeline.training.networks import TAKES, NetworkSection
 from pipeline.training.objectives.objective import OBJECTIVES, ObjectiveOptions
 from pipeline.training.optimiser import AdamW, Course, Optimiser
 
@@ -31,10 +32,14 @@ else:
 
 
 class Probes(Section):
-    """Linear probes of object class at every layer."""
+    """Linear probes at every layer."""
 
-    n_train: int = Field(10_000, ge=20, description="training pictures that probes are fitted on, at most")
-    n_test: int = Field(10_000, ge=20, description="test pictures that they are scored on, at most")
+    labels: tuple[str, ...] | None = Field(
+        None, min_length=1, description="label sets that are read; None: all of the diet that have one label per sample"
+    )
+    random_dots: RandomDots | None = Field(None, description="random-dot motion as well, of networks that see clips")
+    n_train: int = Field(10_000, ge=20, description="training samples that probes are fitted on, at most")
+    n_test: int = Field(10_000, ge=20, description="test samples that they are scored on, at most")
     validation: float = Field(0.2, gt=0, lt=1, description="share of the former that the penalty is chosen on")
     largest_layer: int = Field(
         4096, ge=2, description="units up to which the last layer of maps is also probed without averaging over space"
@@ -46,7 +51,7 @@ class Recipe(Section):
 
     recipe: str = Field(description="its name: lower case, digits, - and _")
     title: str = Field(description="one line, heads page and card")
-    diet: Diet = Field(description="the pictures")
+    diet: Diet = Field(description="the pictures, clips or sounds")
     network: NetworkSection = Field(description="the architecture")
     objective: Objective = Field(description="what is learned")
     optimiser: Optimiser = Field(default_factory=AdamW, description="and its highest rate and decay")
@@ -70,10 +75,35 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _steps_fit_the_objective(self) -> Recipe:
-        if (self.objective.kind == "random") != (self.course.steps == 0):
+        kind = self.objective.kind
+        if OBJECTIVES.get(kind).takes_steps != (self.course.steps > 0):
+            none = ", ".join(kind for kind in OBJECTIVES if not OBJECTIVES.get(kind).takes_steps)
+            raise ValueError(f"objective {kind} with {self.course.steps} steps: {none} takes 0, all others some")
+        return self
+
+    @model_validator(mode="after")
+    def _all_fits_the_samples(self) -> Recipe:
+        diet, form = DIETS.get(self.diet.kind), self.diet.form()
+        takes = TAKES.get(self.network.kind)
+        if takes is not None and takes != diet.modality:
+            raise ValueError(f"network {self.network.kind} takes {takes}, and diet {diet.kind} has {diet.modality}")
+        learns = OBJECTIVES.get(self.objective.kind).modalities
+        if diet.modality not in learns:
             raise ValueError(
-                f"objective {self.objective.kind} with {self.course.steps} steps: random takes 0, all others some"
+                f"objective {self.objective.kind} learns from {' or '.join(learns)}, and diet {diet.kind} has "
+                f"{diet.modality}"
             )
+        for what, named in (("objective", self.objective.label_sets()), ("probes", self.probes.labels or ())):
+            for name in named:
+                if name not in diet.label_sets:
+                    raise ValueError(
+                        f"{what}: diet {diet.kind} has no labels '{name}'; it has: {', '.join(diet.label_sets)}"
+                    )
+        if self.probes.random_dots is not None and diet.modality != "clips":
+            raise ValueError(f"probes.random_dots are clips, and diet {diet.kind} has {diet.modality}")
+        misfit = self.objective.misfit(form)
+        if misfit:
+            raise ValueError(f"objective {self.objective.kind}: {misfit}")
         return self
 
 

@@ -5,8 +5,8 @@
 | ``weights.safetensors`` | the encoder |
 | ``objective.safetensors`` | what was added for training only (projection, classifier, decoder) |
 | ``curve.csv`` | loss, learning rate and measures in the course of training |
-| ``held_out.csv`` | the objective on test pictures, of the trained and the untrained network |
-| ``probes.csv`` | object class from each layer, of the network, its random twin and pixels |
+| ``held_out.csv`` | the objective on test samples, of the trained and the untrained network |
+| ``probes.csv`` | labels read from each layer, of the network, its random twin and the samples themselves |
 | ``run.json`` | recipe, diet, sizes |
 | ``card.md`` | the model card |
 | ``receipt.json`` | SHA-256 of all of these |
@@ -30,6 +30,7 @@ from pipeline.core.keys import sha256_of_file
 from pipeline.formats.documents import read_object
 from pipeline.models.trained.training_files import CARD, CURVE, HELD_OUT, PROBES, RECEIPT, RUN, WEIGHTS
 from pipeline.training.diets.decoded import DietFacts
+from pipeline.training.diets.entry import Modality
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 OBJECTIVE = "objective.safetensors"
 FILES = (WEIGHTS, OBJECTIVE, CURVE, HELD_OUT, PROBES, RUN, CARD)
 """All that a training leaves but the receipt, which is written last."""
-TRAINED, UNTRAINED, TWIN, PIXELS = "trained", "untrained", "random twin", "pixels"
+TRAINED, UNTRAINED, TWIN = "trained", "untrained", "random twin"
+RAW: dict[Modality, str] = {"pictures": "pixels", "clips": "pixels", "sounds": "waveform"}
+"""What a probe of the samples themselves is called."""
 REMEDY = "delete its folder and train again"
 
 
@@ -67,7 +70,7 @@ class RunFacts(BaseModel):
     diet: DietFacts
     options: dict[str, Any] = Field(description="the recipe")
     cost: str
-    measures: dict[str, dict[str, float]] = Field(description="network → measure on test pictures → value")
+    measures: dict[str, dict[str, float]] = Field(description="network → measure on test samples → value")
 
 
 @dataclasses.dataclass(frozen=True)

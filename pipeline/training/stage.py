@@ -27,6 +27,7 @@ from pipeline.training.card import collapse_of, model_card
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.collapse import is_collapsed
 from pipeline.training.diets.decoded import Diet, open_diet
+from pipeline.training.diets.entry import SampleForm
 from pipeline.training.measuring.measure import Measured, bare_rate, measure
 from pipeline.training.measuring.show import calibrate
 from pipeline.training.networks import Encoder, OwnSection, make_encoder, seeded
@@ -68,13 +69,14 @@ class _Job:
     diet: Diet
     device: torch.device
     ranks: Ranks
+    mirror: str | None = None
 
     @property
     def folder(self) -> Path:
         return paths.training(self.recipe.recipe, self.seed)
 
     def weights_key(self) -> str:
-        """Of what changes weights: recipe, pictures, seed, code; not probes, words or the time between checkpoints."""
+        """Of what changes weights: recipe, samples, seed, code; not probes, words or the time between checkpoints."""
         told = self.recipe.model_dump(mode="json", include={"network", "objective", "optimiser", "course"})
         del told["course"]["checkpoint_steps"]
         ranks = {"world": self.ranks.world} if self.ranks.world > 1 else {}
@@ -93,12 +95,12 @@ class _Job:
     def learner(self) -> tuple[Learner, Encoder]:
         """As initialised, on the device."""
         facts = self.diet.facts
-        encoder = make_encoder(self.recipe.network, facts.size_px, self.seed)
+        encoder = make_encoder(self.recipe.network, facts.form, self.seed)
         setting = Setting(
             encoder=encoder.module,
             n_features=encoder.n_features,
-            size_px=facts.size_px,
-            n_classes=len(facts.classes),
+            form=facts.form,
+            labels=facts.labels,
             train_labels=self.diet.train.labels,
             mean=facts.mean,
             sd=facts.sd,
@@ -108,8 +110,18 @@ class _Job:
         what = f"objective {entry.kind}"
         objective: Objective = seeded(lambda: entry.make(self.recipe.objective, setting), what, self.seed, "objective")
         learner = Learner(encoder.module, objective).to(self.device)
-        learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_out_for(learner, facts.form)
         return learner, encoder
+
+
+def lay_out_for(learner: Learner, form: SampleForm) -> None:
+    """Weights in memory as samples are, channels last, which passes are faster with."""
+    if form.modality == "pictures":
+        learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    elif form.modality == "clips":
+        for weights in learner.parameters():
+            if weights.ndim == 5:
+                weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
 
 
 def code_behind(recipe: Recipe) -> str:
@@ -148,7 +160,7 @@ def train_network(recipe: Recipe, seed: int, *, device: str = "auto", mirror: st
     chosen = choose_device(device)
     with joined(chosen) as ranks:
         diet = ranks.first_before_others(lambda: open_diet(recipe.diet, mirror))
-        job = _Job(recipe, seed, diet, chosen, ranks)
+        job = _Job(recipe, seed, diet, chosen, ranks, mirror)
         _check(job)
         if not ranks.is_first:
             if ranks.first_decides(False):
@@ -164,7 +176,7 @@ def _check(job: _Job) -> None:
     if course.batch > facts.n_train:
         raise LayermapError(
             f"recipe {job.recipe.recipe}: a batch of {course.batch} is more than the {facts.n_train} training "
-            "pictures; lower course.batch"
+            f"{facts.form.modality}; lower course.batch"
         )
     if course.batch % (course.accumulation * job.ranks.world):
         raise LayermapError(
@@ -226,13 +238,13 @@ def _trained(job: _Job, weights_key: str) -> tuple[Learner, Encoder, pd.DataFram
     if learner.objective.takes_steps:
         if job.ranks.world == 1:  # passes of one process alone would wait for the others' views
             part = course.batch // course.accumulation
-            cost["bare_pictures_per_s"] = bare_rate(learner, job.diet.train, part, job.device)
+            cost["bare_samples_per_s"] = bare_rate(learner, job.diet.train, part, job.device)
         progress = Progress(name, course.steps, unit="step")
         with CurveLog(paths.training_cost(recipe.recipe, job.seed).with_suffix("").with_suffix(""), job.ranks) as log:
             try:
                 trained = Trainer(
                     learner=learner,
-                    pictures=job.diet.train,
+                    samples=job.diet.train,
                     course=course,
                     optimiser=recipe.optimiser,
                     seed=job.seed,
@@ -249,8 +261,8 @@ def _trained(job: _Job, weights_key: str) -> tuple[Learner, Encoder, pd.DataFram
         rows = trained.curve
         spent = trained.wall_s if job.device.type == "cuda" else trained.cpu_s
         cost |= {"cpu_s": trained.cpu_s, "wall_s": trained.wall_s}
-        cost["pictures_per_s"] = course.steps * course.batch / job.ranks.world / max(spent, 1e-9)
-    else:
+        cost["samples_per_s"] = course.steps * course.batch / job.ranks.world / max(spent, 1e-9)
+    elif not learner.objective.load_published(learner.encoder, job.mirror):
         calibrate(learner, job.diet.train, job.seed)
     curve = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["step", "epoch", "loss"])
     if job.ranks.is_first:
@@ -269,7 +281,7 @@ def _facts(
     entry = OBJECTIVES.get(recipe.objective.kind)
     options = recipe.model_dump(mode="json", exclude={"seeds"})
     if options["diet"].get("path"):
-        options["diet"]["path"] = Path(options["diet"]["path"]).name  # results do not depend on where pictures lie
+        options["diet"]["path"] = Path(options["diet"]["path"]).name  # results do not depend on where samples lie
     return RunFacts(
         recipe=recipe.recipe,
         title=recipe.title,
@@ -297,7 +309,9 @@ def _facts(
 
 def _in_words(facts: RunFacts, measured: Measured) -> str:
     own = measured.probes[measured.probes["network"] == TRAINED]
-    best = own.loc[own["accuracy"].idxmax()]
-    said = f"best probe {best['accuracy']:.1%} ({best['layer']}; {best['low']:.1%} to {best['high']:.1%})"
+    best = [rows.loc[rows["accuracy"].idxmax()] for _, rows in own.groupby("label", sort=False)]
+    said = "best probe of " + ", of ".join(
+        f"{row['label']} {row['accuracy']:.1%} ({row['layer']}; {row['low']:.1%} to {row['high']:.1%})" for row in best
+    )
     collapsed = "; features have collapsed" if is_collapsed(**collapse_of(facts.measures[TRAINED])) else ""
     return f"{said}{collapsed}; card: {paths.training(facts.recipe, facts.seed) / CARD}"

@@ -27,25 +27,25 @@ def generator_for(*place: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(stream(*place))
 
 
-def batch_of_step(n_pictures: int, batch: int, seed: int, step: int) -> np.ndarray:
-    """The pictures of one step: every epoch is a new order of all, of which whole batches are taken.
+def batch_of_step(n_samples: int, batch: int, seed: int, step: int) -> np.ndarray:
+    """The samples of one step: every epoch is a new order of all, of which whole batches are taken.
 
     Parameters
     ----------
-    batch : pictures of a step, all processes together
+    batch : samples of a step, all processes together
     step : from 0
 
     Returns
     -------
-    (batch,) numbers of pictures
+    (batch,) numbers of samples
     """
-    per_epoch = max(1, n_pictures // batch)
+    per_epoch = max(1, n_samples // batch)
     epoch, within = divmod(step, per_epoch)
-    return _order(n_pictures, seed, epoch)[within * batch : (within + 1) * batch]
+    return _order(n_samples, seed, epoch)[within * batch : (within + 1) * batch]
 
 
 @functools.lru_cache(maxsize=1)
-def _order(n_pictures: int, seed: int, epoch: int) -> np.ndarray:
+def _order(n_samples: int, seed: int, epoch: int) -> np.ndarray:
     import numpy as np
 
-    return np.random.default_rng(stream(seed, "order", epoch)).permutation(n_pictures)
+    return np.random.default_rng(stream(seed, "order", epoch)).permutation(n_samples)

@@ -12,7 +12,7 @@ import dataclasses
 import importlib.util
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from pipeline.training.collapse import effective_rank, feature_sd
 from pipeline.training.objectives.objective import Objective, Outcome
 from pipeline.training.optimiser import (
     SGD,
+    Adam,
     AdamW,
     Course,
     make_optimiser,
@@ -40,7 +41,7 @@ from pipeline.training.streams import batch_of_step, generator_for, stream
 
 if TYPE_CHECKING:
     from pipeline.core.progress import Progress
-    from pipeline.training.diets.decoded import Pictures
+    from pipeline.training.diets.decoded import Samples
 
 Row = dict[str, float]
 """One point of the loss curve."""
@@ -82,14 +83,14 @@ class Trainer:
     Parameters
     ----------
     learner : as initialised, on the device
-    pictures : that it is trained on
+    samples : that it is trained on
     on_row : called with every row of the curve as it is made
     """
 
     learner: Learner
-    pictures: Pictures
+    samples: Samples
     course: Course
-    optimiser: AdamW | SGD
+    optimiser: Adam | AdamW | SGD
     seed: int
     device: torch.device
     checkpoints: Checkpoints
@@ -140,7 +141,7 @@ class Trainer:
         self, module: nn.Module, optimiser: torch.optim.Optimizer, step: int, sums: dict[str, float]
     ) -> torch.Tensor:
         """One step; the features of its last part."""
-        numbers = self.ranks.part(batch_of_step(len(self.pictures.labels), self.course.batch, self.seed, step))
+        numbers = self.ranks.part(batch_of_step(len(self.samples), self.course.batch, self.seed, step))
         optimiser.zero_grad(set_to_none=True)
         n_parts = self.course.accumulation
         for part, own in enumerate(np.array_split(numbers, n_parts)):
@@ -167,9 +168,9 @@ class Trainer:
     def _prepared(self, numbers: np.ndarray, step: int, part: int) -> tuple[torch.Tensor, ...]:
         place = (self.seed, "step", step, part, self.ranks.rank)
         torch.manual_seed(stream(*place, "layers"))  # dropout and the like, of networks that have it
-        labels = self.learner.objective.labels_of(numbers, self.pictures.labels[numbers])
-        batch = torch.from_numpy(self.pictures.pictures[numbers]).to(self.device)
-        targets = torch.from_numpy(labels.astype(np.int64)).to(self.device)
+        labels = self.learner.objective.labels_of(numbers, self.samples.labels_of(numbers))
+        batch = torch.from_numpy(self.samples.values[numbers]).to(self.device)
+        targets = on_device(labels, self.device)
         return self.learner.objective.prepare(batch, targets, generator_for(*place), training=True)
 
     def _row(self, done: int, sums: dict[str, float], features: torch.Tensor, optimiser: torch.optim.Optimizer) -> Row:
@@ -179,7 +180,7 @@ class Trainer:
         sums.clear()
         return {
             "step": done,
-            "epoch": done * self.course.batch / len(self.pictures.labels),
+            "epoch": done * self.course.batch / len(self.samples),
             "loss": named.pop("loss"),
             "learning_rate": optimiser.param_groups[0]["lr"],
             "feature_sd": feature_sd(features),
@@ -220,6 +221,11 @@ def half_precision(device: torch.device) -> contextlib.AbstractContextManager[An
     """bfloat16 on GPUs that have it; float32 elsewhere."""
     enabled = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16) if enabled else contextlib.nullcontext()
+
+
+def on_device(labels: Mapping[str, np.ndarray], device: torch.device) -> dict[str, torch.Tensor]:
+    """Labels of a batch, int64, as objectives are given them."""
+    return {name: torch.from_numpy(numbers.astype(np.int64)).to(device) for name, numbers in labels.items()}
 
 
 def outcome_of(learner: Learner, prepared: tuple[torch.Tensor, ...]) -> Outcome:

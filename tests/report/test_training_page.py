@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.report.training_page import training_page
 from pipeline.training.diets.decoded import DietFacts
+from pipeline.training.diets.entry import LabelSet, SampleForm
 from pipeline.training.results import Run, RunFacts
 
 LAYERS = ("stem", "layer1")
@@ -19,8 +20,8 @@ DIET = DietFacts(
     title="patches",
     licence="CC0",
     citation="",
-    classes=("a", "b"),
-    size_px=16,
+    form=SampleForm(modality="pictures", shape=(16, 16, 3)),
+    labels={"object": LabelSet(classes=("a", "b"))},
     n_train=16,
     n_test=8,
     skipped=("train/a/x.png",),
@@ -63,9 +64,9 @@ def run_of(seed, *, collapsed=False, steps=4, cost=True):
             for network, layers in (("pixels", ["16×16×3"]), ("trained", LAYERS), ("random twin", LAYERS))
             for layer in layers
         ]
-    ).assign(penalty=0.1, at_end=False, n_features=8, n_train=16, n_test=8)
-    held_out = pd.DataFrame({"network": ["trained"], "loss": [1.0], "low": [0.9], "high": [1.1], "n_pictures": [8]})
-    told = {"cpu_s": 65.0, "wall_s": 66.0, "pictures_per_s": 90.0, "bare_pictures_per_s": 100.0, "device": "cpu"}
+    ).assign(pathway="main", label="object", n_classes=2, penalty=0.1, at_end=False, n_features=8, n_train=16, n_test=8)
+    held_out = pd.DataFrame({"network": ["trained"], "loss": [1.0], "low": [0.9], "high": [1.1], "n_samples": [8]})
+    told = {"cpu_s": 65.0, "wall_s": 66.0, "samples_per_s": 90.0, "bare_samples_per_s": 100.0, "device": "cpu"}
     return Run(facts, curve, held_out, probes, {**told, "threads": 1} if cost else {})
 
 
@@ -96,9 +97,9 @@ def panels(page):
 
 def test_every_seed_is_a_line_with_intervals():
     drawn = panels(training_page([run_of(0), run_of(3)]))
-    assert set(drawn) == {"training-loss", "training-feature-sd", "training-effective-rank", "training-probes"}
+    assert set(drawn) == {"training-loss", "training-feature-sd", "training-effective-rank", "training-probes-object"}
     assert len(drawn["training-loss"]["data"]) == 2
-    own = [trace for trace in drawn["training-probes"]["data"] if "error_y" in trace]
+    own = [trace for trace in drawn["training-probes-object"]["data"] if "error_y" in trace]
     assert len(own) == 2 and own[0]["error_y"]["array"] == pytest.approx([0.1, 0.1])
 
 
@@ -111,5 +112,5 @@ def test_no_p_and_a_warning_only_where_features_collapsed():
 
 def test_untrained_networks_have_no_curve_and_lost_times_are_said():
     drawn = panels(training_page([run_of(0, steps=0)]))
-    assert set(drawn) == {"training-probes"}
+    assert set(drawn) == {"training-probes-object"}
     assert "not recorded" in training_page([run_of(0, cost=False)])

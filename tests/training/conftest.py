@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.training.diets.decoded import Diet, DietFacts, Pictures
+from pipeline.training.diets.decoded import Diet, DietFacts, Samples
+from pipeline.training.diets.entry import OBJECT, LabelSet, SampleForm
 from pipeline.training.objectives.objective import Setting
 from pipeline.training.recipe import Recipe
 
@@ -14,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DIETS = ROOT.parent / "shared" / "diets"
 SIZE_PX = 16
 CLASSES = ("dark", "bright", "striped")
+FORM = SampleForm(modality="pictures", shape=(SIZE_PX, SIZE_PX, 3))
+LABELS = {OBJECT: LabelSet(classes=CLASSES)}
 TINY_NETWORK = {"kind": "small_conv", "width": 4}
 
 
@@ -31,14 +34,20 @@ def patches(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     labels = np.arange(n) % len(CLASSES)
     pictures = generator.normal(0, 20, (n, SIZE_PX, SIZE_PX, 3)) + np.array([70, 180, 120])[labels][:, None, None, None]
     pictures[labels == 2] += 60 * np.sin(np.arange(SIZE_PX))[:, None, None]
-    return pictures.clip(0, 255).astype(np.uint8), labels.astype("<u2")
+    return pictures.clip(0, 255).astype(np.uint8), labels.astype("<i4")
+
+
+def samples_of(n: int, seed: int) -> Samples:
+    """`patches`, as a part of a diet."""
+    pictures, labels = patches(n, seed)
+    return Samples(pictures, {OBJECT: labels})
 
 
 @pytest.fixture(scope="session")
 def diet() -> Diet:
     """96 pictures for training and 48 for tests, in memory."""
-    train, test = Pictures(*patches(96, 1)), Pictures(*patches(48, 2))
-    shades = train.pictures / 255
+    train, test = samples_of(96, 1), samples_of(48, 2)
+    shades = train.values / 255
     facts = DietFacts(
         kind="toy",
         key="0123456789",
@@ -46,8 +55,8 @@ def diet() -> Diet:
         title="patches",
         licence="none needed",
         citation="",
-        classes=CLASSES,
-        size_px=SIZE_PX,
+        form=FORM,
+        labels=LABELS,
         n_train=96,
         n_test=48,
         skipped=(),
@@ -61,7 +70,7 @@ def diet() -> Diet:
 
 def setting_of(diet: Diet, encoder, n_features: int, seed: int = 0) -> Setting:
     facts = diet.facts
-    told = (facts.size_px, len(facts.classes), diet.train.labels, facts.mean, facts.sd, seed)
+    told = (facts.form, facts.labels, diet.train.labels, facts.mean, facts.sd, seed)
     return Setting(encoder, n_features, *told)
 
 

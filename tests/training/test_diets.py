@@ -13,7 +13,7 @@ from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.training.diets import cifar10
 from pipeline.training.diets.cifar10 import FILES, RECORD_BYTES, Cifar10Archive, Cifar10Options
 from pipeline.training.diets.decoded import cut_square, open_diet
-from pipeline.training.diets.entry import DIETS
+from pipeline.training.diets.entry import DIETS, OBJECT
 from pipeline.training.diets.picture_classes import PictureClassesOptions, open_pictures
 from pipeline.training.diets.toy import ToyOptions
 from tests.training.conftest import CLASSES, SIZE_PX, patches
@@ -38,19 +38,22 @@ def options_of(path, **more):
 def test_a_folder_and_a_zip_of_it_give_the_same_pictures(picture_folder, tmp_path):
     archive = zipped(picture_folder, tmp_path / "mine.zip")
     folder, packed = (open_diet(options_of(path)) for path in (picture_folder, archive))
-    assert folder.facts.classes == tuple(sorted(CLASSES)) and (folder.facts.n_train, folder.facts.n_test) == (12, 6)
+    assert folder.facts.labels[OBJECT].classes == tuple(sorted(CLASSES)) and (
+        folder.facts.n_train,
+        folder.facts.n_test,
+    ) == (12, 6)
     for one, other in ((folder.train, packed.train), (folder.test, packed.test)):
-        assert np.array_equal(one.pictures, other.pictures) and np.array_equal(one.labels, other.labels)
+        assert np.array_equal(one.values, other.values) and np.array_equal(one.labels[OBJECT], other.labels[OBJECT])
     expected, labels = patches(12, 3)
     names = np.array(CLASSES)[labels]
     for name, number in ((name, number) for number, name in enumerate(names)):
-        here = folder.train.pictures[folder.train.labels == folder.facts.classes.index(name)]
+        here = folder.train.values[folder.train.labels[OBJECT] == folder.facts.labels[OBJECT].classes.index(name)]
         assert (here == expected[number]).all((1, 2, 3)).any()
 
 
 def test_mean_and_sd_are_those_of_the_training_pictures(picture_folder):
     diet = open_diet(options_of(picture_folder))
-    shades = diet.train.pictures.astype(float) / 255
+    shades = diet.train.values.astype(float) / 255
     assert diet.facts.mean == pytest.approx(shades.mean((0, 1, 2)))
     assert diet.facts.sd == pytest.approx(shades.std((0, 1, 2)))
 
@@ -171,11 +174,11 @@ def official_archive(path, per_file):
 def test_the_official_archive_is_read_as_its_authors_describe_it(tmp_path):
     records = official_archive(tmp_path / "cifar.tar.gz", 20)
     source = Cifar10Archive(tmp_path / "cifar.tar.gz", per_file=20)
-    assert [sum(one.split == split for one in source.pictures) for split in ("train", "test")] == [100, 20]
-    third = source.pictures[22]  # of the second file
+    assert [sum(one.split == split for one in source.samples) for split in ("train", "test")] == [100, 20]
+    third = source.samples[22]  # of the second file
     block = records["cifar-10-batches-bin/data_batch_2.bin"][2]
     picture = source.read(third)
-    assert third.label == 2 and picture.shape == (32, 32, 3)
+    assert third.number(OBJECT) == 2 and picture.shape == (32, 32, 3)
     assert picture[3, 5].tolist() == [block[1 + colour * 1024 + 3 * 32 + 5] for colour in range(3)]
 
 
@@ -208,9 +211,12 @@ def test_the_official_archive_comes_through_fetch_with_a_receipt(tmp_path, monke
 
 def test_the_toy_has_balanced_classes_and_no_patch_on_both_sides():
     diet = open_diet(ToyOptions(n_train=90, n_test=45))
-    assert np.bincount(diet.train.labels).tolist() == [10] * 9 and np.bincount(diet.test.labels).tolist() == [5] * 9
-    train = {picture.tobytes() for picture in diet.train.pictures}
-    assert not train & {picture.tobytes() for picture in diet.test.pictures}
+    assert (
+        np.bincount(diet.train.labels[OBJECT]).tolist() == [10] * 9
+        and np.bincount(diet.test.labels[OBJECT]).tolist() == [5] * 9
+    )
+    train = {picture.tobytes() for picture in diet.train.values}
+    assert not train & {picture.tobytes() for picture in diet.test.values}
 
 
 def test_entries_say_what_a_card_needs():
@@ -223,5 +229,5 @@ def test_entries_say_what_a_card_needs():
 @pytest.mark.slow
 def test_real_pictures(shared_diets):
     source = open_pictures(shared_diets / "images" / "imagenette-72px.zip")
-    assert len(source.classes) == 10 and len(source.pictures) == 13_394
-    assert cut_square(source.read(source.pictures[0]), 64).shape == (64, 64, 3)
+    assert len(source.label_sets[OBJECT].classes) == 10 and len(source.samples) == 13_394
+    assert cut_square(source.read(source.samples[0]), 64).shape == (64, 64, 3)

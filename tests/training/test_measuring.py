@@ -10,7 +10,7 @@ from pipeline.training.measuring import show
 from pipeline.training.measuring.measure import _mean_with_interval, bare_rate, measure
 from pipeline.training.measuring.show import (
     calibrate,
-    chosen_pictures,
+    chosen_samples,
     layer_values,
     objective_losses,
     random_twin,
@@ -18,7 +18,7 @@ from pipeline.training.measuring.show import (
 from pipeline.training.networks import make_encoder
 from pipeline.training.objectives.objective import OBJECTIVES
 from pipeline.training.trainer import Learner
-from tests.training.conftest import SIZE_PX, recipe_of, setting_of
+from tests.training.conftest import FORM, recipe_of, setting_of
 
 CPU = torch.device("cpu")
 
@@ -28,7 +28,7 @@ def made(request, diet):
     """A recipe, its encoder, and the learner, as initialised."""
     narrow = {"small_conv": {"width": 4}, "small_vit": {"n_features": 12, "n_blocks": 2}}[request.param]
     recipe = recipe_of(network={"kind": request.param, **narrow}, objective={"kind": "contrastive"})
-    encoder = make_encoder(recipe.network, SIZE_PX, 0)
+    encoder = make_encoder(recipe.network, FORM, 0)
     entry = OBJECTIVES.get("contrastive")
     objective = entry.make(recipe.objective, setting_of(diet, encoder.module, encoder.n_features))
     return recipe, encoder, Learner(encoder.module, objective)
@@ -42,7 +42,7 @@ def test_layers_are_those_of_the_forward_pass(made, diet, monkeypatch):
     numbers = np.arange(0, 48, 1)
     values = layer_values(learner, encoder.taps, diet.test, numbers, largest_whole=10_000)
     with torch.no_grad():
-        features = learner.encoder(learner.objective.plain(torch.from_numpy(diet.test.pictures[numbers])))
+        features = learner.encoder(learner.objective.plain(torch.from_numpy(diet.test.values[numbers])))
     last = list(encoder.taps)[-1]
     assert values[last] == pytest.approx(features.numpy(), abs=1e-5)
     if last == "layer6":
@@ -66,11 +66,11 @@ def test_losses_of_the_objective_come_again(made, diet):
 
 def test_calibration_gives_normalisation_the_statistics_of_the_pictures(diet):
     recipe = recipe_of()
-    encoder = make_encoder(recipe.network, SIZE_PX, 0)
+    encoder = make_encoder(recipe.network, FORM, 0)
     entry = OBJECTIVES.get("random")
     learner = Learner(encoder.module, entry.make(entry.options(), setting_of(diet, encoder.module, 32)))
     calibrate(learner, diet.train, 0)
-    seen = encoder.module.stem.conv(learner.objective.plain(torch.from_numpy(diet.train.pictures)))
+    seen = encoder.module.stem.conv(learner.objective.plain(torch.from_numpy(diet.train.values)))
     norm = encoder.module.stem.norm
     assert norm.running_mean.numpy() == pytest.approx(seen.mean((0, 2, 3)).detach().numpy(), abs=1e-5)
     assert norm.running_var.numpy() == pytest.approx(seen.var((0, 2, 3)).detach().numpy(), rel=1e-3)
@@ -98,12 +98,12 @@ def test_the_bare_rate_leaves_the_network_as_it_was(made, diet):
     assert all(torch.equal(before[name], value) for name, value in learner.state_dict().items())
 
 
-def test_chosen_pictures_are_the_same_for_all_and_in_order():
-    assert np.array_equal(chosen_pictures(5, 9, "probes"), np.arange(5))
-    chosen = chosen_pictures(1000, 50, "probes")
+def test_chosen_samples_are_the_same_for_all_and_in_order():
+    assert np.array_equal(chosen_samples(5, 9, "probes"), np.arange(5))
+    chosen = chosen_samples(1000, 50, "probes")
     assert len(np.unique(chosen)) == 50 and (np.diff(chosen) > 0).all()
-    assert np.array_equal(chosen, chosen_pictures(1000, 50, "probes"))
-    assert not np.array_equal(chosen, chosen_pictures(1000, 50, "test"))
+    assert np.array_equal(chosen, chosen_samples(1000, 50, "probes"))
+    assert not np.array_equal(chosen, chosen_samples(1000, 50, "test"))
 
 
 def test_intervals_of_a_mean_hold_it_in_95_of_100():
@@ -117,6 +117,6 @@ def test_all_measures_of_a_network(made, diet):
     recipe = recipe.model_copy(update={"probes": recipe.probes.model_copy(update={"n_test": 40})})
     measured = measure(learner, copy.deepcopy(learner), encoder, diet, recipe, 0)
     assert measured.held_out["network"].tolist() == ["trained", "untrained"]
-    assert (measured.held_out["n_pictures"] == 30).all()
+    assert (measured.held_out["n_samples"] == 30).all()
     assert set(measured.measures) == {"trained", "untrained"}
     assert measured.measures["trained"].keys() == {"identified", "feature_sd", "effective_rank"}

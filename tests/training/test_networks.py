@@ -7,7 +7,10 @@ from pydantic import TypeAdapter
 from pipeline.core.errors import LayermapError
 from pipeline.models.networks.small_vit_module import sine_cosine_positions
 from pipeline.models.torch.hooks import tapped
+from pipeline.training.diets.entry import SampleForm
 from pipeline.training.networks import NetworkSection, make_encoder
+
+FORM = SampleForm(modality="pictures", shape=(32, 32, 3))
 
 KINDS = [{"kind": "small_conv"}, {"kind": "small_vit"}]
 OWN = """
@@ -32,12 +35,12 @@ def section_of(raw, folder="."):
 @pytest.mark.parametrize("raw", KINDS)
 def test_weights_follow_from_the_seed_alone(raw):
     torch.manual_seed(5)
-    first = make_encoder(section_of(raw), 32, 0).module.state_dict()
+    first = make_encoder(section_of(raw), FORM, 0).module.state_dict()
     torch.manual_seed(6)
     state = torch.random.get_rng_state()
-    again = make_encoder(section_of(raw), 32, 0).module.state_dict()
+    again = make_encoder(section_of(raw), FORM, 0).module.state_dict()
     assert torch.equal(state, torch.random.get_rng_state())
-    other = make_encoder(section_of(raw), 32, 1).module.state_dict()
+    other = make_encoder(section_of(raw), FORM, 1).module.state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
@@ -50,7 +53,7 @@ def test_weights_follow_from_the_seed_alone(raw):
     ],
 )
 def test_layers_have_stable_names_in_order_of_depth(raw, layers, n_parameters):
-    encoder = make_encoder(section_of(raw), 32, 0)
+    encoder = make_encoder(section_of(raw), FORM, 0)
     assert list(encoder.taps) == layers and encoder.n_parameters == n_parameters
     seen = []
     with tapped(encoder.module, encoder.taps, lambda name, values: seen.append((name, values.shape)), "it"):
@@ -63,7 +66,7 @@ def test_layers_have_stable_names_in_order_of_depth(raw, layers, n_parameters):
 @pytest.mark.parametrize("raw", KINDS)
 def test_values_keep_their_size_from_layer_to_layer(raw):
     """An initialisation that neither vanishes nor grows."""
-    encoder = make_encoder(section_of(raw), 32, 0)
+    encoder = make_encoder(section_of(raw), FORM, 0)
     sizes = []
     with (
         torch.no_grad(),
@@ -87,7 +90,7 @@ def test_positions_are_all_different():
 )
 def test_options_that_do_not_fit(raw, said):
     with pytest.raises(LayermapError, match=said):
-        make_encoder(section_of(raw), 32, 0)
+        make_encoder(section_of(raw), FORM, 0)
 
 
 @pytest.fixture
@@ -96,7 +99,7 @@ def own(tmp_path):
 
     def make(layers=("0",), factory="build", **arguments):
         raw = {"kind": "own", "factory": f"my_net.py:{factory}", "arguments": arguments, "layers": layers}
-        return make_encoder(section_of(raw, tmp_path), 32, 0)
+        return make_encoder(section_of(raw, tmp_path), FORM, 0)
 
     return make
 

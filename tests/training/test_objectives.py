@@ -7,6 +7,7 @@ import torch
 from pipeline.core.errors import LayermapError
 from pipeline.models.networks.small_conv_module import SmallConv
 from pipeline.models.networks.small_vit_module import SmallViT
+from pipeline.training.diets.entry import OBJECT
 from pipeline.training.objectives.contrastive import Contrastive, ContrastiveOptions, nt_xent
 from pipeline.training.objectives.masked_autoencoder import (
     MaskedAutoencoder,
@@ -28,8 +29,8 @@ from tests.training.conftest import SIZE_PX, setting_of
 
 @pytest.fixture
 def batch(diet):
-    pictures = torch.from_numpy(diet.train.pictures[:12])
-    return pictures, torch.from_numpy(diet.train.labels[:12].astype(np.int64))
+    pictures = torch.from_numpy(diet.train.values[:12])
+    return pictures, {OBJECT: torch.from_numpy(diet.train.labels[OBJECT][:12].astype(np.int64))}
 
 
 @pytest.fixture
@@ -84,13 +85,15 @@ def test_supervised_is_cross_entropy_of_the_classifier(diet, batch):
     prepared = objective.prepare(*batch, generator_for(0), training=False)
     outcome = objective.loss(encoder, *prepared)
     logits = objective.classifier(encoder(objective.plain(batch[0]))).double()
-    expected = -logits.log_softmax(1)[torch.arange(12), batch[1]]
+    expected = -logits.log_softmax(1)[torch.arange(12), batch[1][OBJECT]]
     assert outcome.loss.detach().numpy() == pytest.approx(expected.detach().numpy(), rel=1e-4)
-    assert float(outcome.measures["accuracy"]) == pytest.approx(float((logits.argmax(1) == batch[1]).float().mean()))
+    assert float(outcome.measures["accuracy"]) == pytest.approx(
+        float((logits.argmax(1) == batch[1][OBJECT]).float().mean())
+    )
 
 
 def test_shuffled_labels_are_a_fixed_permutation(diet):
-    labels = diet.train.labels
+    labels = diet.train.labels[OBJECT]
     assert np.array_equal(np.bincount(shuffled(labels, 3)), np.bincount(labels))
     assert np.array_equal(shuffled(labels, 3), shuffled(labels, 3))
     assert not np.array_equal(shuffled(labels, 3), shuffled(labels, 4))
@@ -98,7 +101,7 @@ def test_shuffled_labels_are_a_fixed_permutation(diet):
     encoder = SmallConv(4)
     objective = ShuffledLabels(ShuffledLabelsOptions(), setting_of(diet, encoder, encoder.n_features, seed=3))
     numbers = np.array([5, 0, 5])
-    assert np.array_equal(objective.labels_of(numbers, labels[numbers]), shuffled(labels, 3)[numbers])
+    assert np.array_equal(objective.labels_of(numbers, {OBJECT: labels[numbers]})[OBJECT], shuffled(labels, 3)[numbers])
 
 
 def masked_autoencoder(diet, vit, **options):

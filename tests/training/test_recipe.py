@@ -10,6 +10,11 @@ from pipeline.training.recipe import RECIPES, Recipe, load_recipe
 from tests.training.conftest import recipe_of
 
 OBJECTIVES = ("contrastive", "masked", "random", "shuffled_labels", "supervised")
+VIDEO = (
+    *(f"{paths}_pathway_{one}" for paths in ("one", "two") for one in ("cpc", "labels", "random")),
+    "two_pathway_shuffled_frames",
+)
+PUBLISHED = "video_two_pathway_published"
 
 
 def write(folder, **more):
@@ -23,17 +28,29 @@ def write(folder, **more):
 def test_shipped_recipes_are_whole(name):
     recipe = load_recipe(name)
     assert recipe.recipe == name and recipe.cost
-    assert recipe.diet.kind == ("toy" if name.endswith("_toy") else "cifar10")
+    if name.startswith("images_"):
+        assert recipe.diet.kind == ("toy" if name.endswith("_toy") else "cifar10")
+    else:
+        assert recipe.diet.kind == "moving_objects" and recipe.diet.path is None
 
 
 def test_every_objective_has_a_recipe_and_a_toy():
-    assert set(RECIPES.known()) == {f"images_{one}{toy}" for one in OBJECTIVES for toy in ("", "_toy")}
+    named = (*(f"images_{one}" for one in OBJECTIVES), *(f"video_{one}" for one in VIDEO))
+    assert set(RECIPES.known()) == {PUBLISHED, *(f"{name}{toy}" for name in named for toy in ("", "_toy"))}
 
 
 def test_objectives_are_compared_in_one_architecture_and_diet():
     recipes = [load_recipe(f"images_{one}") for one in OBJECTIVES if one != "masked"]
     assert len({recipe.network.model_dump_json() for recipe in recipes}) == 1
     assert len({recipe.diet.model_dump_json() for recipe in recipes}) == 1
+
+
+@pytest.mark.parametrize("toy", ["", "_toy"])
+def test_pathways_and_objectives_of_video_have_one_budget(toy):
+    recipes = [load_recipe(f"video_{one}{toy}") for one in VIDEO if "random" not in one]
+    assert len({recipe.diet.model_dump_json() for recipe in recipes}) == 1
+    assert len({recipe.course.model_dump_json() for recipe in recipes}) == 1
+    assert len({recipe.network.width for recipe in recipes}) == 1
 
 
 @pytest.mark.parametrize(

@@ -136,13 +136,16 @@ def test_toys_learn(tmp_path, monkeypatch, name):
     run = open_run(name, load_recipe(name).seeds[0])
     page = paths.training_page(name).read_text(encoding="utf-8")
     assert run.facts.diet.licence in page
-    if name == "images_random_toy":
+    if "_random" in name:
         assert len(run.curve) == 0 and len(run.held_out) == 0
         return
     quarter = len(run.curve) // 4
     assert run.curve["loss"].iloc[-quarter:].mean() < run.curve["loss"].iloc[:quarter].mean()
     if name == "images_shuffled_labels_toy":
         return  # there is nothing to be right about in held-out pictures
+    if name.startswith("video_"):
+        assert set(run.probes["label"]) == {"object", "motion", "dots 1"}
+        return  # 40 steps on 128 clips lower the loss, and name little yet
     held_out = run.held_out.set_index("network")
     assert held_out.loc["trained", "high"] < held_out.loc["untrained", "low"]
     best = run.probes.groupby("network")["accuracy"].max()

@@ -12,12 +12,11 @@ import torch
 
 from pipeline.core.progress import Progress
 from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.diets.decoded import Pictures
 from pipeline.training.networks import make_encoder, seeded
 from pipeline.training.objectives.objective import OBJECTIVES
 from pipeline.training.ranks import Ranks
 from pipeline.training.trainer import Learner, Trainer
-from tests.training.conftest import CLASSES, SIZE_PX, patches, recipe_of
+from tests.training.conftest import FORM, LABELS, recipe_of, samples_of
 
 CONTRASTIVE = {"objective": {"kind": "contrastive"}, "course": {"steps": 12, "batch": 24, "checkpoint_steps": 4}}
 
@@ -27,15 +26,15 @@ def trainer_of(folder: Path, recipe=None, seed: int = 0, ranks: Ranks | None = N
     from pipeline.training.objectives.objective import Setting
 
     recipe = recipe or recipe_of(**CONTRASTIVE)
-    pictures = Pictures(*patches(96, 1))
-    encoder = make_encoder(recipe.network, SIZE_PX, seed)
+    samples = samples_of(96, 1)
+    encoder = make_encoder(recipe.network, FORM, seed)
     shades = ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-    setting = Setting(encoder.module, encoder.n_features, SIZE_PX, len(CLASSES), pictures.labels, *shades, seed)
+    setting = Setting(encoder.module, encoder.n_features, FORM, LABELS, samples.labels, *shades, seed)
     entry = OBJECTIVES.get(recipe.objective.kind)
     objective = seeded(lambda: entry.make(recipe.objective, setting), "objective", seed, "objective")
     return Trainer(
         learner=Learner(encoder.module, objective).to(memory_format=torch.channels_last),
-        pictures=pictures,
+        samples=samples,
         course=recipe.course,
         optimiser=recipe.optimiser,
         seed=seed,

@@ -11,8 +11,11 @@ from typing import Any
 MODULES = {
     "small_conv": "pipeline.models.networks.small_conv_module:SmallConv",
     "small_vit": "pipeline.models.networks.small_vit_module:SmallViT",
+    "two_pathway": "pipeline.models.networks.two_pathway_module:VideoEncoder",
+    "one_pathway": "pipeline.models.networks.two_pathway_module:VideoEncoder",
 }
 """Kind → the class of its module, which has ``taps()``."""
+N_PATHS = {"two_pathway": 2, "one_pathway": 1}
 OF_ONE_SIZE = ("small_vit",)
 """Kinds whose weights fit pictures of one size only, and which are made with it."""
 OWN = "own"
@@ -40,4 +43,6 @@ def arguments_of(network: Mapping[str, Any], size_px: int) -> dict[str, Any]:
     if network["kind"] == OWN:
         return dict(network["arguments"])
     options = {name: value for name, value in network.items() if name != "kind"}
+    if network["kind"] in N_PATHS:
+        options["n_paths"] = N_PATHS[network["kind"]]
     return options | ({"size_px": size_px} if network["kind"] in OF_ONE_SIZE else {})

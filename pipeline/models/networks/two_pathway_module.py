@@ -1,7 +1,7 @@
 """The two-pathway video network as torch modules, under the names of its published checkpoint.
 
-Written from a description of the published architecture (Bakhtiari et al. 2021) and the checkpoint's tensors.
-Importing this module imports torch.
+Written from a description of the published architecture (Bakhtiari et al. 2021) and the checkpoint's tensors. It comes
+in any width, and with one pathway as wide as two. Importing this module imports torch.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import torch
 from torch import nn
 from torch.nn.functional import conv3d, leaky_relu, relu
 
-STEM_KERNELS = 32
+from pipeline.models.torch.hooks import Tap
+
+WIDTH = 32
+"""Of the published network: kernels of its stem, before they are rotated. One pathway has twice as many."""
 N_ROTATIONS = 4
-PATH_CHANNELS = 64
 N_BLOCKS = 10
 N_PATHS = 2
+BLOCK_FRAMES = 5
+"""Frames of a stretch of video, which the network sees at once."""
 N_GIVEN, N_PREDICTED = 5, 3
 """Stretches of video that the future is predicted from, and stretches that are predicted."""
 
@@ -24,12 +28,12 @@ N_GIVEN, N_PREDICTED = 5, 3
 class RotatedConvolution(nn.Module):
     """Spatio-temporal convolution with one bank of kernels, rotated by 0°, 90°, 180° and 270° in the image plane.
 
-    (n, 3, t, y, x) → (n, 128, t, y / 2, x / 2); channels are the rotations one after the other.
+    (n, 3, t, y, x) → (n, 4 · n_kernels, t, y / 2, x / 2); channels are the rotations one after the other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_kernels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(STEM_KERNELS, 3, 5, 7, 7))
+        self.weight = nn.Parameter(torch.empty(n_kernels, 3, 5, 7, 7))
         nn.init.kaiming_normal_(self.weight)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
@@ -38,12 +42,12 @@ class RotatedConvolution(nn.Module):
 
 
 class Stem(nn.Module):
-    """Convolution, normalisation, leaky ReLU and maximum over neighbours: 128 channels at a quarter of the size."""
+    """Convolution, normalisation, leaky ReLU and maximum over neighbours, at a quarter of the size."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_kernels: int) -> None:
         super().__init__()
-        self.conv1 = RotatedConvolution()
-        self.bn1 = nn.BatchNorm3d(STEM_KERNELS * N_ROTATIONS)
+        self.conv1 = RotatedConvolution(n_kernels)
+        self.bn1 = nn.BatchNorm3d(n_kernels * N_ROTATIONS)
         self.pool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
@@ -93,18 +97,22 @@ class ResidualBlock(nn.Module):
 
 
 class Pathway(nn.Module):
-    """Ten residual blocks at one size; every second one looks at three frames at once, the others at one."""
+    """Ten residual blocks at one size; every second one looks at three frames at once, the others at one.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    n_stem : channels of the stem; the blocks have half as many
+    """
+
+    def __init__(self, n_stem: int) -> None:
         super().__init__()
-        n_stem = STEM_KERNELS * N_ROTATIONS
         blocks: OrderedDict[str, nn.Module] = OrderedDict(
             (
                 f"res{block}",
                 ResidualBlock(
-                    n_in=PATH_CHANNELS if block else n_stem,
+                    n_in=n_stem // 2 if block else n_stem,
                     n_inner=n_stem // 8,
-                    n_out=PATH_CHANNELS,
+                    n_out=n_stem // 2,
                     n_frames=3 if block % 2 else 1,
                 ),
             )
@@ -118,19 +126,65 @@ class Pathway(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Stem and two pathways side by side: clips (n, 3, t, 64, 64) → (n, 128, t, 16, 16)."""
+    """Stem and pathways side by side: clips (n, 3, t, 64, 64) → (n, 128, t, 16, 16) at the published width.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    width : kernels of the stem with two pathways; one pathway is as wide as both, and has twice as many
+    n_paths : 1 or 2
+    """
+
+    def __init__(self, width: int = WIDTH, n_paths: int = N_PATHS) -> None:
         super().__init__()
-        self.s1 = Stem()
-        self.path1 = Pathway()
-        self.path2 = Pathway()
+        n_kernels = width * N_PATHS // n_paths
+        self.paths = tuple(f"path{number + 1}" for number in range(n_paths))
+        self.s1 = Stem(n_kernels)
+        for path in self.paths:
+            self.add_module(path, Pathway(n_kernels * N_ROTATIONS))
         self.dropout = nn.Dropout3d(0.1)
+        self.n_channels = n_paths * n_kernels * N_ROTATIONS // 2
+
+    def maps(self, clips: torch.Tensor) -> torch.Tensor:
+        """Both pathways' last maps, (n, n_channels, t, y / 4, x / 4)."""
+        stem = self.s1(clips)
+        out: torch.Tensor = self.dropout(torch.cat([self.get_submodule(path)(stem) for path in self.paths], dim=1))
+        return out
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        maps = self.s1(clips)
-        out: torch.Tensor = self.dropout(torch.cat([self.path1(maps), self.path2(maps)], dim=1))
-        return out
+        return self.maps(clips)
+
+
+class VideoEncoder(Backbone):
+    """The backbone as it is trained: clips (n, 3, frames, y, x) → features (n, n_channels).
+
+    Clips are seen in stretches of `BLOCK_FRAMES`, and what is made of these is averaged over stretches, time and space.
+    Frames that make up no whole stretch are left out.
+    """
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        blocks = cut_in_blocks(clips)
+        features: torch.Tensor = self.maps(blocks).mean((2, 3, 4)).unflatten(0, (len(clips), -1)).mean(1)
+        return features
+
+    def taps(self) -> dict[str, Tap]:
+        """``stem``, ``path1.res0`` to ``path1.res9``, and so on: (stretch, channel, t, y, x)."""
+        blocks = {
+            f"{path}.res{block}": Tap(f"{path}.res_blocks.res{block}")
+            for path in self.paths
+            for block in range(N_BLOCKS)
+        }
+        return {"stem": Tap("s1"), **blocks}
+
+    def pathways(self) -> dict[str, str]:
+        """Layer → its pathway; the stem belongs to none."""
+        return {layer: layer.partition(".")[0] for layer in self.taps() if layer != "stem"}
+
+
+def cut_in_blocks(clips: torch.Tensor) -> torch.Tensor:
+    """Clips (n, 3, frames, y, x) as stretches (n · stretches, 3, 5, y, x), those of one clip one after another."""
+    n_blocks = clips.shape[2] // BLOCK_FRAMES
+    whole = clips[:, :, : n_blocks * BLOCK_FRAMES].unflatten(2, (n_blocks, BLOCK_FRAMES))
+    return whole.transpose(1, 2).flatten(0, 1)
 
 
 class ConvGRUCell(nn.Module):
@@ -162,17 +216,51 @@ class Aggregator(nn.Module):
         return state
 
 
+def predictor(n_channels: int) -> nn.Sequential:
+    """Two layers of 1 × 1 kernels, from the aggregator's state to the next stretch's features."""
+    return nn.Sequential(nn.Conv2d(n_channels, n_channels, 1), nn.ReLU(), nn.Conv2d(n_channels, n_channels, 1))
+
+
+def predictions_of(
+    features: torch.Tensor, agg: nn.Module, network_pred: nn.Module, n_given: int, n_predicted: int
+) -> torch.Tensor:
+    """Features of stretches to come, each predicted from those given and from the predictions before it.
+
+    Parameters
+    ----------
+    features : (n, stretch, channel, y, x), of which the first ``n_given`` are looked at
+
+    Returns
+    -------
+    (n, n_predicted, channel, y, x)
+    """
+    hidden = torch.zeros_like(features[:, 0])
+    for stretch in range(n_given):
+        hidden = agg(relu(features[:, stretch]), hidden)
+    predicted: list[torch.Tensor] = []
+    for _ in range(n_predicted):
+        predicted.append(network_pred(hidden))
+        hidden = agg(relu(predicted[-1]), hidden)
+    return torch.stack(predicted, dim=1)
+
+
+def scores_of(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Dot products (m, m) of all predictions with all targets (n, stretch, channel, y, x), m = n · stretch · y · x.
+
+    Both are in order of video, stretch, row and column: row i is to be largest at column i.
+    """
+    rows, columns = (maps.movedim(2, -1).flatten(0, -2) for maps in (predictions, targets))
+    return rows @ columns.T
+
+
 class TwoPathwayNetwork(nn.Module):
     """The network with what it was trained with: aggregator and predictor of contrastive predictive coding."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH, n_paths: int = N_PATHS) -> None:
         super().__init__()
-        n_channels = N_PATHS * PATH_CHANNELS
-        self.backbone = Backbone()
-        self.agg = Aggregator(n_channels)
-        self.network_pred = nn.Sequential(
-            nn.Conv2d(n_channels, n_channels, 1), nn.ReLU(), nn.Conv2d(n_channels, n_channels, 1)
-        )
+        self.backbone = Backbone(width, n_paths)
+        self.agg = Aggregator(self.backbone.n_channels)
+        self.network_pred = predictor(self.backbone.n_channels)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Both pathways' last maps for clips (n, 3, t, 64, 64): (n, 128, t, 16, 16)."""
@@ -195,13 +283,6 @@ class TwoPathwayNetwork(nn.Module):
         n_videos, n_stretches = videos.shape[:2]
         features = self.backbone(videos.flatten(0, 1)).mean(dim=2)
         features = features.unflatten(0, (n_videos, n_stretches))
-        hidden = torch.zeros_like(features[:, 0])
-        for stretch in range(N_GIVEN):
-            hidden = self.agg(relu(features[:, stretch]), hidden)
-        predicted = []
-        for _ in range(N_PREDICTED):
-            predicted.append(self.network_pred(hidden))
-            hidden = self.agg(relu(predicted[-1]), hidden)
-        predictions, targets = torch.stack(predicted, dim=1), features[:, N_GIVEN : N_GIVEN + N_PREDICTED]
-        rows, columns = (maps.movedim(2, -1).flatten(0, -2) for maps in (predictions, targets))
-        return predictions, targets, rows @ columns.T
+        predictions = predictions_of(features, self.agg, self.network_pred, N_GIVEN, N_PREDICTED)
+        targets = features[:, N_GIVEN : N_GIVEN + N_PREDICTED]
+        return predictions, targets, scores_of(predictions, targets)

@@ -7,7 +7,7 @@ anything. Each record is a label and 3 × 1,024 grey levels, red, green, blue, r
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +19,17 @@ from pipeline.core.errors import BrokenArtifact
 from pipeline.core.keys import sha256_of_file
 from pipeline.fetch.mirror import parse_mirror
 from pipeline.fetch.stage import fetch_files
-from pipeline.training.diets.entry import DietEntry, DietOptions, Picture, PictureSource, Split, source_folder
+from pipeline.training.diets.entry import (
+    OBJECT,
+    DietEntry,
+    LabelSet,
+    PictureOptions,
+    Sample,
+    SampleSource,
+    Split,
+    picture,
+    source_folder,
+)
 from pipeline.training.diets.picture_classes import BesideTheRecipe, open_pictures
 
 if TYPE_CHECKING:
@@ -44,7 +54,7 @@ CITATION = "Krizhevsky 2009, Learning multiple layers of features from tiny imag
 LICENCE = "none stated by its authors (research use)"
 
 
-class Cifar10Options(DietOptions):
+class Cifar10Options(PictureOptions):
     """CIFAR-10."""
 
     kind: Literal["cifar10"] = "cifar10"
@@ -64,7 +74,7 @@ class Cifar10Archive:
         It is not the archive that its authors publish.
     """
 
-    classes = CLASSES
+    label_sets: Mapping[str, LabelSet] = {OBJECT: LabelSet(classes=CLASSES)}
 
     def __init__(self, path: Path, per_file: int = PER_FILE) -> None:
         import numpy as np
@@ -89,21 +99,21 @@ class Cifar10Archive:
         return sha256_of_file(self.path)
 
     @cached_property
-    def pictures(self) -> Sequence[Picture]:
+    def samples(self) -> Sequence[Sample]:
         found = []
         for name, split in FILES:
             for number, label in enumerate(self._records[name][:, 0].tolist()):
                 if label >= len(CLASSES):
                     raise BrokenArtifact(f"{self.path}: {name}: picture {number} is of class {label}, of 0 to 9")
-                found.append(Picture(f"{name}:{number}", split, label))
+                found.append(picture(f"{name}:{number}", split, label))
         return found
 
-    def read(self, picture: Picture) -> np.ndarray:
-        name, _, number = picture.name.rpartition(":")
+    def read(self, sample: Sample) -> np.ndarray:
+        name, _, number = sample.name.rpartition(":")
         return self._records[name][int(number), 1:].reshape(3, SIZE_PX, SIZE_PX).transpose(1, 2, 0)
 
 
-def open_cifar10(options: Cifar10Options, mirror: str | None) -> PictureSource:
+def open_cifar10(options: Cifar10Options, mirror: str | None) -> SampleSource:
     """The pictures of a copy, or of the official archive, which is fetched once and leaves a receipt."""
     if options.path is not None:
         return open_pictures(options.path)

@@ -1,8 +1,9 @@
-"""A diet as networks are given it: pictures decoded once, square and of one size, in files that are mapped.
+"""A diet as networks are given it: samples decoded once, all of one form, in files that are mapped.
 
-``data/diets/KIND-KEY/`` holds, for ``train`` and ``test``, ``SPLIT.pictures.u8`` (n, y, x, 3) and ``SPLIT.labels.u2``
-(n,), little-endian and nothing else, and ``diet.json``: what they are, what was left out, and their SHA-256. The key
-holds the bytes of the pictures' own files, the options, and the code that reads them.
+``data/diets/KIND-KEY/`` holds, for ``train`` and ``test``, ``SPLIT.pictures.u8`` (n, y, x, 3), ``SPLIT.clips.u8``
+(n, frames, y, x, 3) or ``SPLIT.sounds.i2`` (n, samples), and of every label set ``SPLIT.NAME.i4`` (n,) or (n,
+longest), little-endian and nothing else; and ``diet.json``: what they are, what was left out, and their SHA-256. The
+key holds the bytes of the samples' own files, the options, and the code that reads them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,17 +25,28 @@ from pipeline.core.errors import BrokenArtifact, LayermapError
 from pipeline.core.keys import key_of, sha256_of_file
 from pipeline.core.progress import Progress
 from pipeline.core.prose import counted
-from pipeline.training.diets.entry import DIETS, SPLITS, DietOptions, Picture, PictureSource, Split
+from pipeline.training.diets.entry import (
+    DIETS,
+    ENCODINGS,
+    SPLITS,
+    UNKNOWN,
+    DietOptions,
+    LabelSet,
+    Sample,
+    SampleForm,
+    SampleSource,
+    Split,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
-REMEDY = "delete its folder and train again: pictures are decoded anew"
+REMEDY = "delete its folder and train again: samples are decoded anew"
 FACTS = "diet.json"
 SHOWN = 5
-"""Broken pictures that are named; the others are counted."""
+"""Broken samples that are named; the others are counted."""
 WAIT_S = 3600.0
-"""For another run that decodes the same pictures."""
+"""For another run that decodes the same samples."""
 
 
 class DietFacts(BaseModel):
@@ -44,27 +56,41 @@ class DietFacts(BaseModel):
     schema_version: str = SCHEMA_VERSION
     kind: str
     key: str
-    contents: str = Field(description="SHA-256 of the pictures' own files")
+    contents: str = Field(description="SHA-256 of the samples' own files")
     title: str
     licence: str
     citation: str
-    classes: tuple[str, ...]
-    size_px: int
+    form: SampleForm
+    labels: dict[str, LabelSet] = Field(description="label set → its classes")
     n_train: int
     n_test: int
-    skipped: tuple[str, ...] = Field(description="pictures that were left out as broken")
-    repeated: tuple[str, ...] = Field(description="test pictures left out because they are training pictures, too")
-    mean: tuple[float, float, float] = Field(description="of the training pictures' colours, 0 to 1")
-    sd: tuple[float, float, float]
+    skipped: tuple[str, ...] = Field(description="samples that were left out as broken")
+    repeated: tuple[str, ...] = Field(description="test samples left out because they are training samples, too")
+    mean: tuple[float, ...] = Field(description="of the training samples' colours, 0 to 1; of sounds one, −1 to 1")
+    sd: tuple[float, ...]
     files: dict[str, str] = Field(description="file → SHA-256")
 
 
 @dataclasses.dataclass(frozen=True)
-class Pictures:
-    """One part of a diet: ``pictures`` (n, y, x, 3) uint8 and ``labels`` (n,) uint16, both mapped from files."""
+class Samples:
+    """One part of a diet.
 
-    pictures: np.ndarray
-    labels: np.ndarray
+    Parameters
+    ----------
+    values : pictures (n, y, x, 3) uint8, clips (n, frames, y, x, 3) uint8, or sounds (n, samples) int16 or float32;
+        mapped from a file
+    labels : label set → numbers of classes (n,) or, of sequences, (n, longest), int32; −1 where there is none
+    """
+
+    values: np.ndarray
+    labels: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def labels_of(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """The labels of some samples."""
+        return {name: labels[numbers] for name, labels in self.labels.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +98,12 @@ class Diet:
     """A decoded diet."""
 
     facts: DietFacts
-    train: Pictures
-    test: Pictures
+    train: Samples
+    test: Samples
 
 
-def diet_key(options: DietOptions, source: PictureSource) -> str:
-    """Key of the decoded pictures."""
+def diet_key(options: DietOptions, source: SampleSource) -> str:
+    """Key of the decoded samples."""
     module = DIETS.address(options.kind).partition(":")[0]
     told = options.model_dump(mode="json", exclude={"path", "title", "licence", "citation"})
     code = code_version(module, "pipeline.training.diets.decoded")
@@ -90,14 +116,14 @@ def open_diet(options: DietOptions, mirror: str | None = None) -> Diet:
     Raises
     ------
     LayermapError
-        Its pictures cannot be had, or are broken; see `DietOptions.broken`.
+        Its samples cannot be had, or are broken; see `DietOptions.broken`.
     BrokenArtifact
-        Decoded pictures were altered since they were written.
+        Decoded samples were altered since they were written.
     """
     source = DIETS.get(options.kind).open(options, mirror)
     key = diet_key(options, source)
     folder = paths.diet(options.kind, key)
-    with locked(folder.parent / f"{folder.name}.decoding", WAIT_S):  # seeds side by side want the same pictures
+    with locked(folder.parent / f"{folder.name}.decoding", WAIT_S):  # seeds side by side want the same samples
         if not (folder / FACTS).is_file():
             with write_whole(folder) as temporary:
                 temporary.mkdir()
@@ -106,94 +132,132 @@ def open_diet(options: DietOptions, mirror: str | None = None) -> Diet:
     return dataclasses.replace(diet, facts=diet.facts.model_copy(update=_words(options)))
 
 
-def _decode(options: DietOptions, source: PictureSource, key: str, folder: Path) -> None:
-    import numpy as np
-
-    reading = _Reading(options, source)
-    progress = Progress(f"decode diet {options.kind}", len(source.pictures), unit="picture")
-    total, squares = np.zeros(3), np.zeros(3)
+def _decode(options: DietOptions, source: SampleSource, key: str, folder: Path) -> None:
+    form, reading = options.form(), _Reading(options, source)
+    progress = Progress(f"decode diet {options.kind}", len(source.samples), unit=form.noun)
+    moments = _Moments(form)
     n_read = {}
     try:
         for split in SPLITS:
             progress.at(split)
             labels = []
-            with open(folder / f"{split}.pictures.u8", "wb") as stream:
-                for one, square in reading.squares(split, progress):
-                    stream.write(square.tobytes())
-                    labels.append(one.label)
+            with open(folder / _values_file(split, form), "wb") as stream:
+                for one, values in reading.fitted(split, progress):
+                    stream.write(values.tobytes())
+                    labels.append(one.labels)
                     if split == "train":
-                        total += square.mean((0, 1)) / 255
-                        squares += ((square / 255.0) ** 2).mean((0, 1))
+                        moments.add(values)
             if not labels:
-                raise LayermapError(f"diet {options.kind} has no {split} pictures that can be used; mend the diet")
+                raise LayermapError(f"diet {options.kind} has no {split} {form.modality} to use; mend the diet")
             n_read[split] = len(labels)
-            (folder / f"{split}.labels.u2").write_bytes(np.asarray(labels, "<u2").tobytes())
+            for name, label_set in source.label_sets.items():
+                numbers = _label_array([one.get(name, UNKNOWN) for one in labels], label_set)
+                (folder / f"{split}.{name}.i4").write_bytes(numbers.tobytes())
     finally:
         progress.close()
     reading.say()
-    mean = total / n_read["train"]
+    mean, sd = moments.mean_and_sd()
     facts = DietFacts(
         kind=options.kind,
         key=key,
         contents=source.digest,
         **_words(options),
-        classes=source.classes,
-        size_px=options.size_px,
+        form=form,
+        labels=dict(source.label_sets),
         n_train=n_read["train"],
         n_test=n_read["test"],
         skipped=tuple(name for name, _ in reading.skipped),
         repeated=tuple(reading.repeated),
-        mean=tuple(mean),
-        sd=tuple(np.sqrt(np.maximum(squares / n_read["train"] - mean**2, 1e-8))),
+        mean=mean,
+        sd=sd,
         files={path.name: sha256_of_file(path) for path in sorted(folder.iterdir())},
     )
     write_json(facts, folder / FACTS)
 
 
 def _words(options: DietOptions) -> dict[str, str]:
-    """What a diet is called, and its licence: told by the recipe, and no part of the pictures' key."""
+    """What a diet is called, and its licence: told by the recipe, and no part of the samples' key."""
     entry = DIETS.get(options.kind)
     return {"title": entry.title(options), "licence": entry.licence(options), "citation": entry.citation(options)}
 
 
-class _Reading:
-    """The pictures of a source one by one, and what is left out of them."""
+def _values_file(split: str, form: SampleForm) -> str:
+    return f"{split}.{form.modality}.{form.encoding}"
 
-    def __init__(self, options: DietOptions, source: PictureSource) -> None:
+
+def _label_array(labels: Sequence[int | Sequence[int]], label_set: LabelSet) -> np.ndarray:
+    """(n,) or, of sequences, (n, longest) int32, `UNKNOWN` where a label or an end is missing."""
+    import numpy as np
+
+    if label_set.longest is None:
+        return np.asarray(labels, "<i4")
+    padded = np.full((len(labels), label_set.longest), UNKNOWN, "<i4")
+    for row, sequence in zip(padded, labels, strict=True):
+        if not isinstance(sequence, int):
+            row[: len(sequence)] = sequence
+    return padded
+
+
+class _Moments:
+    """Mean and SD of the training samples' colours, or of sounds."""
+
+    def __init__(self, form: SampleForm) -> None:
+        import numpy as np
+
+        self.scale = {"u8": 255, "i2": 32768, "f4": 1}[form.encoding]
+        self.axes = tuple(range(len(form.shape) - (form.modality != "sounds")))
+        n = 1 if form.modality == "sounds" else 3
+        self.total, self.squares, self.n = np.zeros(n), np.zeros(n), 0
+
+    def add(self, values: np.ndarray) -> None:
+        self.total += values.mean(self.axes, dtype=float) / self.scale
+        self.squares += ((values / float(self.scale)) ** 2).mean(self.axes)
+        self.n += 1
+
+    def mean_and_sd(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        import numpy as np
+
+        mean = self.total / self.n
+        return tuple(mean), tuple(np.sqrt(np.maximum(self.squares / self.n - mean**2, 1e-8)))
+
+
+class _Reading:
+    """The samples of a source one by one, and what is left out of them."""
+
+    def __init__(self, options: DietOptions, source: SampleSource) -> None:
         self.options = options
         self.source = source
+        self.form = options.form()
         self.skipped: list[tuple[str, str]] = []
         self.repeated: list[str] = []
         self._of_training: set[bytes] = set()
 
-    def squares(self, split: Split, progress: Progress) -> Iterator[tuple[Picture, np.ndarray]]:
-        """Pictures of one part, square and of one size; of test pictures those that are in no training."""
-        for one in (picture for picture in self.source.pictures if picture.split == split):
+    def fitted(self, split: Split, progress: Progress) -> Iterator[tuple[Sample, np.ndarray]]:
+        """Samples of one part, brought to the diet's form; of test samples those that are in no training."""
+        for one in (sample for sample in self.source.samples if sample.split == split):
             progress.advance()
             try:
-                square = cut_square(self.source.read(one), self.options.size_px)
+                values = brought_to(self.source.read(one), self.form, one.name)
             except BrokenArtifact as error:
                 self._note(one, error)
                 continue
-            digest = hashlib.blake2b(square.tobytes(), digest_size=16).digest()
+            digest = hashlib.blake2b(values.tobytes(), digest_size=16).digest()
             if split == "train":
                 self._of_training.add(digest)
             elif digest in self._of_training:
                 self.repeated.append(one.name)
                 continue
-            yield one, square
+            yield one, values
 
-    def _note(self, picture: Picture, error: BrokenArtifact) -> None:
-        """Count a broken picture, or stop."""
-        options, n = self.options, len(self.source.pictures)
+    def _note(self, sample: Sample, error: BrokenArtifact) -> None:
+        """Count a broken sample, or stop."""
+        options, n, many = self.options, len(self.source.samples), self.form.modality
         if options.broken == "stop":
-            raise BrokenArtifact(
-                f"{error}; or leave such pictures out with broken: skip in the recipe's diet"
-            ) from error
-        self.skipped.append((picture.name, str(error)))
+            raise BrokenArtifact(f"{error}; or leave such {many} out with broken: skip in the recipe's diet") from error
+        self.skipped.append((sample.name, str(error)))
         if len(self.skipped) > options.most_broken * n:
             raise LayermapError(
-                f"{len(self.skipped)} of {n} pictures are broken, more than the {options.most_broken:.2%} that "
+                f"{len(self.skipped)} of {n} {many} are broken, more than the {options.most_broken:.2%} that "
                 f"most_broken allows (the last: {error}); mend the diet"
             ) from error
 
@@ -204,9 +268,36 @@ class _Reading:
             lines.append(f"left out: {len(self.skipped) - SHOWN} more")
         if self.repeated:
             first, n = self.repeated[0], len(self.repeated)
-            lines.append(f"{counted(n, 'test picture')} left out, being equal to training pictures: {first} …")
+            told = counted(n, f"test {self.form.noun}")
+            lines.append(f"{told} left out, being equal to training {self.form.modality}: {first} …")
         for line in lines:
             print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
+def brought_to(values: np.ndarray, form: SampleForm, name: str) -> np.ndarray:
+    """A sample as read, in the form of its diet: frames square and of one size, sounds of one length.
+
+    Clips keep their first frames.
+
+    Raises
+    ------
+    BrokenArtifact
+        A clip has too few frames.
+    """
+    import numpy as np
+
+    if form.modality == "pictures":
+        return cut_square(values, form.size_px)
+    n = form.shape[0]
+    if form.modality == "sounds":
+        whole = np.zeros(n, ENCODINGS[form.encoding])
+        whole[: min(n, len(values))] = values[:n]
+        return whole
+    if len(values) < n:
+        raise BrokenArtifact(
+            f"clip {name} has {len(values)} frames at {form.rate_hz:g} Hz, fewer than n_frames ({n}); lower n_frames"
+        )
+    return np.stack([cut_square(frame, form.size_px) for frame in values[:n]])
 
 
 def cut_square(picture: np.ndarray, size_px: int) -> np.ndarray:
@@ -237,9 +328,17 @@ def _opened(folder: Path) -> Diet:
         if not (folder / name).is_file() or sha256_of_file(folder / name) != sha256:
             raise BrokenArtifact(f"{folder / name} is missing or was altered since it was written; {REMEDY}")
 
-    def part(split: str, n: int) -> Pictures:
-        shape = (n, facts.size_px, facts.size_px, 3)
-        pictures = np.memmap(folder / f"{split}.pictures.u8", np.uint8, "r", shape=shape)
-        return Pictures(pictures, np.fromfile(folder / f"{split}.labels.u2", "<u2"))
+    def part(split: str, n: int) -> Samples:
+        form = facts.form
+        values = np.memmap(folder / _values_file(split, form), ENCODINGS[form.encoding], "r", shape=(n, *form.shape))
+        labels = {
+            name: np.fromfile(folder / f"{split}.{name}.i4", "<i4").reshape(n, *_length(label_set))
+            for name, label_set in facts.labels.items()
+        }
+        return Samples(values, labels)
 
     return Diet(facts, part("train", facts.n_train), part("test", facts.n_test))
+
+
+def _length(label_set: LabelSet) -> tuple[int, ...]:
+    return () if label_set.longest is None else (label_set.longest,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,7 +17,17 @@ from pipeline.core.limits import size_in_words
 from pipeline.core.names import clean_name
 from pipeline.stimuli.file_remarks import Notes
 from pipeline.stimuli.pictures.picture_files import decode_picture
-from pipeline.training.diets.entry import UNKNOWN_LICENCE, DietEntry, DietOptions, Picture, PictureSource, Split
+from pipeline.training.diets.entry import (
+    OBJECT,
+    UNKNOWN_LICENCE,
+    DietEntry,
+    LabelSet,
+    PictureOptions,
+    Sample,
+    SampleSource,
+    Split,
+    picture,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +47,7 @@ BesideTheRecipe = Annotated[Path, AfterValidator(_beside_the_recipe)]
 """A path that starts where the recipe file lies; whether it is there is asked when it is read."""
 
 
-class PictureClassesOptions(DietOptions):
+class PictureClassesOptions(PictureOptions):
     """Pictures of one's own."""
 
     kind: Literal["pictures"] = "pictures"
@@ -47,7 +57,7 @@ class PictureClassesOptions(DietOptions):
     citation: str = Field("", description="whom to cite for them")
 
 
-def open_pictures(path: Path) -> PictureSource:
+def open_pictures(path: Path) -> SampleSource:
     """The pictures of a folder or of a zip archive.
 
     Raises
@@ -70,16 +80,16 @@ class PictureFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         files = (file for file in path.glob("*/*/*") if file.is_file())
-        self.classes, self.pictures = _sorted(path, (file.relative_to(path).as_posix() for file in files))
+        self.label_sets, self.samples = _sorted(path, (file.relative_to(path).as_posix() for file in files))
 
     @cached_property
     def digest(self) -> str:
         """Over the names and contents of all pictures, hex."""
-        lines = (f"{sha256_of_file(self.path / one.name)} {one.name}\n" for one in self.pictures)
+        lines = (f"{sha256_of_file(self.path / one.name)} {one.name}\n" for one in self.samples)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
-    def read(self, picture: Picture) -> np.ndarray:
-        file = self.path / picture.name
+    def read(self, sample: Sample) -> np.ndarray:
+        file = self.path / sample.name
         if file.stat().st_size > PICTURE_BYTES:
             raise _too_large(file, file.stat().st_size)
         return decode_picture(file.read_bytes(), file, Notes(), remedy="remove it or save it anew")
@@ -92,15 +102,15 @@ class PictureZip:
         self.path = path
         self._archive = zipfile.ZipFile(path)
         names = [one.filename for one in self._archive.infolist() if not one.is_dir()]
-        self.classes, self.pictures = _sorted(path, names)
+        self.label_sets, self.samples = _sorted(path, names)
 
     @cached_property
     def digest(self) -> str:
         """Of the archive, hex."""
         return sha256_of_file(self.path)
 
-    def read(self, picture: Picture) -> np.ndarray:
-        member, name = self._archive.getinfo(picture.name), self.path / picture.name
+    def read(self, sample: Sample) -> np.ndarray:
+        member, name = self._archive.getinfo(sample.name), self.path / sample.name
         if member.file_size > PICTURE_BYTES:
             raise _too_large(name, member.file_size)
         try:
@@ -115,7 +125,7 @@ def _too_large(name: Path, n_bytes: int) -> BrokenArtifact:
     return BrokenArtifact(f"{name} has {size_in_words(n_bytes)}, a picture at most {allowed}; save it smaller")
 
 
-def _sorted(path: Path, names: Iterable[str]) -> tuple[tuple[str, ...], Sequence[Picture]]:
+def _sorted(path: Path, names: Iterable[str]) -> tuple[Mapping[str, LabelSet], Sequence[Sample]]:
     """Classes and pictures by name; other files are left out."""
     found: list[tuple[str, Split, str]] = []
     for name in names:
@@ -136,7 +146,8 @@ def _sorted(path: Path, names: Iterable[str]) -> tuple[tuple[str, ...], Sequence
     if len(classes) < 2:
         raise LayermapError(f"diet {path} has one class, '{classes[0]}'; probes need two or more folders in train/")
     number = {called: label for label, called in enumerate(classes)}
-    return classes, [Picture(name, split, number[called]) for name, split, called in sorted(found)]
+    samples = [picture(name, split, number[called]) for name, split, called in sorted(found)]
+    return {OBJECT: LabelSet(classes=classes)}, samples
 
 
 PICTURES = DietEntry(

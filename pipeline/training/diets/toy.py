@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pipeline.training.diets.entry import SPLITS, DietEntry, DietOptions, Picture
+from pipeline.training.diets.entry import OBJECT, SPLITS, DietEntry, LabelSet, PictureOptions, Sample, picture
 from pipeline.training.streams import stream
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SCIKIT_LEARN_PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 TRAIN_SHARE = 0.75
 
 
-class ToyOptions(DietOptions):
+class ToyOptions(PictureOptions):
     """Patches of photographs."""
 
     kind: Literal["toy"] = "toy"
@@ -42,8 +42,9 @@ class ToyPictures:
     def __init__(self, options: ToyOptions) -> None:
         self.options = options
         numbers = {"train": options.n_train, "test": options.n_test}
-        self.pictures: Sequence[Picture] = [
-            Picture(f"{split}-{number}", split, number % len(self.classes))
+        self.label_sets = {OBJECT: LabelSet(classes=self.classes)}
+        self.samples: Sequence[Sample] = [
+            picture(f"{split}-{number}", split, number % len(self.classes))
             for split in SPLITS
             for number in range(numbers[split])
         ]
@@ -66,13 +67,13 @@ class ToyPictures:
             contents.update(photograph.tobytes())
         return contents.hexdigest()
 
-    def read(self, picture: Picture) -> np.ndarray:
+    def read(self, sample: Sample) -> np.ndarray:
         import numpy as np
 
-        generator = np.random.default_rng(stream(self.options.seed, "toy", picture.name))
-        photograph, size = self._photographs[picture.label], self.options.size_px
+        generator = np.random.default_rng(stream(self.options.seed, "toy", sample.name))
+        photograph, size = self._photographs[sample.number(OBJECT)], self.options.size_px
         boundary = int(TRAIN_SHARE * photograph.shape[1])
-        first, last = (0, boundary - size) if picture.split == "train" else (boundary, photograph.shape[1] - size)
+        first, last = (0, boundary - size) if sample.split == "train" else (boundary, photograph.shape[1] - size)
         top = int(generator.integers(0, photograph.shape[0] - size + 1))
         left = int(generator.integers(first, last + 1))
         patch = photograph[top : top + size, left : left + size] / 255.0

@@ -39,9 +39,15 @@ class Views(Section):
     grey: float = Field(0.2, ge=0, le=1, description="probability of a grey view")
 
 
-def as_floats(pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures (n, y, x, 3) uint8 as (n, 3, y, x) float32 from 0 to 1, in memory as they were (channels last)."""
-    return pictures.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+def as_floats(samples: torch.Tensor) -> torch.Tensor:
+    """Samples as stored as float32: pictures (n, 3, y, x) and clips (n, 3, frames, y, x) from 0 to 1, in memory as they
+    were (channels last); sounds (n, samples) from −1 to 1.
+    """
+    if samples.dtype == torch.uint8:
+        return samples.movedim(-1, 1).to(torch.float32).div_(255)
+    if samples.dtype == torch.int16:
+        return samples.to(torch.float32).div_(32768)
+    return samples.to(torch.float32)
 
 
 def random_views(pictures: torch.Tensor, views: Views, generator: torch.Generator) -> torch.Tensor:

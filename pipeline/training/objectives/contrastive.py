@@ -16,7 +16,14 @@ from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
 from pipeline.training.objectives.augment import Views, as_floats, random_views
-from pipeline.training.objectives.objective import Objective, ObjectiveEntry, ObjectiveOptions, Outcome, Setting
+from pipeline.training.objectives.objective import (
+    Labels,
+    Objective,
+    ObjectiveEntry,
+    ObjectiveOptions,
+    Outcome,
+    Setting,
+)
 from pipeline.training.ranks import gathered_views
 
 
@@ -68,9 +75,9 @@ class Contrastive(Objective):
         )
 
     def prepare(
-        self, pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Generator, *, training: bool
+        self, samples: torch.Tensor, labels: Labels, generator: torch.Generator, *, training: bool
     ) -> tuple[torch.Tensor, ...]:
-        floats = as_floats(pictures)
+        floats = as_floats(samples)
         return tuple(self.standardised(random_views(floats, self.options.views, generator)) for _ in range(2))
 
     def loss(self, encoder: nn.Module, *prepared: torch.Tensor) -> Outcome:

@@ -20,7 +20,14 @@ from torch import nn
 from pipeline.core.errors import LayermapError
 from pipeline.models.networks.small_vit_module import Block, SmallViT, sine_cosine_positions
 from pipeline.training.objectives.augment import as_floats, shifted_and_mirrored
-from pipeline.training.objectives.objective import Objective, ObjectiveEntry, ObjectiveOptions, Outcome, Setting
+from pipeline.training.objectives.objective import (
+    Labels,
+    Objective,
+    ObjectiveEntry,
+    ObjectiveOptions,
+    Outcome,
+    Setting,
+)
 
 N_HEADS = 4
 """Of the decoder."""
@@ -76,12 +83,12 @@ class MaskedAutoencoder(Objective):
         self.paint = nn.Linear(width, 3 * setting.encoder.patch_px**2)
 
     def prepare(
-        self, pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Generator, *, training: bool
+        self, samples: torch.Tensor, labels: Labels, generator: torch.Generator, *, training: bool
     ) -> tuple[torch.Tensor, ...]:
         if training:
-            pictures = shifted_and_mirrored(pictures, self.options.shift_px, self.options.flip, generator)
-        order = random_orders(len(pictures), self.n_patches, generator).to(pictures.device)
-        return self.standardised(as_floats(pictures)), order
+            samples = shifted_and_mirrored(samples, self.options.shift_px, self.options.flip, generator)
+        order = random_orders(len(samples), self.n_patches, generator).to(samples.device)
+        return self.standardised(as_floats(samples)), order
 
     def loss(self, encoder: nn.Module, *prepared: torch.Tensor) -> Outcome:
         pictures, order = prepared

@@ -1,13 +1,13 @@
 """What an objective has to provide. New objective = one module and a registry entry.
 
 An objective owns what is added to the encoder for training only (projection, classifier, decoder), and turns a batch
-into a loss per picture. Importing this module imports torch.
+into a loss per sample. Importing this module imports torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,25 @@ from torch import nn
 
 from pipeline.core.registry import Registry
 from pipeline.core.section import Section
+from pipeline.training.diets.entry import LabelSet, Modality, SampleForm
 from pipeline.training.objectives.augment import as_floats
+
+Labels = Mapping[str, torch.Tensor]
+"""Label set → labels of a batch."""
 
 
 class ObjectiveOptions(Section):
     """Options of an objective; its own class adds its fields and narrows ``kind``."""
 
     kind: str
+
+    def label_sets(self) -> tuple[str, ...]:
+        """Names of the label sets that are learned; a diet has to have them."""
+        return ()
+
+    def misfit(self, form: SampleForm) -> str | None:
+        """Why it cannot learn from samples of a form, in words; None if it can."""
+        return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +43,7 @@ class Outcome:
 
     Parameters
     ----------
-    loss : of each picture, (n,); their mean is what training lowers
+    loss : of each sample, (n,); their mean is what training lowers
     features : of the encoder, (n, n_features), for the measures of collapse
     measures : further numbers of the batch, name → mean over it, such as ``accuracy``
     """
@@ -49,30 +61,35 @@ class Setting:
     ----------
     encoder : as it begins
     n_features : of its output
-    size_px : of pictures
-    n_classes : of the diet
-    train_labels : (n_train,) of the diet
-    mean, sd : of the training pictures' colours, 0 to 1
+    form : of samples
+    labels : the diet's label sets
+    train_labels : label set → (n_train,) or (n_train, longest) of the diet
+    mean, sd : of the training samples' colours, 0 to 1; of sounds one value each
     seed : of the training
     """
 
     encoder: nn.Module
     n_features: int
-    size_px: int
-    n_classes: int
-    train_labels: np.ndarray
-    mean: tuple[float, float, float]
-    sd: tuple[float, float, float]
+    form: SampleForm
+    labels: Mapping[str, LabelSet]
+    train_labels: Mapping[str, np.ndarray]
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
     seed: int
+
+    def n_classes(self, label_set: str) -> int:
+        return len(self.labels[label_set].classes)
 
 
 class Objective(nn.Module):
     """Base of all objectives: the parameters of a subclass are its heads.
 
-    ``takes_steps`` is False where nothing is learned. ``unit`` is what the loss is in, ``loss_is`` what it is called.
+    ``takes_steps`` is False where nothing is learned here, ``has_loss`` where there is nothing to measure either.
+    ``unit`` is what the loss is in, ``loss_is`` what it is called.
     """
 
     takes_steps = True
+    has_loss = True
     loss_is = "loss"
     unit = ""
     mean: torch.Tensor
@@ -80,24 +97,26 @@ class Objective(nn.Module):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(setting.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("sd", torch.tensor(setting.sd).view(1, 3, 1, 1), persistent=False)
+        shape = (1, -1, *(1 for _ in setting.form.shown_shape[1:]))
+        self.register_buffer("mean", torch.tensor(setting.mean).view(shape), persistent=False)
+        self.register_buffer("sd", torch.tensor(setting.sd).view(shape), persistent=False)
 
-    def labels_of(self, numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """The labels of training pictures that the objective uses: ``labels``, unless it has others."""
+    def labels_of(self, numbers: np.ndarray, labels: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The labels of training samples that the objective uses: ``labels``, unless it has others."""
         return labels
 
     def prepare(
-        self, pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Generator, *, training: bool
+        self, samples: torch.Tensor, labels: Labels, generator: torch.Generator, *, training: bool
     ) -> tuple[torch.Tensor, ...]:
         """What `loss` is given: views, masks; everything that is random.
 
         Parameters
         ----------
-        pictures : (n, y, x, 3) uint8, on the device of training
-        labels : (n,)
+        samples : pictures (n, y, x, 3) or clips (n, frames, y, x, 3) uint8, or sounds (n, samples), on the device of
+            training
+        labels : label set → (n,) or (n, longest) int64; −1 where there is none
         generator : of the processor, the only source of chance
-        training : False where pictures are held out
+        training : False where samples are held out
         """
         raise NotImplementedError
 
@@ -105,13 +124,17 @@ class Objective(nn.Module):
         """The loss of what `prepare` made."""
         raise NotImplementedError
 
-    def standardised(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures (n, 3, y, x) from 0 to 1, with the training pictures' mean 0 and SD 1 per colour."""
-        return (pictures - self.mean) / self.sd
+    def load_published(self, encoder: nn.Module, mirror: str | None) -> bool:
+        """Put weights that others trained into encoder and heads, where no steps are taken; whether there are any."""
+        return False
 
-    def plain(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures (n, y, x, 3) uint8 as encoders are shown them: (n, 3, y, x), standardised."""
-        return self.standardised(as_floats(pictures))
+    def standardised(self, floats: torch.Tensor) -> torch.Tensor:
+        """Samples as `as_floats` makes them, with the training samples' mean 0 and SD 1 per colour."""
+        return (floats - self.mean) / self.sd
+
+    def plain(self, samples: torch.Tensor) -> torch.Tensor:
+        """Samples as stored, as encoders are shown them: (n, 3, y, x), (n, 3, frames, y, x) or (n, samples)."""
+        return self.standardised(as_floats(samples))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +148,8 @@ class ObjectiveEntry:
     make : (options, setting) → the objective, its heads initialised from torch's generator
     title, citation : for card and page
     trained : how networks count that were trained so: ``self-supervised``, ``supervised`` or ``random``
+    modalities : of the samples that it can learn from
+    takes_steps : False where nothing is learned
     """
 
     kind: str
@@ -133,6 +158,8 @@ class ObjectiveEntry:
     title: str
     citation: str
     trained: str
+    modalities: tuple[Modality, ...] = ("pictures",)
+    takes_steps: bool = True
 
 
 OBJECTIVES: Registry[ObjectiveEntry] = Registry(
@@ -145,6 +172,9 @@ OBJECTIVES: Registry[ObjectiveEntry] = Registry(
         "shuffled_labels": "pipeline.training.objectives.supervised:SHUFFLED_LABELS",
         "masked_autoencoder": "pipeline.training.objectives.masked_autoencoder:MASKED_AUTOENCODER",
         "random": "pipeline.training.objectives.random_weights:RANDOM",
+        "predictive_coding": "pipeline.training.objectives.predictive_coding:PREDICTIVE_CODING",
+        "labels": "pipeline.training.objectives.clip_labels:LABELS",
+        "published": "pipeline.training.objectives.published:PUBLISHED",
         "own": "pipeline.training.objectives.own:OWN",
     },
     group="layermap.objectives",

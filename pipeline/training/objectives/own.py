@@ -49,5 +49,11 @@ def make(options: OwnOptions, setting: Setting) -> Objective:
 
 
 OWN = ObjectiveEntry(
-    kind="own", options=OwnOptions, make=make, title="an objective of one's own", citation="", trained="own objective"
+    kind="own",
+    options=OwnOptions,
+    make=make,
+    title="an objective of one's own",
+    citation="",
+    trained="own objective",
+    modalities=("pictures", "clips", "sounds"),
 )

@@ -1,6 +1,6 @@
 """No objective: the network as it was initialised, which every trained network has to exceed.
 
-Normalisation statistics are those of the diet's pictures, as for all twins of the project
+Normalisation statistics are those of the diet's samples, as for all twins of the project
 (`pipeline.models.torch.twins`): without them an untrained network's layers saturate or vanish.
 """
 
@@ -11,7 +11,14 @@ from typing import Literal
 import torch
 from torch import nn
 
-from pipeline.training.objectives.objective import Objective, ObjectiveEntry, ObjectiveOptions, Outcome, Setting
+from pipeline.training.objectives.objective import (
+    Labels,
+    Objective,
+    ObjectiveEntry,
+    ObjectiveOptions,
+    Outcome,
+    Setting,
+)
 
 
 class RandomOptions(ObjectiveOptions):
@@ -21,18 +28,19 @@ class RandomOptions(ObjectiveOptions):
 
 
 class RandomWeights(Objective):
-    """Takes no steps and has no loss; the encoder is shown plain pictures."""
+    """Takes no steps and has no loss; the encoder is shown plain samples."""
 
     takes_steps = False
+    has_loss = False
     loss_is = "none"
 
     def __init__(self, options: RandomOptions, setting: Setting) -> None:
         super().__init__(setting)
 
     def prepare(
-        self, pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Generator, *, training: bool
+        self, samples: torch.Tensor, labels: Labels, generator: torch.Generator, *, training: bool
     ) -> tuple[torch.Tensor, ...]:
-        return (self.plain(pictures),)
+        return (self.plain(samples),)
 
     def loss(self, encoder: nn.Module, *prepared: torch.Tensor) -> Outcome:
         features = encoder(*prepared)
@@ -46,4 +54,6 @@ RANDOM = ObjectiveEntry(
     title="none (random weights)",
     citation="",
     trained="random",
+    modalities=("pictures", "clips", "sounds"),
+    takes_steps=False,
 )

@@ -6,6 +6,7 @@ architecture and optimiser, not to the classes (Zhang, Bengio, Hardt, Recht & Vi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -14,8 +15,16 @@ from pydantic import Field
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from pipeline.training.diets.entry import OBJECT
 from pipeline.training.objectives.augment import shifted_and_mirrored
-from pipeline.training.objectives.objective import Objective, ObjectiveEntry, ObjectiveOptions, Outcome, Setting
+from pipeline.training.objectives.objective import (
+    Labels,
+    Objective,
+    ObjectiveEntry,
+    ObjectiveOptions,
+    Outcome,
+    Setting,
+)
 from pipeline.training.streams import stream
 
 
@@ -25,6 +34,9 @@ class SupervisedOptions(ObjectiveOptions):
     kind: Literal["supervised"] = "supervised"
     shift_px: int = Field(4, ge=0, description="training pictures are moved by up to this many pixels")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a mirrored training picture")
+
+    def label_sets(self) -> tuple[str, ...]:
+        return (OBJECT,)
 
 
 class ShuffledLabelsOptions(SupervisedOptions):
@@ -42,14 +54,14 @@ class Supervised(Objective):
     def __init__(self, options: SupervisedOptions, setting: Setting) -> None:
         super().__init__(setting)
         self.options = options
-        self.classifier = nn.Linear(setting.n_features, setting.n_classes)
+        self.classifier = nn.Linear(setting.n_features, setting.n_classes(OBJECT))
 
     def prepare(
-        self, pictures: torch.Tensor, labels: torch.Tensor, generator: torch.Generator, *, training: bool
+        self, samples: torch.Tensor, labels: Labels, generator: torch.Generator, *, training: bool
     ) -> tuple[torch.Tensor, ...]:
         if training:
-            pictures = shifted_and_mirrored(pictures, self.options.shift_px, self.options.flip, generator)
-        return self.plain(pictures), labels
+            samples = shifted_and_mirrored(samples, self.options.shift_px, self.options.flip, generator)
+        return self.plain(samples), labels[OBJECT]
 
     def loss(self, encoder: nn.Module, *prepared: torch.Tensor) -> Outcome:
         pictures, labels = prepared
@@ -69,10 +81,10 @@ class ShuffledLabels(Supervised):
 
     def __init__(self, options: SupervisedOptions, setting: Setting) -> None:
         super().__init__(options, setting)
-        self._labels = shuffled(setting.train_labels, setting.seed)
+        self._labels = shuffled(setting.train_labels[OBJECT], setting.seed)
 
-    def labels_of(self, numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return self._labels[numbers]
+    def labels_of(self, numbers: np.ndarray, labels: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return {OBJECT: self._labels[numbers]}
 
 
 def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:
