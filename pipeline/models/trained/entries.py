@@ -16,7 +16,14 @@ from pipeline.fetch.weights.source import WeightSource
 from pipeline.models.entry import ModelEntry, evenly_deep
 from pipeline.models.networks.trainable import OF_ONE_SIZE, OWN, address_of, arguments_of
 from pipeline.models.shown.present_pictures import Optics
-from pipeline.models.trained.training_files import RECEIPT, WEIGHTS, TrainingFacts, open_training
+from pipeline.models.trained.training_files import (
+    PICTURES,
+    RECEIPT,
+    WEIGHTS,
+    TrainingFacts,
+    modality_of,
+    open_training,
+)
 
 SHIPPED = Path(__file__).resolve().parent / "shipped"
 """``RECIPE/seed-N/`` of every training that comes with layermap."""
@@ -58,9 +65,11 @@ def _folders() -> Iterator[tuple[str, int, Path]]:
 
 
 def trained_networks() -> dict[str, list[int]]:
-    """Network → its seeds, in order, of all trainings that are finished."""
+    """Network → its seeds, in order, of all trainings on pictures that are finished."""
     found: dict[str, set[int]] = {}
-    for network, seed, _ in _folders():
+    for network, seed, folder in _folders():
+        if modality_of(folder) != PICTURES:
+            continue
         found.setdefault(network, set()).add(seed)
     return {network: sorted(found[network]) for network in sorted(found)}
 
@@ -116,6 +125,11 @@ def entry_of(folder: Path, remedy: str) -> ModelEntry:
     if network_name(facts.recipe) != network_name(folder.parent.name) or f"seed-{facts.seed}" != folder.name:
         raise BrokenArtifact(f"{folder} holds seed {facts.seed} of {facts.recipe}: another training took its place")
     name = instance_name(network_name(facts.recipe), facts.seed)
+    if facts.diet.modality != PICTURES:
+        raise LayermapError(
+            f"model '{name}' was trained on {facts.diet.modality}; of the trained networks, studies show stimuli to "
+            "those of pictures: python -m pipeline models"
+        )
     weights = next(file for file in receipt.files if file.path == WEIGHTS)
     diet, address = facts.diet, _address(facts, folder)
     optics = Optics(diet.size_px, diet.mean, diet.sd)

@@ -10,7 +10,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.artifacts.catalogue import Receipt, read_sealed
 from pipeline.core.errors import BrokenArtifact
@@ -28,16 +28,30 @@ class _Facts(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class DietOfTraining(_Facts):
-    """The pictures that a network was trained on, as ``run.json`` describes them."""
+PICTURES = "pictures"
 
-    contents: str = Field(description="SHA-256 of the pictures' own files")
+
+class DietOfTraining(_Facts):
+    """What a network was trained on, as ``run.json`` describes it."""
+
+    modality: str = Field(PICTURES, description="pictures, clips or sounds")
+    contents: str = Field(description="SHA-256 of the samples' own files")
     title: str
     licence: str
     citation: str
-    size_px: int
-    mean: tuple[float, float, float] = Field(description="of the training pictures' colours, 0 to 1")
-    sd: tuple[float, float, float]
+    size_px: int = Field(0, description="side of pictures and frames; 0 for sounds")
+    mean: tuple[float, ...] = Field((), description="of the training pictures' colours, 0 to 1")
+    sd: tuple[float, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_form(cls, told: Any) -> Any:
+        """Size and modality stand in ``form``, but for pictures of the first trainings."""
+        form = told.get("form") if isinstance(told, dict) else None
+        if not isinstance(form, dict):
+            return told
+        shape, modality = list(form.get("shape") or []), form.get("modality", PICTURES)
+        return {"size_px": shape[-2] if len(shape) > 2 else 0, **told, "modality": modality}
 
 
 class TrainingFacts(_Facts):
@@ -81,6 +95,14 @@ def open_training(folder: Path, remedy: str) -> tuple[TrainingFacts, Receipt]:
         raise BrokenArtifact(
             f"{folder / RUN} is not what this layermap writes ({error.errors()[0]['msg']}); {remedy}"
         ) from error
+
+
+def modality_of(folder: Path) -> str:
+    """What a training was of, without a look at whether its files are as they were written."""
+    try:
+        return DietOfTraining.model_validate(read_object(folder / RUN, "").get("diet")).modality
+    except (BrokenArtifact, ValidationError):
+        return PICTURES  # whoever opens it says what is wrong
 
 
 def open_training_receipt(folder: Path, remedy: str) -> Receipt:
