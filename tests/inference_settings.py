@@ -21,3 +21,4 @@ class Contrast:
     layer: str | None = None
     pathway: str | None = None
     margin: float | None = None
+    controlled: bool = False

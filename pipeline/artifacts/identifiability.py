@@ -23,7 +23,18 @@ variable                dims                                                mean
 ``_low``, ``_high``                                                         responses − first (or last) layer's
 ``test_in_set``         (given, data_set, region)                           1: that layer is in the set of best layers
 ``test_amplitude``      (region,)                                           of what is planted, from that layer
+``kept_z``,             (scored, fold, kept)                                outer Fisher z and inner r of each data
+``kept_inner``                                                              set, layer and simulated target
+``kept_weight``         (fold, kept)                                        of each fold in a target's mean
+``kept_subject``,       (kept,)                                             whose it is, and where
+``kept_region``
+``n_network_layers``    (network,)                                          layers that were scored
 ======================  ==================================================  ==========================================
+
+With ``kept_*`` scores of several groups can be averaged as the map averages them
+(`pipeline.inference.questions.averaged_groups`). ``scored`` counts the networks; of each its data sets: by readout and
+repeat, from each of its own layers (none of a twin's), and then, by readout and repeat again, from the best layer of
+each network; of each data set the layers of the network.
 
 The study's own calibration is ``test_*``: of the network ``calibrated`` (attr), the first that is no twin, ``given``
 ``nothing`` or ``planted``; without data sets where attr ``no_calibration`` says why, or none were wanted.
@@ -82,6 +93,12 @@ IDENTIFIABILITY = Contract(
         "test_in_set": _BY_SET,
         "test_amplitude": ("region",),
         "given": ("given",),
+        "kept_z": ("scored", "fold", "kept"),
+        "kept_inner": ("scored", "fold", "kept"),
+        "kept_weight": ("fold", "kept"),
+        "kept_subject": ("kept",),
+        "kept_region": ("kept",),
+        "n_network_layers": ("network",),
     },
     (
         *("study", "analysis", "group", "metric", "subject", "n_targets", "n_simulated", "seed"),

@@ -140,13 +140,16 @@ CONTRAST_COLUMNS = {
     "compartment": "s",
     "model": "s",
     "reference": "s",
-    "model_score": "f",
+    "model_score": "f",  # of several seeds their mean
+    "n_models": "i",
     "reference_score": "f",  # of several seeds their mean
     "best_reference_score": "f",  # of the highest seed; the reference's own where there is one
     "n_references": "i",
     "difference": "f",
     "ci_low": "f",
     "ci_high": "f",
+    "units_ci_low": "f",  # of trained seeds: over units alone, of these networks as they are; NaN for all others
+    "units_ci_high": "f",
     "ci_unit": "s",
     "n_units": "i",
     "p": "f",  # two-sided, of no difference; against seeds, of one more of them; NaN where there is none

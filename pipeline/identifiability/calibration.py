@@ -182,7 +182,7 @@ def data_set_orders(
     """
     given = np.arange(samples.n) if shuffle_seed is None else shuffled_rows(samples, shuffle_seed)
     start = None if shuffle_seed is None else given
-    noise = null_orders(samples, n, _own_seed(seed, 0), alike=alike, shuffled=start)
+    noise = null_orders(samples, n, _own_seed(seed, 0), alike=alike, shuffled=start, all_far=True)
     if len(noise) < FEWEST_DATA_SETS:
         return DataSetOrders([], [], f"the samples allow fewer than {FEWEST_DATA_SETS} other orders to make noise of")
     if not n_orders:

@@ -17,12 +17,9 @@ from pipeline.encoding.design import Design
 from pipeline.encoding.group.reliability import MEAN_SUBJECT
 from pipeline.encoding.null_tables import fold_weights, leaf_numbers
 from pipeline.inference.places import ALL
-from pipeline.inference.profile import Profile, estimate, join_draws
-from pipeline.inference.scores.fold_scores import average_folds
+from pipeline.inference.profile import Profile, profile_of_data_sets
 
 FEWEST_PER_LEAF = 1
-BYTES_AT_ONCE = 16 << 20
-"""Of one array while means are taken; a handful of them exist at a time."""
 
 
 class Table:
@@ -42,6 +39,11 @@ class Table:
         n_sets, n_folds, _, n_targets = self.z.shape
         for out, values in ((self.z, fisher_z(score)), (self.inner, inner_score)):
             out[:, :, layer] = np.moveaxis(values.reshape(n_folds, n_sets, n_targets), 1, 0)
+
+    def by_layer(self, values: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Some targets of `z` or `inner`, (data set · layer, fold, target), layers of a data set one after another."""
+        n_sets, n_folds, n_layers, _ = values.shape
+        return np.moveaxis(values[..., targets], 2, 1).reshape(n_sets * n_layers, n_folds, targets.size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,21 +121,10 @@ class Regions:
 
     def profiles(self, table: Table, relative_depth: np.ndarray) -> list[Profile]:
         """Of every region, a draw per data set."""
-        numbers = range(len(self.names))
-        return [self._profile(table, np.flatnonzero(self.region_of == one), relative_depth) for one in numbers]
-
-    def _profile(self, table: Table, here: np.ndarray, relative_depth: np.ndarray) -> Profile:
-        """From some data sets at a time."""
-        n_sets, n_folds, n_layers, _ = table.z.shape
-        n_of_subject = np.bincount(self.subject_of[here], minlength=self.subject_of.max() + 1)
-        weights = (1.0 / n_of_subject[self.subject_of[here]])[None]
-        at_once = max(1, BYTES_AT_ONCE // (8 * n_folds * n_layers * here.size))
-        parts = []
-        for start in range(0, max(1, n_sets), at_once):
-            rows = slice(start, start + at_once)
-            z = np.asarray(table.z[rows][..., here], np.float64)
-            weight = np.broadcast_to(table.weight[:, here], (z.shape[0], n_folds, here.size))
-            inner = np.asarray(table.inner[rows][..., here], np.float64)
-            scores = dataclasses.replace(average_folds(z, weight), inner=inner)
-            parts.append(estimate(scores, np.arange(here.size), weights, relative_depth))
-        return join_draws(parts)
+        found = []
+        for number in range(len(self.names)):
+            here = np.flatnonzero(self.region_of == number)
+            z, inner = (values[..., here] for values in (table.z, table.inner))
+            weight, subjects = table.weight[:, here], self.subject_of[here]
+            found.append(profile_of_data_sets(z, inner, weight, subjects, relative_depth))
+        return found

@@ -57,6 +57,8 @@ AMPLITUDES = (0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
 """Of the signal, tried to find the one at which a layer's score is the measured one."""
 N_TRIALS = 4
 """Data sets at each of them."""
+KEPT_MB = 8.0
+"""The map holds as much of every group that it averages."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +133,7 @@ def identify_group(
     compute: Compute | None = None,
     calibrate: CalibrationOptions,
     most_columns: int = MOST_COLUMNS,
+    kept_mb: float = KEPT_MB,
 ) -> xr.Dataset:
     """Simulate responses from every layer of every network of a group, and see which layer and network are named.
 
@@ -145,6 +148,8 @@ def identify_group(
     seed : of noise, random read-outs and the choice of targets
     calibrate : the data sets that the study's own tests are tried on, see `pipeline.identifiability.calibration`
     most_columns : simulated targets that a layer is fitted to; of more targets, so many are drawn that it is no more
+    kept_mb : of scores of simulated targets, so that those of several groups can be averaged; as many targets, drawn
+        by chance, as fit, one of each subject's region at least
 
     Returns
     -------
@@ -156,7 +161,7 @@ def identify_group(
     As `pipeline.encoding.stage.encode_group`
     """
     return _Run(mapping, networks, options, shuffle_seed, seed, compute or Compute()).dataset(
-        attrs, n_repeats, calibrate, most_columns
+        attrs, n_repeats, calibrate, most_columns, kept_mb
     )
 
 
@@ -176,25 +181,34 @@ class _Run:
         self._compute = compute
 
     def dataset(
-        self, attrs: dict[str, Any], n_repeats: int, calibrate: CalibrationOptions, most_columns: int
+        self,
+        attrs: dict[str, Any],
+        n_repeats: int,
+        calibrate: CalibrationOptions,
+        most_columns: int,
+        kept_mb: float,
     ) -> xr.Dataset:
         first = self._open(self._networks[0])
         regions, picked, noise = self._noise(first, n_repeats, most_columns)
+        of_targets = {name: first.group.targets[name][picked.targets] for name in ("subject", "region")}
         del first
         planted: list[_Planted] = []
         for number, network in enumerate(self._networks):
             planted.append(self._plant(self._open(network), number, regions, picked, noise))
-        found = []
+        found, tables = [], []
         tried = next(m for m, network in enumerate(self._networks) if not network.only_best)
         tests: tuple[dict[str, Any], dict[str, Any]] = {}, {}
         for m, network in enumerate(self._networks):
             opened = self._open(network)
-            found.append(self._fit_all(opened, planted, m, picked, noise))
+            profiles, table = self._fit_all(opened, planted, m, picked, noise)
+            found.append(profiles)
+            tables.append(table)
             if m == tried:
                 tests = self._calibrate(opened, planted[m], picked, calibrate, attrs)
             del opened  # the next network's finds room in its place
         described = {**self._attrs(attrs, regions, picked), "calibrated": self._networks[tried].name, **tests[1]}
-        return _dataset(self._networks, planted, found, picked, noise.shape[0], described).assign(tests[0])
+        dataset = _dataset(self._networks, planted, found, picked, noise.shape[0], described)
+        return dataset.assign(tests[0]).assign(self._kept(tables, of_targets, picked, kept_mb))
 
     def _calibrate(
         self,
@@ -262,7 +276,7 @@ class _Run:
         if self._shuffle_seed is not None:
             shuffled = shuffled_rows(samples, self._shuffle_seed)
         alike = alike_over(responses, samples) if picked.targets.size else samples.n
-        orders = null_orders(samples, n_repeats, self._seed, alike=alike, shuffled=shuffled)
+        orders = null_orders(samples, n_repeats, self._seed, alike=alike, shuffled=shuffled, all_far=True)
         if len(orders) < FEWEST_REPEATS or not picked.targets.size:
             orders = []
         base = unfiltered_responses(group, responses, opened.design.high_pass)
@@ -326,17 +340,33 @@ class _Run:
             best=np.array([np.argmax(np.nan_to_num(profile.score[0], nan=-1.0)) for profile in profiles], int),
         )
 
+    def _kept(
+        self, tables: Sequence[Table], of_targets: Mapping[str, np.ndarray], picked: Regions, kept_mb: float
+    ) -> dict[str, Any]:
+        """Scores of all networks' data sets, target by target; without targets where nothing was simulated."""
+        n_scored = sum(one.z.shape[0] * one.z.shape[2] for one in tables)
+        per_target = 8 * max(1, n_scored) * picked.fold_weight.size
+        some = picked.some(int(kept_mb * 1e6 / per_target), np.random.default_rng([self._seed, 2]))
+        here = np.searchsorted(picked.targets, some.targets) if n_scored else np.zeros(0, int)
+        z, inner = (
+            np.concatenate([np.zeros((0, picked.fold_weight.size, here.size), np.float32), *parts])
+            for parts in ([one.by_layer(getattr(one, name), here) for one in tables] for name in ("z", "inner"))
+        )
+        scored, weight = ("scored", "fold", "kept"), np.repeat(picked.fold_weight[:, None], here.size, axis=1)
+        kept = {f"kept_{name}": ("kept", values[here].astype(object)) for name, values in of_targets.items()}
+        return {"kept_z": (scored, z), "kept_inner": (scored, inner), "kept_weight": (("fold", "kept"), weight), **kept}
+
     def _fit_all(
         self, opened: _Opened, planted: Sequence[_Planted], number: int, picked: Regions, noise: np.ndarray
-    ) -> list[Profile]:
-        """Profiles of one network over everything that was planted; see `_parts`."""
+    ) -> tuple[list[Profile], Table]:
+        """Profiles of one network over everything that was planted (see `_parts`), and the scores behind them."""
         parts = _parts(planted, number, picked, noise.shape[0], only_best=self._networks[number].only_best)
         table = picked.table(len(parts), len(opened.layers), self._scratch)
         for index, layer in enumerate(opened.layers):
             if parts:
                 fitted = self._fit(opened, opened.group.features(layer.name), SimulatedResponses(parts, noise))
                 table.take(index, fitted.score, fitted.inner_score)
-        return picked.profiles(table, opened.depths)
+        return picked.profiles(table, opened.depths), table
 
 
 def _trials(signals: Mapping[str, np.ndarray], noise: np.ndarray) -> list[Part]:
@@ -441,6 +471,7 @@ def _dataset(
         "reached": (per_layer, np.concatenate([planted[one].reached for one in shown], axis=1).astype(np.int8)),
         "measured_score": (("network", "region"), np.stack([own.measured for own in planted])),
         "measured_layer": (("network", "region"), np.stack([own.named for own in planted])),
+        "n_network_layers": ("network", np.array([len(own.layers) for own in planted])),
         "network_score": (
             ("readout", "repeat", "planted_network", "network", "region"),
             np.stack(recovered, axis=3),

@@ -3,6 +3,8 @@
 Twins are called ``NAME@random-SEED`` and ``NAME@shuffled-SEED``. The objective does not say so: an untrained network of
 a user's own is called ``random`` as well.
 
+Networks trained from several seeds are called ``NAME@seed-N``, and all of them ``NAME@seed``.
+
 Pathways lie beside each other, behind a stem that all of them share. Relative depth runs from 0 to 1 within each, so
 that depths of different pathways cannot be compared. The stem is the first layer of every one. A best layer is
 therefore chosen over the whole network and within each pathway; depth index and order of regions are taken within
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TWIN = re.compile(r"^(?P<base>.+)@(?P<kind>random|shuffled)(?:-\d+)?$")
+_TRAINED = re.compile(r"^(?P<network>.+)@seed-(?P<seed>\d+)$")
+OF_SEEDS = "@seed"
+GROUPS = ("@random", "@shuffled", OF_SEEDS)
+"""What the name of several networks ends with: twins of a kind, or trainings of a recipe."""
 SHARED = "stem"
 WHOLE = "all"
 """In summaries: over all pathways of a network that has several."""
@@ -31,11 +37,26 @@ def twin_of(name: str) -> tuple[str, str] | None:
     return (found["base"], found["kind"]) if found else None
 
 
-def twins_of(reference: str, models: Sequence[str]) -> list[str]:
-    """The models that a reference stands for: all seeds for ``NAME@random`` and ``NAME@shuffled``, else itself."""
-    if reference.endswith(("@random", "@shuffled")):
-        return [name for name in models if name == reference or name.startswith(f"{reference}-")]
-    return [name for name in models if name == reference]
+def members_of(name: str, models: Sequence[str]) -> list[str]:
+    """The models that a name stands for: all seeds of ``NAME@random``, ``NAME@shuffled`` or ``NAME@seed``, else itself.
+
+    Twins of one seed are no member of all seeds.
+    """
+    if not name.endswith(GROUPS):
+        return [one for one in models if one == name]
+    seeds = re.compile(rf"{re.escape(name)}(-\d+)?")
+    return [one for one in models if seeds.fullmatch(one)]
+
+
+def seed_of(name: str) -> tuple[str, int] | None:
+    """(network, seed) of one that was trained from several, ``NAME@seed-N``; None for anything else, also its twins."""
+    found = _TRAINED.match(name)
+    return (found["network"], int(found["seed"])) if found else None
+
+
+def is_trained_group(name: str) -> bool:
+    """Whether a name stands for all networks of a recipe."""
+    return name.endswith(OF_SEEDS)
 
 
 def pathways_of(pathway: Sequence[str]) -> dict[str, NDArray[np.intp]]:

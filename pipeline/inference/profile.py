@@ -22,10 +22,14 @@ import numpy as np
 
 from pipeline.inference.layer_choice import by_depth, choose_layers, held_out_r, held_out_r2, most_frequent
 from pipeline.inference.scores.bootstrap import Sampled
-from pipeline.inference.scores.fold_scores import FoldScores
+from pipeline.inference.scores.fold_scores import FoldScores, average_folds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+BYTES_AT_ONCE = 16 << 20
+"""Of one array over data sets; a handful of them exist at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +125,34 @@ def estimate(
         r2=r2,
         nested_r2=nested_r2,
     )
+
+
+def profile_of_data_sets(
+    z: NDArray[Any],
+    inner: NDArray[Any],
+    weight: NDArray[Any],
+    subject_of: NDArray[np.intp],
+    relative_depth: NDArray[Any],
+) -> Profile:
+    """The profile of a region in each of some data sets, a draw per data set; some of them at a time.
+
+    Parameters
+    ----------
+    z, inner : (data set, fold, layer, target), Fisher z of the outer fold, and r in the inner ones
+    weight : (fold, target) of each fold in the mean
+    subject_of : (target,) number; subjects weigh equally, and so do the targets of one
+    """
+    n_sets, n_folds, n_layers, n_targets = z.shape
+    weights = (1.0 / np.bincount(subject_of, minlength=1)[subject_of])[None]
+    at_once = max(1, BYTES_AT_ONCE // (8 * max(1, n_folds * n_layers * n_targets)))
+    parts = []
+    for start in range(0, max(1, n_sets), at_once):
+        rows = slice(start, start + at_once)
+        own = np.asarray(z[rows], np.float64)
+        scores = average_folds(own, np.broadcast_to(weight, (own.shape[0], n_folds, n_targets)))
+        scores = dataclasses.replace(scores, inner=np.asarray(inner[rows], np.float64))
+        parts.append(estimate(scores, np.arange(n_targets), weights, relative_depth))
+    return join_draws(parts)
 
 
 def depth_index(score: NDArray[Any], relative_depth: NDArray[Any]) -> NDArray[Any]:

@@ -28,7 +28,9 @@ class InferenceSettings(Protocol):
 class ContrastSpec(Protocol):
     """Model − reference; ``layer`` None for the nested best layer, ``pathway`` None to choose it among all layers.
 
-    ``margin`` is the difference, in units of the score, below which the two count as equivalent; None: not asked.
+    Either may be ``NAME@seed``, all trainings of a recipe; ``controlled`` says that such networks have one architecture
+    and one diet. ``margin`` is the difference, in units of the score, below which the two count as equivalent; None:
+    not asked.
     `pipeline.study.study.Contrast` has it.
     """
 
@@ -44,6 +46,8 @@ class ContrastSpec(Protocol):
     def pathway(self) -> str | None: ...
     @property
     def margin(self) -> float | None: ...
+    @property
+    def controlled(self) -> bool: ...
 
 
 class StreamSpec(Protocol):

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pipeline.artifacts.identifiability import open_identifiability
 from pipeline.artifacts.map import TABLES
 from pipeline.artifacts.scores import open_header
 from pipeline.core.names import refuse_alike
-from pipeline.inference.estimates import estimate_places
+from pipeline.inference.estimates import Estimate, estimate_places
 from pipeline.inference.networks import pathways_of, twin_of
 from pipeline.inference.null_tests import null_tests
-from pipeline.inference.places import list_places
+from pipeline.inference.places import ALL, Place, list_places
+from pipeline.inference.questions.averaged_groups import Measured, averaged_groups, can_be_averaged
 from pipeline.inference.questions.contrasts import ModelOutcomes, contrast_rows, outcomes_of
 from pipeline.inference.questions.families import with_families
 from pipeline.inference.questions.identifiability import identifiability_rows
 from pipeline.inference.questions.languages import Cells, cells_of, language_rows
 from pipeline.inference.questions.region_order import order_rows, rank_rows
+from pipeline.inference.questions.seeds import seed_rows
 from pipeline.inference.questions.streams import stream_rows
 from pipeline.inference.questions.units import UnitMaps, list_units
 from pipeline.inference.questions.variance_parts import variance_rows
@@ -81,18 +84,33 @@ def _table(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _add_analysis(rows: Rows, where: dict[str, Any], analysis: AnalysisScores, inference: InferenceSettings) -> None:
     opened = [(path, open_header(path)) for path in analysis.paths]
-    for path in analysis.identifiability:
-        for table, added in identifiability_rows(where, path).items():
-            rows[table].extend(added)
+    simulated = [open_identifiability(path) for path in analysis.identifiability]
+    for one in simulated:
+        _extend(rows, identifiability_rows(where, one))
     rows["surface"].extend(surface_rows(where, opened))
     cells: dict[str, Cells] = {}
     for batch in _batches(opened, analysis, inference):
-        outcomes = _add_batch(rows, where, analysis, batch, inference)
+        outcomes, averaged = _add_batch(rows, where, analysis, batch, inference)
+        _extend(rows, _averaged(where, simulated, batch, averaged))
         if analysis.languages is not None:
             cells.setdefault(batch.metric, {}).update(cells_of(analysis.languages, outcomes))
     for metric, found in cells.items():
         if analysis.languages is not None:
             rows["contrast"].extend(language_rows({**where, "metric": metric}, analysis.languages, found, inference))
+
+
+def _averaged(where: dict[str, Any], simulated: Sequence[xr.Dataset], batch: Batch, measured: Measured) -> Rows:
+    """What was simulated for averaged scores of a batch's groups, where there are several."""
+    groups = [str(name) for name in batch.targets["group"].unique()]
+    own = [found for found in simulated if found.attrs["group"] in groups and found.attrs["metric"] == batch.metric]
+    if len(groups) < 2 or len(own) < len(groups) or not can_be_averaged(own):
+        return {}
+    return identifiability_rows(where, averaged_groups(own, measured))
+
+
+def _extend(rows: Rows, added: Rows) -> None:
+    for table, found in added.items():
+        rows[table].extend(found)
 
 
 def _batches(
@@ -111,8 +129,8 @@ def _batches(
 
 def _add_batch(
     rows: Rows, where: dict[str, Any], analysis: AnalysisScores, batch: Batch, inference: InferenceSettings
-) -> dict[str, ModelOutcomes]:
-    """Add a batch's rows; returns its models' outcomes, for comparisons over several batches."""
+) -> tuple[dict[str, ModelOutcomes], Measured]:
+    """Add a batch's rows; returns its models' outcomes, and what was measured of scores averaged over groups."""
     units = list_units(batch)
     sides = [side for assignment in analysis.streams for side in (assignment.ventral, assignment.dorsal)]
     named = [name for names in (batch.targets["region"], analysis.region_order, *sides) for name in names]
@@ -120,6 +138,7 @@ def _add_batch(
     places = list_places(batch.targets, analysis.region_order)
     fixed_layers = [contrast.layer for contrast in analysis.contrasts if contrast.layer is not None]
     outcomes: dict[str, ModelOutcomes] = {}
+    averaged: dict[tuple[str, str], tuple[float, str]] = {}
     for model in batch.models:
         scores = batch.load(model)
         maps = UnitMaps([] if twin_of(model) else units, scores, inference)
@@ -134,13 +153,28 @@ def _add_batch(
                 summary_of(where, batch, scores, one, tests[one.pathway][number].nested, inference)
                 for one in (whole, *pathways)
             )
+        averaged |= _averaged_scores(model, layers.name, places, next(iter(estimates.values())))
         if scores.division is not None:
             whole_network = next(iter(estimates.values()))
             rows["variance"].extend(variance_rows(where, batch, scores.division, whole_network, inference))
         outcomes[model] = outcomes_of(estimates, tests, layers, fixed_layers, inference.confidence)
     where = {**where, "metric": batch.metric}
     rows["contrast"].extend(contrast_rows(where, analysis.contrasts, outcomes, inference, analysis.spaces))
+    rows["contrast"].extend(seed_rows(where, analysis.contrasts, outcomes, inference, analysis.spaces))
     rows["contrast"].extend(order_rows(where, analysis.region_order, outcomes, inference))
     rows["contrast"].extend(rank_rows(where, analysis.region_order, outcomes, inference))
     rows["contrast"].extend(stream_rows(where, analysis.streams, outcomes, inference))
-    return outcomes
+    return outcomes, averaged
+
+
+def _averaged_scores(
+    model: str, layers: Sequence[str], places: Sequence[Place], whole: Sequence[Estimate]
+) -> dict[tuple[str, str], tuple[float, str]]:
+    """Of whole regions, averaged over subjects of several groups."""
+    found = {}
+    for place, one in zip(places, whole, strict=True):
+        key = (model, place.region)
+        if (place.group, place.subject) == (ALL, ALL) and (place.compartment == ALL or key not in found):
+            best = int(one.point.best[0])
+            found[key] = float(one.point.nested[0]), str(layers[best]) if best >= 0 else ""
+    return found

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pipeline.core.errors import LayermapError, UnknownName
 from pipeline.core.registry import Registry
 from pipeline.models.entry import ModelEntry, Twin, TwinKind
+from pipeline.models.trained.entries import split_instance, trained_entry, trained_names, trained_networks
 
 MODELS: Registry[ModelEntry] = Registry(
     "model",
@@ -69,7 +70,7 @@ class ResolvedModel:
 
 
 def resolve_model(name: str, networks: Mapping[str, ModelEntry] | None = None) -> ResolvedModel:
-    """The entry behind ``NAME``, ``NAME@random[-SEED]`` or ``NAME@shuffled[-SEED]``.
+    """The entry behind ``NAME``, ``NAME@random[-SEED]`` or ``NAME@shuffled[-SEED]``; a trained one's name has its seed.
 
     Parameters
     ----------
@@ -82,10 +83,7 @@ def resolve_model(name: str, networks: Mapping[str, ModelEntry] | None = None) -
     """
     asked = _TWIN.match(name)
     base = asked["base"] if asked else name
-    own = networks or {}
-    if base not in own and base not in MODELS:
-        raise UnknownName("model", name, [*own, *MODELS], "list them with: python -m pipeline models")
-    entry = own[base] if base in own else MODELS.get(base)
+    entry = _entry(name, base, networks or {})
     if not asked:
         return ResolvedModel(name, entry, None)
     kind: TwinKind = "shuffled" if asked["kind"] == "shuffled" else "random"
@@ -93,6 +91,21 @@ def resolve_model(name: str, networks: Mapping[str, ModelEntry] | None = None) -
         reason = f"it has {', '.join(entry.twins)} twins only" if entry.twins else f"{base} has no weights"
         raise LayermapError(f"model '{name}': {reason}, so it has no {kind} twin")
     return ResolvedModel(name, entry, Twin(kind, int(asked["seed"] or 0)))
+
+
+def _entry(name: str, base: str, own: Mapping[str, ModelEntry]) -> ModelEntry:
+    """The entry of a name without its twin; errors as of `resolve_model`."""
+    if base in own:
+        return own[base]
+    if base in MODELS:
+        return MODELS.get(base)
+    trained, instance = trained_networks(), split_instance(base)
+    if instance is not None and instance[0] in trained:
+        return trained_entry(*instance)
+    if base in trained:
+        seeds = ", ".join(map(str, trained[base]))
+        raise LayermapError(f"model '{name}' was trained from several seeds; name one: {base}@seed-N, N of {seeds}")
+    raise UnknownName("model", name, [*own, *MODELS, *trained_names()], "list them with: python -m pipeline models")
 
 
 def check_layers(model: ResolvedModel, layers: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -18,7 +18,7 @@ from pipeline.report.sections.agreement import AgreementSection
 from pipeline.report.sections.behaviour import BehaviourTable
 from pipeline.report.sections.calibration import CalibrationSection, calibration_section
 from pipeline.report.sections.cautions import RESYNTHESISED, notices, warnings_of
-from pipeline.report.sections.comparisons import contrast_findings, order_findings, rank_findings
+from pipeline.report.sections.comparisons import answer, contrast_findings, order_findings, rank_findings
 from pipeline.report.sections.depth_tables import DepthGroup, PlantedTable, depth_groups, planted_table
 from pipeline.report.sections.findings import Finding, ModelFindings, model_findings, shuffled_sentence, unit_sentence
 from pipeline.report.sections.held_out import HeldOutSection, held_out_section
@@ -270,12 +270,13 @@ def table_of_contents(parts: list[Part], *, agreement: bool = False) -> list[tup
 
 @dataclasses.dataclass(frozen=True)
 class ModelLine:
-    """A line of the table of models; a network's twins of one kind share one."""
+    """A line of the table of models; a network's twins of one kind share one, and the seeds of a training."""
 
     model: ModelFacts
     names: str
     preprocessing: str
     parameters: str
+    weights: list[str]
 
 
 def model_lines(analyses: list[AnalysisFacts]) -> list[ModelLine]:
@@ -283,7 +284,8 @@ def model_lines(analyses: list[AnalysisFacts]) -> list[ModelLine]:
     found: dict[tuple[str, ...], list[ModelFacts]] = {}
     for analysis in analyses:
         for model in analysis.models:
-            same = found.setdefault((model.network, model.twin, model.reduction, model.precision), [])
+            network = model.trained_as or model.network
+            same = found.setdefault((network, model.twin, model.reduction, model.precision), [])
             if model not in same:
                 same.append(model)
     return [
@@ -292,6 +294,7 @@ def model_lines(analyses: list[AnalysisFacts]) -> list[ModelLine]:
             names=listed([model.name for model in models]),
             preprocessing=f"as {models[0].network}" if models[0].role == TWIN else preprocessing_in_words(models[0]),
             parameters=_parameters(models[0]),
+            weights=list(dict.fromkeys(model.weights_sha256 for model in models if model.weights_sha256)),
         )
         for models in found.values()
     ]
@@ -318,6 +321,16 @@ class PageContents:
     agreement: list[AgreementSection] = dataclasses.field(default_factory=list)
     shared: dict[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def answers(self) -> list[str]:
+        """What the contrasts that the study asks for say, view by view."""
+        asked = [view for view in self.views if view.analysis.question_contrast]
+        found = [(view, answer(view, view.analysis.question_contrast)) for view in asked]
+        told = [(view, text) for view, text in found if text]
+        if len(told) == 1:
+            return [told[0][1]]
+        return [f"{analysis_title(view.analysis.name)}, {view.subject_in_words}: {text}" for view, text in told]
+
 
 def render(contents: PageContents) -> str:
     """The whole page as one HTML document."""
@@ -334,6 +347,7 @@ def render(contents: PageContents) -> str:
         filters,
         study=study,
         notices=notices(study, [part.analysis.name for part in contents.parts if part.alignment]),
+        answers=contents.answers,
         shuffled=shuffled_sentence(study, contents.views) if study.shuffle_seed is not None else "",
         parts=contents.parts,
         contents_list=table_of_contents(contents.parts, agreement=bool(contents.agreement)),

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts.activations import LayerInfo
 from pipeline.comparison.measures import MEASURES, Measure
 from pipeline.core.prose import DatasetWords, MetricWords, listed
-from pipeline.inference.networks import pathways_of, twin_of
+from pipeline.inference.networks import pathways_of, seed_of, twin_of
 from pipeline.report.wording import CI_UNITS, NBSP, SIMILARITY_CI_UNITS, WITHIN_CATEGORY
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NETWORK, TWIN, BASELINE = "network", "twin", "baseline"
+SEED = "seed"
+"""Role of further seeds of a network: pages tell the first in words, and show all."""
 PREPARATION = ("slice_reference", "clocks", "confounds", "onset_check", "excluded", "left_out")
 
 
@@ -83,12 +85,12 @@ class ModelFacts:
 
     Parameters
     ----------
-    role : ``network``, ``twin`` or ``baseline``
+    role : ``network``, ``twin``, ``baseline``, or ``seed`` of a network whose first seed has the role ``network``
     twin : ``random`` or ``shuffled``; empty unless it is a twin
     weights_sha256 : of the weights as distributed; empty for baselines
     reduction : how units were reduced, in words; empty if all were kept
     precision : of the forward passes, in words; empty if it was single
-    seed : of a twin's weights
+    seed : of a twin's weights, or of a training
     """
 
     name: str
@@ -115,6 +117,12 @@ class ModelFacts:
         return twin[0] if twin else self.name
 
     @property
+    def trained_as(self) -> str:
+        """What all seeds of a training are called; empty for anything else."""
+        trained = seed_of(self.name)
+        return trained[0] if trained else ""
+
+    @property
     def objective_in_words(self) -> str:
         """``supervised`` …, ``random twin``, or ``untrained`` for a network of its own."""
         return f"{self.twin} twin" if self.twin else "untrained" if self.objective == "random" else self.objective
@@ -137,6 +145,7 @@ class AnalysisFacts:
     planted_model : the network that the responses are read out of; empty for real data
     words : what the metric's entry says of it
     compares : whether similarities are compared (stage ``compare``)
+    question_contrast : name of the contrast that the page begins with; empty for none
     """
 
     name: str
@@ -153,6 +162,7 @@ class AnalysisFacts:
     languages: LanguageFacts | None = None
     words: MetricWords = dataclasses.field(default_factory=MetricWords)
     compares: bool = False
+    question_contrast: str = ""
 
     @property
     def measure(self) -> Measure | None:
@@ -209,6 +219,11 @@ class AnalysisFacts:
 
     def of_role(self, role: str) -> list[ModelFacts]:
         return [model for model in self.models if model.role == role]
+
+    def seeds_of(self, name: str) -> list[ModelFacts]:
+        """All trainings of the network that a name is one of, its own first; empty for anything else."""
+        trained = self.model(name).trained_as
+        return [model for model in self.models if trained and model.trained_as == trained]
 
     def twins_of(self, name: str) -> dict[str, list[ModelFacts]]:
         """Kind of twins → a network's twins of that kind, in the study's order."""

@@ -39,6 +39,7 @@ ONCE = {
     "pin": "look up networks of the Hugging Face hub once, and write down revision and digests of their files",
     "power": "before anything is recorded: how much of it would tell layers, or a network and its twin, apart",
     "train": "train a network by a recipe, probe its layers, and write its card",
+    "ship": "put a finished training into the package, so that its network comes with layermap",
 }
 POWER_FLAGS = ("study", "limit", "device", "memory_budget_mb")
 """Nothing is measured, so that nothing else applies."""
@@ -133,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
                 action="store_true",
                 help="run the code that the study names, to list layers of its own network one by one, and all modules",
             )
-    for name, add in (("pin", _add_pin), ("power", _add_power), ("train", _add_train)):
+    for name, add in (("pin", _add_pin), ("power", _add_power), ("train", _add_train), ("ship", _add_ship)):
         add(commands.add_parser(name, help=ONCE[name], description=ONCE[name]))
     return parser
 
@@ -219,6 +220,12 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     for flag in flags_of("train"):
         if flag.name in ("mirror", "device"):
             _add_flag(command, flag)
+    _add_output(command)
+
+
+def _add_ship(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--recipe", required=True, help="the recipe's name, as in data/training")
+    command.add_argument("--seed", type=_at_least(0), required=True, help="of the training")
     _add_output(command)
 
 

@@ -6,6 +6,7 @@ study file, in entries of registries, or in files whose digests are.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from pipeline.core.prose import DatasetWords
 from pipeline.core.registry import import_object
 from pipeline.fetch.weights.pins import source_of
 from pipeline.models.registry import resolve_model
+from pipeline.models.trained.entries import split_instance
 from pipeline.recordings.entry import DatasetEntry
 from pipeline.report.study_facts import (
     BASELINE,
     NETWORK,
     PREPARATION,
+    SEED,
     TWIN,
     AnalysisFacts,
     DatasetFacts,
@@ -70,7 +73,7 @@ def _analysis_facts(plan: AnalysisPlan) -> AnalysisFacts:
         metric=plan.metric.kind,
         symbol="r" if plan.stage == "encode" else measure.symbol if measure else "score",
         dataset=_dataset_facts(plan.dataset),
-        models=tuple(model_facts(model) for model in plan.models),
+        models=_models(plan),
         options=options,
         region_order=plan.analysis.region_order,
         planted={str(region): str(layer) for region, layer in planted.items() if layer},
@@ -80,7 +83,17 @@ def _analysis_facts(plan: AnalysisPlan) -> AnalysisFacts:
         languages=_language_facts(plan),
         words=metric_words(plan.metric),
         compares=plan.stage == "compare",
+        question_contrast=plan.analysis.question_contrast or "",
     )
+
+
+def _models(plan: AnalysisPlan) -> tuple[ModelFacts, ...]:
+    """All models; of a network's seeds all but the first have a role of their own."""
+    found: list[ModelFacts] = []
+    for facts in map(model_facts, plan.models):
+        known = {one.trained_as for one in found if one.trained_as}
+        found.append(dataclasses.replace(facts, role=SEED) if facts.trained_as in known else facts)
+    return tuple(found)
 
 
 def _language_facts(plan: AnalysisPlan) -> LanguageFacts | None:
@@ -144,7 +157,7 @@ def _different(attrs: list[dict[str, Any]], name: str) -> tuple[str, ...]:
 
 def model_facts(plan: ModelPlan) -> ModelFacts:
     entry, twin = plan.model.entry, plan.model.twin
-    objective, weights = plan.model.objective, source_of(entry)
+    objective, weights, trained = plan.model.objective, source_of(entry), split_instance(plan.name)
     return ModelFacts(
         name=plan.name,
         base=plan.base,
@@ -159,7 +172,7 @@ def model_facts(plan: ModelPlan) -> ModelFacts:
         weights_sha256=weights.sha256 if weights else "",
         reduction=reduction_in_words(plan.choice.reduce_by),
         convolved=entry.convolved,
-        seed=twin.seed if twin else None,
+        seed=twin.seed if twin else trained[1] if trained else None,
         twin=twin.kind if twin else "",
         precision=PRECISIONS[plan.choice.precision],
     )

@@ -19,8 +19,10 @@ from pipeline.core.keys import key_of, sha256_of_file
 from pipeline.core.section import Section, file_of
 from pipeline.encoding.mapping import LAYER, MappingEntry, SpaceFiles
 from pipeline.encoding.options import JointOptions, NullOptions
+from pipeline.inference.networks import members_of
 from pipeline.models.entry import ModelEntry
 from pipeline.models.registry import resolve_model
+from pipeline.models.trained.entries import split_instance
 from pipeline.recordings.registry import DATASETS
 from pipeline.study.metrics import METRICS, MetricEntry
 from pipeline.study.network_entries import entries_of
@@ -95,11 +97,11 @@ class AnalysisPlan:
 
     @property
     def identified_models(self) -> list[ModelPlan]:
-        """Networks that responses are simulated from: of twins the first of each kind."""
+        """Networks that responses are simulated from: of twins of a kind, and of a network's seeds, the first."""
         found: dict[tuple[str, str], ModelPlan] = {}
         for model in self.models:
-            twin = model.model.twin
-            name = model.name.rpartition("@")[0] if twin else model.name
+            twin, instance = model.model.twin, split_instance(model.name)
+            name = model.name.rpartition("@")[0] if twin else instance[0] if instance else model.name
             found.setdefault((name, twin.kind if twin else ""), model)
         return list(found.values())
 
@@ -241,7 +243,10 @@ class StudyPlan:
         return key_of(
             {
                 "inference": self.study.inference.model_dump(mode="json"),
-                "contrasts": {p.name: [c.model_dump(mode="json") for c in p.analysis.contrasts] for p in self.analyses},
+                "contrasts": {
+                    p.name: [[c.model_dump(mode="json"), c.controlled] for c in p.analysis.all_contrasts]
+                    for p in self.analyses
+                },
                 "region_order": {p.name: p.analysis.region_order for p in self.analyses},
                 "streams": {p.name: [s.model_dump(mode="json") for s in p.analysis.streams] for p in self.analyses},
                 "languages": {
@@ -303,8 +308,9 @@ def _check_layers(name: str, analysis: Analysis, models: tuple[ModelPlan, ...]) 
         if len(set(layers)) != len(layers):
             twice = next(layer for layer in layers if layers.count(layer) > 1)
             raise BadConfiguration(f"analysis '{name}': layer '{twice}' of {model.name} is listed twice; remove one")
-    for contrast in analysis.contrasts:
-        model = next(model for model in models if model.name == contrast.model)
+    for contrast in analysis.all_contrasts:
+        first = members_of(contrast.model, [model.name for model in models])[0]
+        model = next(model for model in models if model.name == first)
         known = model.layers
         if contrast.layer is not None and known is not None and contrast.layer not in known:
             raise UnknownName(f"layer of {model.name} in contrast '{contrast.name}'", contrast.layer, known)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.activations.options import LARGEST_UNASKED, NoReduction, Reduction
+from pipeline.core.prose import listed
 from pipeline.core.section import (
     CellText,
     MetricSection,
@@ -24,11 +25,12 @@ from pipeline.core.section import (
     union_of,
 )
 from pipeline.encoding.options import FEWEST_DATA_SETS, FEWEST_ORDERS, FEWEST_REPEATS, MOST_COLUMNS
-from pipeline.inference.networks import twin_of
+from pipeline.inference.networks import members_of, twin_of
 from pipeline.recordings.entry import DatasetOptions
 from pipeline.recordings.registry import DATASETS
 from pipeline.study.metrics import METRICS
 from pipeline.study.networks import NetworkSection
+from pipeline.study.twins import Twins
 
 LANGUAGE_CODE = re.compile(r"^[a-z]{2,3}(-[a-z0-9]+)*$")
 NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -84,8 +86,10 @@ class Contrast(Section):
     """Model minus reference, per region, layer chosen on data other than those it is scored on."""
 
     name: CellText = Field(description="what the report calls it")
-    model: str = Field(description="a model of the analysis")
-    reference: str = Field(description="another model, or NAME@random (NAME@shuffled) for one more seed of its twins")
+    model: str = Field(description="a model of the analysis, or NAME@seed for the mean of a trained network's seeds")
+    reference: str = Field(
+        description="another model, NAME@random (NAME@shuffled) for one more seed of its twins, or NAME@seed"
+    )
     layer: str | None = Field(
         None, description="a fixed layer of the model (and of a twin); None for the nested best layer"
     )
@@ -105,6 +109,19 @@ class Contrast(Section):
         if self.layer is not None and self.pathway is not None:
             raise ValueError(f"contrast '{self.name}': give layer or pathway, not both (a fixed layer is not chosen)")
         return self
+
+    @property
+    def controlled(self) -> bool:
+        """Whether both sides are known to have one architecture and diet."""
+        return False
+
+
+class TwinsContrast(Contrast):
+    """A contrast that the section ``twins`` stands for."""
+
+    @property
+    def controlled(self) -> bool:
+        return True
 
 
 class StreamAssignment(Section):
@@ -181,7 +198,13 @@ class Analysis(Section):
     recording: RecordingOptions = Field(description="the dataset and its options")
     models: tuple[ModelChoice, ...] = Field(min_length=1, description="networks and baselines, in the order shown")
     metric: MetricOptions = Field(description="the metric and its options")
+    twins: Twins | None = Field(
+        None, description="networks that differ in their objective alone: all seeds as models, and all contrasts"
+    )
     contrasts: tuple[Contrast, ...] = Field((), description="model − reference comparisons")
+    question_contrast: str | None = Field(
+        None, description="name of the contrast that the study asks for: the page begins with what it says"
+    )
     region_order: Names = Field((), description="regions in the order shown; others follow")
     streams: tuple[StreamAssignment, ...] = Field(
         (), description="assignments of regions to the ventral and the dorsal stream; each is reported"
@@ -209,7 +232,7 @@ class Analysis(Section):
 
     @property
     def model_choices(self) -> tuple[ModelChoice, ...]:
-        """The models with their random twins spelled out, each once."""
+        """The models with their random twins and the section ``twins`` spelled out, each once."""
         choices = []
         for choice in self.models:
             alone = choice.model_copy(update={"random_twins": 0, "shuffled_twins": 0})
@@ -217,7 +240,18 @@ class Analysis(Section):
             for kind, n in (("random", choice.random_twins), ("shuffled", choice.shuffled_twins)):
                 twins = (f"{choice.name}@{kind}-{seed}" for seed in range(n))
                 choices += [alone.model_copy(update={"name": twin}) for twin in twins]
+        if self.twins is not None:
+            of = self.twins
+            same = {"layers": of.layers, "reduction": of.reduction, "precision": of.precision}
+            choices += [ModelChoice(name=name, **same) for name in of.names]
         return tuple(choices)
+
+    @property
+    def all_contrasts(self) -> tuple[Contrast, ...]:
+        """Those that are listed, behind those of the section ``twins``."""
+        pairs = self.twins.pairs() if self.twins is not None else ()
+        of_twins = (TwinsContrast(name=name, model=model, reference=other) for name, model, other in pairs)
+        return *of_twins, *self.contrasts
 
     @model_validator(mode="after")
     def _languages_name_models(self) -> Analysis:
@@ -238,11 +272,21 @@ class Analysis(Section):
             raise ValueError(f"model '{next(n for n in names if names.count(n) > 1)}' is listed twice")
         for contrast in self.contrasts:
             for name in (contrast.model, contrast.reference):
-                twins = name.endswith(("@random", "@shuffled")) and any(n.startswith(f"{name}-") for n in names)
-                if name not in names and not twins:
+                if not members_of(name, names):
                     raise ValueError(
                         f"contrast '{contrast.name}' names model '{name}', which the analysis does not have"
                     )
+            if contrast.model.endswith(("@random", "@shuffled")):
+                raise ValueError(
+                    f"contrast '{contrast.name}': {contrast.model} stands for several twins; make it the reference"
+                )
+        called = [contrast.name for contrast in self.all_contrasts]
+        for name in called:
+            if self.twins is not None and called.count(name) > 1:
+                raise ValueError(f"contrast '{name}' is one of twins already; give the other another name")
+        if self.question_contrast is not None and self.question_contrast not in called:
+            known = listed([f"'{name}'" for name in called]) or "none"
+            raise ValueError(f"question_contrast '{self.question_contrast}' is no contrast of the analysis ({known})")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -52,9 +53,10 @@ def model_card(facts: RunFacts, curve: pd.DataFrame, held_out: pd.DataFrame, pro
         *_pathways(probes),
         "## Train it again",
         "",
-        f"    python -m pipeline train --recipe {facts.recipe} --seed {facts.seed}",
+        f"    python -m pipeline train --recipe {facts.recipe} --seed {facts.seed}{_diet_path(facts)}",
         "",
-        "On a processor, with the same versions and number of threads, the same weights come out to the last bit.",
+        "On a processor, with the same pictures, versions and number of threads, the same weights come out to the last",
+        "bit.",
         "",
         "## Recipe",
         "",
@@ -62,6 +64,12 @@ def model_card(facts: RunFacts, curve: pd.DataFrame, held_out: pd.DataFrame, pro
         "",
     ]
     return "\n".join(lines)
+
+
+def _diet_path(facts: RunFacts) -> str:
+    """The file or folder of pictures that was given; empty where the recipe's own were taken."""
+    path = facts.options["diet"].get("path")
+    return f" --diet-path {shlex.quote(path)}" if path else ""
 
 
 def _pathways(probes: pd.DataFrame) -> Iterator[str]:

@@ -18,6 +18,7 @@ from pipeline.core.errors import LayermapError, in_one_line
 from pipeline.core.registry import import_object
 from pipeline.core.section import OwnFunction, Section
 from pipeline.models.hub.own_factory import check_arguments, import_factory
+from pipeline.models.networks.trainable import address_of, arguments_of
 from pipeline.models.networks.two_pathway_module import VideoEncoder
 from pipeline.models.torch.hooks import Tap, match_modules
 from pipeline.training.diets.entry import Modality, SampleForm
@@ -26,13 +27,6 @@ from pipeline.training.streams import stream
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MODULES = {
-    "small_conv": "pipeline.models.networks.small_conv_module:SmallConv",
-    "small_vit": "pipeline.models.networks.small_vit_module:SmallViT",
-    "two_pathway": "pipeline.models.networks.two_pathway_module:VideoEncoder",
-    "one_pathway": "pipeline.models.networks.two_pathway_module:VideoEncoder",
-}
-"""Kind → the class of its module."""
 TAKES: dict[str, Modality] = {
     "small_conv": "pictures",
     "small_vit": "pictures",
@@ -133,13 +127,11 @@ def make_encoder(section: NetworkSection, form: SampleForm, seed: int) -> Encode
         names = [name for pattern in section.layers for name in match_modules(module, [pattern], what)]
         taps = {name: Tap(name) for name in dict.fromkeys(names)}
     else:
-        arguments = section.model_dump(exclude={"kind"})
         if isinstance(section, SmallViTSection):
             _check_vit(section, form.size_px)
-            arguments["size_px"] = form.size_px
-        if isinstance(section, TwoPathwaySection | OnePathwaySection):
-            arguments["n_paths"] = 2 if isinstance(section, TwoPathwaySection) else 1
-        module = seeded(lambda: import_object(MODULES[section.kind])(**arguments), what, seed, "encoder")
+        told = section.model_dump()
+        make, arguments = import_object(address_of(told)), arguments_of(told, form.size_px)
+        module = seeded(lambda: make(**arguments), what, seed, "encoder")
         taps = module.taps()
     module.requires_grad_(True)
     pathways = module.pathways() if isinstance(module, VideoEncoder) else {}

@@ -28,6 +28,7 @@ from pipeline.core import paths
 from pipeline.core.errors import BrokenArtifact
 from pipeline.core.keys import sha256_of_file
 from pipeline.formats.documents import read_object
+from pipeline.models.trained.training_files import CARD, CURVE, HELD_OUT, PROBES, RECEIPT, RUN, WEIGHTS
 from pipeline.training.diets.decoded import DietFacts
 from pipeline.training.diets.entry import Modality
 
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-WEIGHTS, OBJECTIVE = "weights.safetensors", "objective.safetensors"
-CURVE, HELD_OUT, PROBES = "curve.csv", "held_out.csv", "probes.csv"
-RUN, CARD, RECEIPT = "run.json", "card.md", "receipt.json"
+OBJECTIVE = "objective.safetensors"
 FILES = (WEIGHTS, OBJECTIVE, CURVE, HELD_OUT, PROBES, RUN, CARD)
 """All that a training leaves but the receipt, which is written last."""
 TRAINED, UNTRAINED, TWIN = "trained", "untrained", "random twin"
@@ -118,9 +117,9 @@ def read_tensors(path: Path, key: str) -> dict[str, torch.Tensor] | None:
         return None
 
 
-def write_receipt(folder: Path, what: str, key: str) -> None:
-    """SHA-256 of all files of a training, once they are there."""
-    files = [folder / name for name in FILES]
+def write_receipt(folder: Path, what: str, key: str, names: Sequence[str] = FILES) -> None:
+    """SHA-256 of all files of a training, or of those of these names, once they are there."""
+    files = [folder / name for name in names]
     entries = (
         FetchedFile(path=file.name, url="trained", bytes=file.stat().st_size, sha256=sha256_of_file(file))
         for file in files

@@ -22,6 +22,7 @@ from pipeline.core.progress import Progress
 from pipeline.core.section import file_of
 from pipeline.core.spreadsheet import write_csv
 from pipeline.core.torch_device import choose_device
+from pipeline.models.networks.trainable import MODULES
 from pipeline.training.card import collapse_of, model_card
 from pipeline.training.checkpoints import Checkpoints
 from pipeline.training.collapse import is_collapsed
@@ -29,7 +30,7 @@ from pipeline.training.diets.decoded import Diet, open_diet
 from pipeline.training.diets.entry import SampleForm
 from pipeline.training.measuring.measure import Measured, bare_rate, measure
 from pipeline.training.measuring.show import calibrate
-from pipeline.training.networks import MODULES, Encoder, OwnSection, make_encoder, seeded
+from pipeline.training.networks import Encoder, OwnSection, make_encoder, seeded
 from pipeline.training.objectives.objective import OBJECTIVES, Objective, Setting
 from pipeline.training.objectives.own import OwnOptions
 from pipeline.training.ranks import Ranks, joined

@@ -233,6 +233,39 @@ def test_rolls_of_a_short_slow_series_give_no_p_and_of_a_longer_one_uniform_ps()
     assert np.mean(np.array(p) < 0.05) < 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 150)
 
 
+def rolled_by(order, rows):
+    offset = int(order[rows[0]] - rows[0]) % rows.size
+    return min(offset, rows.size - offset)
+
+
+def test_of_several_runs_some_stay_near_but_never_all():
+    samples = seconds(120, 160)
+    offsets = np.array([[rolled_by(o, r) for r in samples.runs] for o in null_orders(samples, 500, seed=2)])
+    assert (offsets.max(axis=1) >= MIN_SHIFT_S).all()
+    # of offsets within 20 s either way there are 39 in 120 and in 160
+    assert (offsets[:, 0] < MIN_SHIFT_S).mean() == pytest.approx(39 / 120, abs=0.07)
+    assert (offsets[:, 1] < MIN_SHIFT_S).mean() == pytest.approx(39 / 160, abs=0.07)
+    for order in null_orders(samples, 100, seed=2, all_far=True):  # noise: nothing is left where it was
+        assert all(rolled_by(order, rows) >= MIN_SHIFT_S for rows in samples.runs)
+
+
+def test_the_largest_of_many_slow_series_in_two_runs_is_no_more_often_above_chance():
+    """12 series of AR .9 and a course that owes nothing to them: with every run rolled by 20 s, p < .05 in 30 %."""
+    samples, p = seconds(120, 120), []
+    orders = [np.arange(240), *null_orders(samples, 199, seed=0)]
+    for seed in range(200):
+        rng = np.random.default_rng([7, seed])
+        courses = rng.standard_normal((2, 220, 13))
+        for row in range(1, 220):
+            courses[:, row] += 0.9 * courses[:, row - 1]
+        courses = courses[:, 100:] - courses[:, 100:].mean(axis=1, keepdims=True)
+        course, others = courses[..., 0].reshape(-1), courses[..., 1:].reshape(240, -1)
+        scores = np.stack([course[order] @ others for order in orders])
+        largest = (scores / np.sqrt((scores**2).mean(axis=0))).max(axis=1)
+        p.append(np.mean(largest >= largest[0]))
+    assert np.mean(np.array(p) < 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
 def test_p_of_slow_noise_through_real_fits_is_uniform():
     """Responses and features with AR .8, in two runs: each study's largest nested score over three layers."""
     samples = seconds(90, 90)

@@ -66,7 +66,7 @@ def calibrated(
 
 
 def rows_of(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    rows = identifiability_rows({"study": "s", "analysis": "a"}, folder / "g.nc")["calibration"]
+    rows = identifiability_rows({"study": "s", "analysis": "a"}, open_identifiability(folder / "g.nc"))["calibration"]
     return {(row["kind"], row["statistic"]): row for row in rows}
 
 
@@ -174,7 +174,7 @@ def test_the_network_that_is_calibrated_is_named_whatever_layers_it_has(tmp_path
     """The first has a single layer, which is always the best: rows on layers are of the second alone."""
     dataset = calibrated("planted-items", ITEMS, tmp_path, n=5, layers={"other": ("layer1",), "net": None})
     assert dataset.attrs["calibrated"] == "other"
-    tables = identifiability_rows({"study": "s", "analysis": "a"}, tmp_path / "g.nc")
+    tables = identifiability_rows({"study": "s", "analysis": "a"}, open_identifiability(tmp_path / "g.nc"))
     assert {row["model"] for row in tables["identifiability"]} == {"net"}
     assert {row["model"] for row in tables["calibration"]} == {"other"}
     assert not {"set", "credible", "difference"} & {row["statistic"] for row in tables["calibration"]}

@@ -22,7 +22,7 @@ from benchmarks.calibration_studies import (
     write_files,
 )
 from pipeline.artifacts.activations import LayerInfo
-from pipeline.artifacts.identifiability import FITTED, write_identifiability
+from pipeline.artifacts.identifiability import FITTED, open_identifiability, write_identifiability
 from pipeline.artifacts.scores import write_scores
 from pipeline.encoding.mappings.ridge import RIDGE
 from pipeline.encoding.stage import encode_group
@@ -112,13 +112,13 @@ def _with_strong_signal(simulated: Simulated) -> np.ndarray:
 def _fitted_rows(dataset: xr.Dataset, folder: Path) -> list[dict]:
     path = folder / "g.nc"
     write_identifiability(dataset, path)
-    rows = identifiability_rows({"study": "s", "analysis": "a"}, path)["identifiability"]
+    rows = identifiability_rows({"study": "s", "analysis": "a"}, open_identifiability(path))["identifiability"]
     return [row for row in rows if row["readout"] == FITTED]
 
 
 def _tables(dataset: xr.Dataset, folder: Path) -> dict[str, list[dict]]:
     write_identifiability(dataset, folder / "g.nc")
-    return identifiability_rows({"study": "s", "analysis": "a"}, folder / "g.nc")
+    return identifiability_rows({"study": "s", "analysis": "a"}, open_identifiability(folder / "g.nc"))
 
 
 def test_the_network_that_responses_are_from_is_found(planted: xr.Dataset) -> None:
@@ -156,7 +156,7 @@ def test_too_short_a_recording_has_no_repeats(tmp_path: Path) -> None:
     dataset = identify(design, sizes, made(design, sizes), tmp_path, gap_s=0)
     assert dataset.sizes["repeat"] == 0
     write_identifiability(dataset, tmp_path / "g.nc")
-    assert not any(identifiability_rows({}, tmp_path / "g.nc").values())
+    assert not any(identifiability_rows({}, open_identifiability(tmp_path / "g.nc")).values())
 
 
 def test_responses_that_never_vary_have_no_regions(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_responses_that_never_vary_have_no_regions(tmp_path: Path) -> None:
     assert (dataset.sizes["region"], dataset.sizes["repeat"]) == (0, 0)
     assert dataset.attrs["subject"] == "s00"  # whose view says that no target varies
     write_identifiability(dataset, tmp_path / "g.nc")
-    assert not any(identifiability_rows({}, tmp_path / "g.nc").values())
+    assert not any(identifiability_rows({}, open_identifiability(tmp_path / "g.nc")).values())
 
 
 def test_no_more_targets_than_allowed(tmp_path: Path) -> None:

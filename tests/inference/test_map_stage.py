@@ -195,6 +195,12 @@ def test_contrast_recovers_a_known_difference(make_planted, make_blocks, save, s
     said = said.replace("5 random", "2 shuffled")
     values = few["statement"].removeprefix(f"{said}; 2 seeds: too few for an interval; values ")
     assert [float(one) for one in values.split(" | ")] == pytest.approx([0.2, 0.4], abs=0.04)
+    own = pick(table, contrast="over rate", region="late")
+    average, single = own[own["subject"] == "all"].iloc[0], own[~own["subject"].isin(["all", "mean"])]["difference"]
+    expected = stats.ttest_1samp(single, 0).confidence_interval()
+    assert average["difference"] == pytest.approx(single.mean()) and len(single) == 10
+    assert average[["ci_low", "ci_high"]].tolist() == pytest.approx([expected.low, expected.high])
+    assert average["model_score"] - average["reference_score"] == pytest.approx(average["difference"])
     rate = pick(table, contrast="over rate", subject="mean", region="late").iloc[0]
     assert rate["ci_low"] < 0 < rate["ci_high"] and rate["ci_unit"] == "block" and rate["n_units"] == 30
     assert "separate fits" in rate["statement"] and rate["p"] > 0.05

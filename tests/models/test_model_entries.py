@@ -13,12 +13,13 @@ from pipeline.core.registry import import_object
 from pipeline.core.torch_device import choose_device
 from pipeline.fetch.weights.pins import has_weights
 from pipeline.models.networks import efficientnet
-from pipeline.models.registry import MODELS
+from pipeline.models.registry import MODELS, resolve_model
+from pipeline.models.trained.entries import trained_names
 
 
-@pytest.mark.parametrize("name", MODELS.names())
+@pytest.mark.parametrize("name", [*MODELS.names(), *trained_names()])
 def test_entry_is_whole(name):
-    entry = MODELS.get(name)
+    entry = resolve_model(name).entry
     assert entry.name == name
     assert callable(import_object(entry.factory))
     assert len({layer.name for layer in entry.layers}) == len(entry.layers) > 0
@@ -34,13 +35,15 @@ def test_entry_is_whole(name):
     assert (entry.objective == "baseline") == (not has_weights(entry)) == (not entry.twins)
     assert entry.title and entry.citation and entry.licence
     assert set(entry.adjustable) <= set(entry.preprocessing)
-    if entry.weights:
+    if entry.weights and entry.weights.convert:
         assert callable(import_object(entry.weights.convert))
 
 
 def test_listing_models_imports_nothing_heavy():
     code = (
-        "import sys\nfrom pipeline.models.registry import MODELS\n[MODELS.get(name) for name in MODELS]\n"
+        "import sys\nfrom pipeline.models.registry import MODELS, resolve_model\n"
+        "from pipeline.models.trained.entries import trained_names\n"
+        "[resolve_model(name) for name in [*MODELS, *trained_names()]]\n"
         "print([m for m in ('torch', 'transformers', 'scipy', 'sklearn', 'skimage', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

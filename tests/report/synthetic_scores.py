@@ -310,6 +310,12 @@ def identifiability(spec, models, rng, n_repeats=20):
             "measured_score": (("network", "region"), np.full(per_region, 0.4)),
             "measured_layer": (("network", "region"), np.zeros(per_region, int)),
             "network_score": (("readout", "repeat", "planted_network", "network", "region"), scores),
+            "n_network_layers": ("network", np.array([len(model.layers) for model in models])),
+            "kept_z": (("scored", "fold", "kept"), np.zeros((0, 5, 0), np.float32)),
+            "kept_inner": (("scored", "fold", "kept"), np.zeros((0, 5, 0), np.float32)),
+            "kept_weight": (("fold", "kept"), np.zeros((5, 0))),
+            "kept_subject": ("kept", np.zeros(0, object)),
+            "kept_region": ("kept", np.zeros(0, object)),
             **_of_known_truth(rng, len(regions)),
         },
         {

@@ -133,6 +133,7 @@ def test_every_shipped_study_is_listed():
         "natsound165",
         "natsound165_mappings",
         "petit_prince_trilingual",
+        "twins_scenes",
     ]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from pipeline.core.errors import UnknownName
 from pipeline.inference.estimates import Estimate
-from pipeline.inference.networks import twin_of, twins_of
+from pipeline.inference.networks import is_trained_group, members_of, twin_of
 from pipeline.inference.null_tests import PlaceTest
 from pipeline.inference.places import ALL, MEAN, Place
 from pipeline.inference.requests import ContrastSpec, InferenceSettings
@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 
 NAN = float("nan")
-NOT_ASKED = {"p_mixed": NAN, "margin": NAN, "p_equivalent": NAN}
-"""The columns of other tests where these were not made."""
+NOT_ASKED = {
+    "n_models": 1,
+    **dict.fromkeys(("units_ci_low", "units_ci_high", "p_mixed", "margin", "p_equivalent"), NAN),
+}
+"""The columns of other tests, and of several networks on the model's side, where there are none."""
 FEWEST_SEEDS = 5
 """Of twins; the SD of fewer is known too badly to say what one more would do."""
 TOO_FEW = ": too few for an interval"
@@ -173,10 +176,14 @@ def contrast_rows(
     where : study, analysis and metric
     outcomes : model → its outcomes
     spaces : models that all others were fitted jointly with
+
+    Contrasts of trained seeds are left out here.
     """
     rows = []
     for contrast in contrasts:
-        references = twins_of(contrast.reference, list(outcomes))
+        if is_of_seeds(contrast):
+            continue
+        references = members_of(contrast.reference, list(outcomes))
         if contrast.model not in outcomes or not references:
             missing = contrast.reference if contrast.model in outcomes else contrast.model
             raise UnknownName(f"model in contrast '{contrast.name}'", missing, outcomes)
@@ -223,6 +230,9 @@ def compared(
     estimates of variance (seeds on one set of units, units with the same seeds) on n − 1 and units − 1 degrees: n − 1
     where seeds make the difference, more where units do. Of fewer than five seeds both are NaN.
 
+    Over subjects both sides, their difference, its interval and its p are means of each subject's own values, with
+    layers of its own choice; so they may differ from the map's scores, whose layers are chosen for all in common.
+
     Parameters
     ----------
     references : one, or one per seed
@@ -233,8 +243,10 @@ def compared(
     ----------
     Satterthwaite 1946, Biometrics Bulletin 2:110–114; Welch 1947, Biometrika 34:28–35.
     """
+    difference = (model - mean_of(references)).of_subjects()
+    if difference.is_of_own:
+        model, references = model.of_subjects(), [one.of_subjects() for one in references]
     scores = [float(one.value) for one in references]
-    difference = model - mean_of(references)
     low, high, p, p_equivalent, p_mixed = NAN, NAN, NAN, NAN, NAN
     if not seeds:
         p_mixed = mixed_p(difference.by_fold, difference.n_units)
@@ -244,6 +256,7 @@ def compared(
     elif len(references) >= FEWEST_SEEDS:
         low, high, p, p_equivalent = _one_more_seed(difference, scores, settings.confidence, bounds, margin)
     return {
+        **NOT_ASKED,
         "model_score": float(model.value),
         "reference_score": float(np.mean(scores)),
         "best_reference_score": float(np.max(scores)),
@@ -266,16 +279,44 @@ def _one_more_seed(
     margin: float | None,
 ) -> tuple[float, float, float, float]:
     """Interval, two-sided p and p of equivalence of a difference from the mean of seeds, for one more of them."""
-    from scipy.stats import t
-
     n = len(scores)
     of_seeds = float(np.var(scores, ddof=1)) * (1 + 1 / n)
     of_units = float(difference.standard_error()) ** 2
-    error = math.sqrt(of_seeds + of_units) if math.isfinite(of_seeds + of_units) else NAN
+    parts = [(of_seeds, n - 1), (of_units, difference.n_units - 1)]
+    return welch(float(difference.value), parts, confidence, bounds, margin)
+
+
+def welch(
+    value: float,
+    parts: Sequence[tuple[float, int]],
+    confidence: float,
+    bounds: tuple[float, float],
+    margin: float | None,
+) -> tuple[float, float, float, float]:
+    """Interval, two-sided p and p of equivalence of an estimate whose error has several independent parts.
+
+    Parameters
+    ----------
+    parts : (variance, its degrees of freedom)
+    bounds : what the quantity cannot exceed
+    margin : None: equivalence is not asked
+
+    Returns
+    -------
+    low, high, p, p of equivalence; NaN where there is no error, or it is not known
+
+    References
+    ----------
+    Satterthwaite 1946, Biometrics Bulletin 2:110–114; Welch 1947, Biometrika 34:28–35.
+    """
+    from scipy.stats import t
+
+    variance = sum(part for part, _ in parts)
+    error = math.sqrt(variance) if math.isfinite(variance) else NAN
     if not error > 0:
         return NAN, NAN, NAN, NAN
-    freedom = error**4 / (of_seeds**2 / (n - 1) + of_units**2 / (difference.n_units - 1))
-    value, reach = float(difference.value), t.ppf((1 + confidence) / 2, freedom) * error
+    freedom = variance**2 / sum(part**2 / free for part, free in parts if part > 0)
+    reach = t.ppf((1 + confidence) / 2, freedom) * error
     low, high = np.clip((value - reach, value + reach), *bounds)
     p_equivalent = NAN if margin is None else p_within(value, error, freedom, margin)
     return float(low), float(high), float(2 * t.sf(abs(value) / error, freedom)), p_equivalent
@@ -285,9 +326,13 @@ def seeds_in_words(reference: str, references: Sequence[Sampled]) -> str:
     """``; 3 seeds: too few for an interval; values .12 | .15 | .11``; empty of enough seeds, or of no twins."""
     if twin_of(reference) is None or len(references) >= FEWEST_SEEDS:
         return ""
-    values = " | ".join(f"{float(one.value):.2f}".replace("0.", ".").replace("-", "−") for one in references)
     number = f"{len(references)} seed{'s' if len(references) > 1 else ''}"
-    return f"; {number}{TOO_FEW}{VALUES}{values}"
+    return f"; {number}{TOO_FEW}{VALUES}{values_in_words(references)}"
+
+
+def values_in_words(several: Sequence[Sampled], decimals: int = 2) -> str:
+    """``.12 | .15 | .11``."""
+    return " | ".join(f"{float(one.value):.{decimals}f}".replace("0.", ".").replace("-", "−") for one in several)
 
 
 def without_values(statement: str) -> str:
@@ -336,6 +381,11 @@ def scored(outcome: Outcome, layers: LayerAxis, layer: str | None, *, must_have:
     if layer is not None and must_have:
         raise UnknownName(f"layer of {layers.model}, which a contrast names", layer, layers.name)
     return outcome.nested
+
+
+def is_of_seeds(contrast: ContrastSpec) -> bool:
+    """Whether a side of it is all networks of a recipe; see `pipeline.inference.questions.seeds`."""
+    return is_trained_group(contrast.model) or is_trained_group(contrast.reference)
 
 
 def _is_twin_of(reference: str, model: str) -> bool:

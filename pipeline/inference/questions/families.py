@@ -1,8 +1,8 @@
 """p of contrasts corrected for all that are looked at together.
 
 A family is a contrast in all regions of one subject (or average), whole ones or compartments, or all pairs of regions
-in one network's order of depth. Holm's correction holds the probability of any false claim in a family however its
-members depend on each other.
+in one network's order of depth; a mean over regions is one by itself. Holm's correction holds the probability of any
+false claim in a family however its members depend on each other.
 
 References
 ----------
@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline.inference.places import ALL
 from pipeline.inference.questions.region_order import OrderName
+from pipeline.inference.questions.seeds import MEAN_REGION
 from pipeline.inference.scores.null_scores import false_discovery_rate
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def _family(row: dict[str, Any]) -> tuple[str, ...]:
     pair = OrderName.read(name)
     if pair is not None:
         name = f"depth order {pair.pathway}"
+    if row["region"] == MEAN_REGION:
+        name = f"{name}, {MEAN_REGION}"
     where = ("analysis", "metric", "group", "subject", "model", "reference")
     return name, "whole" if row["compartment"] == ALL else "part", *(str(row[column]) for column in where)
 

@@ -6,12 +6,11 @@ made of it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifacts.identifiability import FITTED, open_identifiability
+from pipeline.artifacts.identifiability import FITTED
 from pipeline.inference.layer_choice import distinguishable
 from pipeline.inference.networks import in_one_pathway, in_order, pathways_of
 from pipeline.inference.questions.calibration import calibration_rows
@@ -30,15 +29,14 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def identifiability_rows(where: Row, path: Path) -> dict[str, list[Row]]:
-    """Rows of tables ``identifiability``, ``confusion``, ``recovery`` and ``calibration`` of one group.
+def identifiability_rows(where: Row, found: xr.Dataset) -> dict[str, list[Row]]:
+    """Rows of tables ``identifiability``, ``confusion``, ``recovery`` and ``calibration``.
 
     Parameters
     ----------
     where : study and analysis
-    path : of the group's identifiability
+    found : identifiability of a group, or of several whose scores are averaged
     """
-    found = open_identifiability(path)
     where = {**where, **{name: str(found.attrs[name]) for name in ("metric", "group", "subject")}}
     rows: dict[str, list[Row]] = {"identifiability": [], "confusion": [], "recovery": []}
     if not found.sizes["repeat"]:

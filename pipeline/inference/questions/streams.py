@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from pipeline.inference.networks import twin_of, twins_of
+from pipeline.inference.networks import members_of, twin_of
 from pipeline.inference.questions.contrasts import (
     ModelOutcomes,
     Outcome,
@@ -139,7 +139,7 @@ def _network_rows(
 ) -> Iterator[dict[str, Any]]:
     if twin_of(model) is not None or outcomes[model].layers.objective == "baseline":
         return
-    twins = twins_of(f"{model}@random", list(outcomes))
+    twins = members_of(f"{model}@random", list(outcomes))
     of_twins = [regions_by_subject(outcomes[twin].places) for twin in twins]
     for number, by_region in enumerate(regions_by_subject(outcomes[model].places)):
         sides = _Sides.of(assignment, by_region)

@@ -67,7 +67,8 @@ def rolled_blocks(
 ) -> ItemOrders:
     """Circular rolls of the blocks of each stimulus: all of them, or as many random ones as are asked for.
 
-    A stimulus too short to be rolled keeps its order beside longer ones.
+    A stimulus too short to be rolled keeps its order beside longer ones. Blocks of a single one are rolled by 20 s at
+    least; of several, each is rolled by any offset and one of them so far, see `pipeline.encoding.group.shuffle`.
 
     Parameters
     ----------
@@ -88,17 +89,27 @@ def rolled_blocks(
             f"which a test needs {FEWEST_ORDERS}: too short for their own autocorrelation"
         )
         return ItemOrders(identity[None][:0], words if n_orders else "")
-    if n_rolls <= n_orders:
-        picked = np.stack(np.unravel_index(np.arange(int(n_rolls)), n_each), axis=1)
-    elif len(n_each) == 1:
-        picked = np.sort(rng.choice(n_each[0], n_orders, replace=False))[:, None]
+    rolled = [(rows, own) for rows, own in zip(runs.values(), offsets, strict=True) if own.size]
+    if len(rolled) == 1:
+        own = rolled[0][1]
+        picked = own if own.size <= n_orders else np.sort(rng.choice(own, n_orders, replace=False))
+        picked = picked[:, None]
     else:
-        picked = rng.integers(n_each, size=(n_orders, len(n_each)))
+        picked = _any_offsets([rows.size for rows, _ in rolled], first, int(min(n_orders, n_rolls)), rng)
     orders = np.tile(identity, (len(picked), 1))
-    for rows, own, chosen in zip(runs.values(), offsets, picked.T, strict=True):
-        if own.size:
-            orders[:, rows] = rows[(np.arange(rows.size) + own[chosen][:, None]) % rows.size]
+    for (rows, _), chosen in zip(rolled, picked.T, strict=True):
+        orders[:, rows] = rows[(np.arange(rows.size) + chosen[:, None]) % rows.size]
     return ItemOrders(orders)
+
+
+def _any_offsets(sizes: list[int], first: int, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """(order, stimulus), all different, at least one stimulus of each being rolled by ``first`` blocks either way."""
+    found: dict[bytes, NDArray[np.intp]] = {}
+    while len(found) < n:  # there are more: all products of far offsets are among them
+        one = rng.integers(sizes).astype(np.intp)
+        if (np.minimum(one, sizes - one) >= first).any():
+            found.setdefault(one.tobytes(), one)
+    return np.stack(list(found.values()))
 
 
 def blocks_alike(similarity: NDArray[np.floating], runs: list[NDArray[np.intp]]) -> int:

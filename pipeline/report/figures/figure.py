@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pipeline.report.study_facts import BASELINE, NETWORK, TWIN
+from pipeline.report.study_facts import BASELINE, NETWORK, SEED, TWIN
 from pipeline.report.views import View
 
 NETWORK_COLOURS = ("#0072B2", "#D55E00", "#009E73")
@@ -22,8 +22,9 @@ BASELINE_COLOURS = ("#E69F00", "#CC79A7", "#56B4E9", "#000000")
 COLOURS = (*NETWORK_COLOURS, *BASELINE_COLOURS)
 """Of what is neither, one after another."""
 TWIN_COLOUR = "#777777"
+NEUTRAL = "#333333"
 TWIN_DASHES = {"random": "dash", "shuffled": "dashdot"}
-SYMBOLS = {NETWORK: "circle", TWIN: "circle-open", BASELINE: "diamond"}
+SYMBOLS = {NETWORK: "circle", SEED: "circle-open", TWIN: "circle-open", BASELINE: "diamond"}
 TEXT_COLOUR = "#222222"
 GRID_COLOUR = "#e4e4e4"
 CEILING_COLOUR = "#555555"
@@ -142,6 +143,8 @@ def colours_of(view: View) -> dict[str, str]:
     baselines = [model.name for model in view.analysis.of_role(BASELINE)]
     colours = {name: NETWORK_COLOURS[i % len(NETWORK_COLOURS)] for i, name in enumerate(networks)}
     colours |= {name: BASELINE_COLOURS[i % len(BASELINE_COLOURS)] for i, name in enumerate(baselines)}
+    for model in view.analysis.of_role(SEED):
+        colours[model.name] = colours[view.analysis.seeds_of(model.name)[0].name]
     return colours | {model.name: TWIN_COLOUR for model in view.analysis.of_role(TWIN)}
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from pipeline.inference.networks import is_trained_group, twin_of
 from pipeline.report.figures.figure import (
     CEILING_COLOUR,
+    NEUTRAL,
     TWIN_COLOUR,
     Caption,
     Figure,
@@ -20,14 +22,13 @@ from pipeline.report.figures.figure import (
     translucent,
 )
 from pipeline.report.sections.findings import Row, records, verdict_of
-from pipeline.report.study_facts import BASELINE
+from pipeline.report.study_facts import BASELINE, SEED
 from pipeline.report.views import View
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_SUBJECTS = 3
-NEUTRAL = "#333333"
 
 MODELS = Caption(
     "Models side by side",
@@ -42,11 +43,17 @@ CONTRASTS = Caption(
     "interval leaves zero out and p, corrected for the regions, is below .05. Against "
     "twins the reference is the mean of their seeds, and interval "
     "and p are those of one more seed: crosses mark the difference from the best of the seeds. Fewer than five seeds "
-    "have no interval. Grey bands are margins that the study states: a difference surely within counts as none. Two "
-    "trained networks differ in more than what they were trained for: a difference between them "
-    "is not a test of the learning objective.",
+    "have no interval. {seeds}Grey bands are margins that the study states: a difference surely within counts as none. "
+    "Two trained networks differ in more than what they were trained for: a difference between them "
+    "is not a test of the learning objective{but}.",
     "{contrasts}: contrast, region, difference, best_reference_score, ci_low, ci_high, p_family, margin",
 )
+
+SEEDS = (
+    "Of all seeds of trainings both sides are means, and interval and p are over seeds and items, blocks or subjects; "
+    "grey bars, of fewer than five seeds, are over the latter alone. "
+)
+BUT_OF_SEEDS = ", except between means over seeds of one architecture and diet"
 
 SUBJECTS = Caption(
     "Single subjects",
@@ -66,6 +73,8 @@ def models_side_by_side(view: View) -> Figure:
     legend = [LegendEntry("nested best layer with interval", NEUTRAL, "circle")]
     if (view.summary["role"] == "twin").any():
         legend.append(LegendEntry("each seed of the twins (filled: best seed, with interval)", TWIN_COLOUR, "open"))
+    if view.analysis.of_role(SEED):
+        legend.append(LegendEntry("further seeds of a training, without their intervals", NEUTRAL, "open"))
     if view.summary["ceiling"].notna().any():
         legend.append(LegendEntry("ceiling", CEILING_COLOUR, "longdash"))
     return Figure(f"{view.id}-models", MODELS, panels, {"score": view.score_name}, legend)
@@ -80,6 +89,8 @@ def _models(view: View, place: str, colours: dict[str, str], x_range: list[float
             traces.append(
                 _dot(here[model], model, colours[model], "diamond" if model in view.models(BASELINE) else "circle")
             )
+            others = [one.name for one in view.analysis.seeds_of(model) if one.name != model]
+            traces += _seeds([here[one] for one in others if one in here], model, colours[model])
         for kind, twins in view.analysis.twins_of(model).items():
             seeds = [here[twin.name] for twin in twins if twin.name in here]
             if seeds:
@@ -119,6 +130,20 @@ def _dot(row: Row, label: str, colour: str, symbol: str) -> dict[str, Any]:
     }
 
 
+def _seeds(others: list[Row], label: str, colour: str) -> list[dict[str, Any]]:
+    """The further seeds of a training, on the line of the first."""
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [row["best_layer_score"] for row in others],
+        "y": [label] * len(others),
+        "customdata": [[row["model"], row["best_layer"]] for row in others],
+        "marker": {"color": colour, "size": 7, "symbol": "circle-open"},
+        "hovertemplate": "%{customdata[0]}, layer %{customdata[1]}<br>%{x:.3f}<extra></extra>",
+    }
+    return [dots] if others else []
+
+
 def _twins(seeds: list[Row], label: str) -> list[dict[str, Any]]:
     best = max(seeds, key=lambda row: row["best_layer_score"] if math.isfinite(row["best_layer_score"]) else -2)
     others = [row for row in seeds if row is not best]
@@ -139,7 +164,7 @@ def contrast_plot(view: View) -> Figure | None:
     names = list(dict.fromkeys(view.contrasts["contrast"]))
     if not names:
         return None
-    ends = view.contrasts[["difference", "ci_low", "ci_high"]].to_numpy().ravel()
+    ends = view.contrasts[["difference", "ci_low", "ci_high", "units_ci_low", "units_ci_high"]].to_numpy().ravel()
     finite = [float(value) for value in ends if math.isfinite(value)]
     reach = 1.08 * max([0.1, *finite])
     x_range = [min(-0.08 * reach, 1.08 * min([0.0, *finite])), reach]
@@ -147,7 +172,10 @@ def contrast_plot(view: View) -> Figure | None:
         _forest(view, number, name, view.contrasts[view.contrasts["contrast"] == name], x_range)
         for number, name in enumerate(names)
     ]
-    return Figure(f"{view.id}-contrasts", CONTRASTS, panels, {"score": view.score_name})
+    sides = [*view.contrasts["model"], *view.contrasts["reference"]]
+    of_seeds = any(is_trained_group(str(name)) for name in sides)
+    values = {"score": view.score_name, "seeds": SEEDS if of_seeds else "", "but": BUT_OF_SEEDS if of_seeds else ""}
+    return Figure(f"{view.id}-contrasts", CONTRASTS, panels, values)
 
 
 def _forest(view: View, number: int, name: str, table: pd.DataFrame, x_range: list[float]) -> Panel:
@@ -173,11 +201,29 @@ def _forest(view: View, number: int, name: str, table: pd.DataFrame, x_range: li
         "hovertemplate": "%{y}: %{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>model %{customdata[2]:.3f}, "
         "reference %{customdata[3]:.3f}<br>p %{customdata[4]:.3f}<extra></extra>",
     }
-    traces = [trace, *_from_best_seed(rows)]
+    traces = [*_of_these_alone(rows), trace, *_from_best_seed(rows)]
     y = axis(type="category", categoryarray=places[::-1], categoryorder="array", ticksuffix=" ", dtick=1)
     x = axis(f"difference in {view.axis_name}", range=x_range, zeroline=True)
     shown = layout(x, y, shapes=_margin(float(rows[0]["margin"])))
     return Panel(f"{view.id}-contrast-{number}", name, traces, shown, 28 * len(rows) + 70, 290)
+
+
+def _of_these_alone(rows: list[Row]) -> list[dict[str, Any]]:
+    """Intervals over units alone where few seeds allow none over seeds; none where there are enough."""
+    few = [row for row in rows if verdict_of(row) == "none" and math.isfinite(row["units_ci_low"])]
+    difference, low, high = (
+        [float(row[one]) for row in few] for one in ("difference", "units_ci_low", "units_ci_high")
+    )
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": difference,
+        "y": [str(row["place"]) for row in few],
+        "marker": {"color": TWIN_COLOUR, "size": 1},
+        "error_x": error_bars(difference, low, high, color=TWIN_COLOUR),
+        "hoverinfo": "skip",
+    }
+    return [trace] if few else []
 
 
 def _margin(margin: float) -> list[dict[str, Any]]:
@@ -190,7 +236,7 @@ def _margin(margin: float) -> list[dict[str, Any]]:
 
 def _from_best_seed(rows: list[Row]) -> list[dict[str, Any]]:
     """The differences from the best of several seeds; none where there is one reference."""
-    several = [row for row in rows if row["n_references"] > 1]
+    several = [row for row in rows if row["n_references"] > 1 and twin_of(str(row["reference"]))]
     trace = {
         "type": "scatter",
         "mode": "markers",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.inference.networks import pathways_of
 from pipeline.report.figures.figure import (
     CEILING_COLOUR,
+    NEUTRAL,
     SEQUENTIAL,
     SMALLEST_SCALE,
     TWIN_COLOUR,
@@ -24,12 +25,14 @@ from pipeline.report.figures.figure import (
     translucent,
 )
 from pipeline.report.sections.findings import is_predicted, records
-from pipeline.report.study_facts import BASELINE, TWIN
+from pipeline.report.study_facts import BASELINE, SEED, TWIN
 from pipeline.report.views import View
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SEED_OPACITY = 0.4
+"""Of the lines of further seeds."""
 FEWEST_FOR_SCALE = 4  # shorter maps stand beside one that shows the same scale
 PATHWAYS = (
     " Layers of a network with several pathways stand in the order of pathway and depth, with a white line between "
@@ -202,6 +205,8 @@ def profiles(view: View) -> Figure | None:
     panels = [_profile(view, place, networks, colours, profile_range(view)) for place in view.places]
     legend = [LegendEntry(model, colours[model], "band") for model in networks]
     kinds = dict.fromkeys(kind for model in networks for kind in view.analysis.twins_of(model))
+    if view.analysis.of_role(SEED):
+        legend.append(LegendEntry("further seeds of a training, paler", translucent(NEUTRAL, SEED_OPACITY), "solid"))
     legend += [LegendEntry(f"{kind} twins (each seed)", TWIN_COLOUR, TWIN_DASHES[kind]) for kind in kinds]
     legend += [LegendEntry(model, colours[model], "dot") for model in view.models(BASELINE)]
     if ceilings:
@@ -231,6 +236,10 @@ def _profile(view: View, place: str, networks: list[str], colours: dict[str, str
                 traces += profile_line(rows, twin.name, TWIN_COLOUR, TWIN_DASHES[kind], band=False)
     traces += baseline_lines(view, here, colours)
     for model in networks:
+        for seed in view.analysis.seeds_of(model):
+            if seed.name != model:
+                pale = translucent(colours[model], SEED_OPACITY)
+                traces += profile_line(here[here["model"] == seed.name], seed.name, pale, "solid", band=False)
         traces += profile_line(here[here["model"] == model], model, colours[model], "solid")
     traces += ceiling_line(here)
     return profile_panel(view, f"profile-{slug(place)}", place, traces, y_range)

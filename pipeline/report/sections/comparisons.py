@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from pipeline.core.prose import counted, listed
-from pipeline.inference.networks import twin_of
-from pipeline.inference.questions.contrasts import without_values
+from pipeline.inference.networks import OF_SEEDS, is_trained_group, twin_of
+from pipeline.inference.questions.contrasts import FEWEST_SEEDS, VALUES, without_values
 from pipeline.inference.questions.region_order import ShareOfOrders
+from pipeline.inference.questions.seeds import MEAN_REGION
 from pipeline.report.sections.findings import Finding, Row, is_equivalent, records, unpredicted, verdict_of
 from pipeline.report.views import View
 from pipeline.report.wording import NBSP, follows_order, interval, number, p_value, signed, with_interval
@@ -22,8 +23,11 @@ def contrast_findings(view: View) -> list[Finding]:
 def contrast_finding(name: str, rows: list[Row], *, statement: bool = True) -> Finding:
     """In which regions a contrast lies above, below, or not distinguishably from zero; and what it is a test of.
 
-    With a margin, no difference is a finding: where both one-sided tests exclude a difference that large.
+    With a margin, no difference is a finding: where both one-sided tests exclude a difference that large. The mean over
+    regions, where there is one, comes first.
     """
+    over_all = [_at(row) for row in rows if row["region"] == MEAN_REGION]
+    rows = [row for row in rows if row["region"] != MEAN_REGION]
     found = {one: [row for row in rows if verdict_of(row) == one] for one in ("above", "below", "open", "none")}
     n_judged = len(rows) - len(found["none"])
     parts = []
@@ -40,7 +44,78 @@ def contrast_finding(name: str, rows: list[Row], *, statement: bool = True) -> F
     n_tested = sum(math.isfinite(row["p"]) for row in rows)
     corrected = f" p is corrected for the {n_tested} regions (Holm)." if n_tested > 1 else ""
     read_as = f"{corrected} Read as: {without_values(str(rows[0]['statement']))}." if statement else corrected
-    return Finding(f"{name}:", f"{'; '.join(parts)}.{read_as}")
+    return Finding(f"{name}:", f"{'; '.join([*over_all, *parts])}.{read_as}")
+
+
+def answer(view: View, name: str) -> str:
+    """What a contrast says, in the sentence that a page begins with; empty where the view does not have it.
+
+    It is that of the mean over regions where there is one, else of all regions.
+    """
+    rows = records(view.contrasts[view.contrasts["contrast"] == name])
+    means = [row for row in rows if row["region"] == MEAN_REGION]
+    regions = [row for row in rows if row["region"] != MEAN_REGION]
+    if not regions:
+        return ""
+    if not means and len(regions) > 1:
+        return _answer_of_regions(regions)
+    row = (means or regions)[0]
+    model, reference = (_side(row, one) for one in ("model", "reference"))
+    where = f"mean {view.analysis.symbol} over {counted(len(regions), 'region')}" if means else f"{row['region']}"
+    difference = f"a difference of {_fine(row['difference'], sign=True)}"
+    over = view.analysis.ci_units(str(row["ci_unit"]).split(" and "))
+    if _is_of_seeds(row):
+        over = f"seeds and {over}"
+    told = f"{difference} [{_fine(row['ci_low'])},{NBSP}{_fine(row['ci_high'])}], {p_value(float(row['p_family']))}"
+    told = f"{told}; interval over {over}; {where}"
+    verdict = verdict_of(row)
+    if verdict == "none":
+        return _unanswered(view, row, f"{difference} in {where}")
+    if verdict == "open":
+        alike = f"; equivalent {_within(row)}" if is_equivalent(row) else ""
+        return f"These data do not tell {model} from {reference}: {told}{alike}."
+    exceeds = "exceeds" if verdict == "above" else "falls below"
+    return f"{model} {exceeds} {reference}: {told}."
+
+
+def _side(row: Row, side: str) -> str:
+    """``images-contrastive (5 seeds)``, or the name of a model."""
+    name, n = str(row[side]), int(row["n_models" if side == "model" else "n_references"])
+    if not is_trained_group(name):
+        return name
+    return f"{name.removesuffix(OF_SEEDS)} ({counted(n, 'seed')})"
+
+
+def _unanswered(view: View, row: Row, difference: str) -> str:
+    """What is left without interval and p: the difference of these networks, and its interval over units."""
+    model, reference = (_side(row, one) for one in ("model", "reference"))
+    text = f"Whether {model} exceeds {reference} cannot be told yet"
+    if not math.isfinite(row["units_ci_low"]):
+        return f"{text}: there is no interval; {difference}."
+    units = view.analysis.ci_units(str(row["ci_unit"]).split(" and "))
+    over = f"[{_fine(row['units_ci_low'])},{NBSP}{_fine(row['units_ci_high'])}] over {units} alone"
+    values = str(row["statement"]).partition(VALUES)[2].partition(";")[0]
+    return (
+        f"{text}, as it takes {FEWEST_SEEDS} seeds of each for a p: these networks have {difference} ({over}; seed by "
+        f"seed {values})."
+    )
+
+
+def _answer_of_regions(rows: list[Row]) -> str:
+    """The same where regions are told one by one."""
+    model, reference = (_side(rows[0], one) for one in ("model", "reference"))
+    named = {one: [str(row["place"]) for row in rows if verdict_of(row) == one] for one in ("above", "below")}
+    untold = len(rows) - len(named["above"]) - len(named["below"])
+    parts = [f"{model} exceeds {reference} in {len(named['above'])} of {counted(len(rows), 'region')}"]
+    parts[0] += f" ({listed(named['above'])})" if named["above"] else ""
+    parts += [f"falls below it in {listed(named['below'])}"] if named["below"] else []
+    parts += [f"cannot be told from it in {untold}"] if untold else []
+    return f"{listed(parts)}."
+
+
+def _fine(value: float, *, sign: bool = False) -> str:
+    """A number with three decimals: means over seeds and regions differ by little."""
+    return f"{'+' if sign and value > 0 else ''}{number(float(value), 3)}"
 
 
 def _not_different(rows: list[Row]) -> list[str]:
@@ -65,7 +140,7 @@ def _within(row: Row) -> str:
 
 
 def _at(row: Row, column: str = "p_family") -> str:
-    """``STG +0.09 [0.02, 0.16], p = 0.01``; against seeds of twins with both sides behind it.
+    """``STG +0.09 [0.02, 0.16], p = 0.01``; against several seeds with both sides behind it.
 
     A difference that is told from 0, but surely smaller than the margin, is said to be within it as well.
     """
@@ -75,10 +150,18 @@ def _at(row: Row, column: str = "p_family") -> str:
     text = f"{row['place']} {signed(row['difference'])}{told}{f', {p}' if p else ''}"
     if said in ("above", "below") and is_equivalent(row):
         text += f", yet equivalent {_within(row)}, {p_value(float(row['p_equivalent_family']))}"
-    if row["n_references"] > 1 and twin_of(str(row["reference"])):
-        model, mean, best = (number(row[one]) for one in ("model_score", "reference_score", "best_reference_score"))
+    model, mean, best = (number(row[one]) for one in ("model_score", "reference_score", "best_reference_score"))
+    if _is_of_seeds(row):
+        alone = f"; {interval(row['units_ci_low'], row['units_ci_high'])} for these networks alone"
+        text += f" ({model} against {mean}{alone if said == 'none' and math.isfinite(row['units_ci_low']) else ''})"
+    elif row["n_references"] > 1 and twin_of(str(row["reference"])):
         text += f" ({model} against a mean of {mean} of {int(row['n_references'])} twins, best {best})"
     return text
+
+
+def _is_of_seeds(row: Row) -> bool:
+    """Whether a side is all trainings of a recipe."""
+    return is_trained_group(str(row["model"])) or is_trained_group(str(row["reference"]))
 
 
 def order_findings(view: View) -> list[Finding]:

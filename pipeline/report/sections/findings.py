@@ -151,7 +151,8 @@ def n_layers_of(parts: Parts) -> int:
 
 
 def _title(model: ModelFacts) -> str:
-    title = f"{model.title}, each layer reduced by {model.reduction}" if model.reduction else model.title
+    title = f"{model.name} ({model.title})" if model.trained_as else model.title
+    title = f"{title}, each layer reduced by {model.reduction}" if model.reduction else title
     untrained = model.objective_in_words == "untrained" and "untrained" not in title
     return f"{title} (untrained)" if untrained else title
 

@@ -46,7 +46,8 @@ def simulated_in_words(views: Sequence[View], identifiability: pd.DataFrame) -> 
         where += [f"{analysis} ({listed(done)})"] if done else []
         by_mean += [analysis] if any(view.goes_by_mean for view in own) else []
         missing = [_who(view, own) for view in own if not view.is_simulated and not view.goes_by_mean]
-        singles = any(view.subject in (ALL, MEAN) and len(view.subjects) for view in own)
+        one_by_one = set(identifiability.loc[identifiability["analysis"] == analysis, "subject"])
+        singles = any(view.subject in (ALL, MEAN) and not set(view.subjects["subject"]) <= one_by_one for view in own)
         missing += ["single subjects"] if done and singles else []
         lacking += [f"{analysis} ({listed(missing)})" if done else analysis] if missing else []
     counts = sorted({int(n) for n in identifiability["n_repeats"]})

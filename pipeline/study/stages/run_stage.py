@@ -18,6 +18,7 @@ from pipeline.core.errors import LayermapError, UnknownName
 from pipeline.encoding.mapping import MappingEntry
 from pipeline.models.entry import ModelEntry
 from pipeline.models.registry import MODELS, resolve_model
+from pipeline.models.trained.entries import trained_names
 from pipeline.study import identity
 from pipeline.study.flags import config_words
 from pipeline.study.load import STUDIES, load_study
@@ -345,6 +346,12 @@ def run_power(arguments: argparse.Namespace) -> None:
     write_power(_plan(arguments), _analyses(arguments), arguments)
 
 
+def run_ship(arguments: argparse.Namespace) -> None:
+    from pipeline.training.ship import ship_training
+
+    print(f"shipped: {ship_training(arguments.recipe, arguments.seed)}", flush=True)
+
+
 def run_train(arguments: argparse.Namespace) -> None:
     from pipeline.study.stages import train_stage
 
@@ -371,7 +378,7 @@ def run_map(arguments: argparse.Namespace) -> None:
             name=analysis.name,
             metric=analysis.metric.kind,
             within_category=bool(getattr(analysis.options, "within_category", False)),
-            contrasts=analysis.analysis.contrasts,
+            contrasts=analysis.analysis.all_contrasts,
             region_order=analysis.analysis.region_order,
             models=tuple(model.name for model in analysis.models),
             paths=tuple(_score_paths(analysis)),
@@ -410,12 +417,12 @@ def list_recipes() -> str:
 
 
 def list_models() -> str:
-    lines = [f"{'name':24s} {'objective':16s} {'takes':14s} {'layers':>6s} {'parameters':>12s}  licence"]
-    for name in MODELS:
-        entry = MODELS.get(name)
+    lines = [f"{'name':30s} {'objective':16s} {'takes':14s} {'layers':>6s} {'parameters':>12s}  licence"]
+    for name in [*MODELS, *trained_names()]:
+        entry = resolve_model(name).entry
         parameters = f"{entry.parameters:,d}" if entry.parameters else "—"
         lines.append(
-            f"{name:24s} {entry.objective:16s} {'/'.join(entry.modalities):14s} {len(entry.layers):6d} "
+            f"{name:30s} {entry.objective:16s} {'/'.join(entry.modalities):14s} {len(entry.layers):6d} "
             f"{parameters:>12s}  {entry.licence}"
         )
     return "\n".join(lines)
