@@ -222,7 +222,7 @@ def test_the_toy_has_balanced_classes_and_no_patch_on_both_sides():
 def test_entries_say_what_a_card_needs():
     for kind in DIETS:
         entry = DIETS.get(kind)
-        options = options_of("x.zip") if kind == "pictures" else entry.options()
+        options = entry.options(path="x.zip") if kind in ("pictures", "clips", "both") else entry.options()
         assert entry.title(options) and entry.licence(options)
 
 
