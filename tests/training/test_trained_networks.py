@@ -98,7 +98,7 @@ def trained_encoder_on(pictures):
     """Layer → (picture, channel) of the encoder as training has it, shown pictures as its probes are."""
     recipe = recipe_of(recipe="my_tiny")
     diet = open_diet(recipe.diet)
-    encoder = make_encoder(recipe.network, SIZE_PX, 3)
+    encoder = make_encoder(recipe.network, diet.facts.form, 3)
     folder = paths.training("my_tiny", 3)
     key = json.loads((folder / "run.json").read_text())["weights_key"]
     encoder.module.load_state_dict(read_tensors(folder / WEIGHTS, key))
@@ -110,7 +110,7 @@ def trained_encoder_on(pictures):
 
 
 def test_activations_are_those_of_the_encoder_that_was_trained(here):
-    pictures = np.asarray(open_diet(recipe_of(recipe="my_tiny").diet).test.pictures[:20])
+    pictures = np.asarray(open_diet(recipe_of(recipe="my_tiny").diet).test.values[:20])
     found, expected = activations(here, pictures), trained_encoder_on(pictures)
     assert list(found) == list(expected)
     for layer in expected:
@@ -130,7 +130,10 @@ def test_what_is_shipped_is_the_same_network_without_what_only_training_needed(t
     assert "CC BY" in entry.licence
 
 
-@pytest.mark.parametrize("name", entries.trained_names())
+SHIPPED = [f"{folder.parent.name.replace('_', '-')}@{folder.name}" for folder in entries.SHIPPED.glob("*/seed-*")]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_what_comes_with_layermap_is_fetched_from_the_package(name, tmp_path):
     model = resolve_model(name)
     receipt = fetch_weights(name, model.entry.weights, tmp_path / "weights")
@@ -154,7 +157,7 @@ def test_the_wheel_holds_what_is_shipped():
 
 
 def test_a_twin_of_it_has_other_weights(here):
-    pictures = np.asarray(open_diet(recipe_of(recipe="my_tiny").diet).test.pictures[:8])
+    pictures = np.asarray(open_diet(recipe_of(recipe="my_tiny").diet).test.values[:8])
     own = activations(here, pictures)
     (here / "twin").mkdir()
     twin = activations(here / "twin", pictures, f"{NAME}@random-1")
@@ -244,3 +247,18 @@ def test_a_network_of_a_file_says_how_it_is_named(here):
         resolve_model(NAME)
     with pytest.raises(BrokenArtifact, match="other/seed-3 holds seed 3 of my_tiny: another training took its place"):
         resolve_model("other@seed-3")
+
+
+@pytest.mark.parametrize(("modality", "shape"), [("clips", [40, 24, 24, 3]), ("sounds", [48_000])])
+def test_a_training_on_clips_or_sounds_is_in_no_list_of_networks_and_stops_nothing(here, modality, shape):
+    folder = here / "data" / "training" / "my_other" / "seed-3"
+    shutil.copytree(here / "data" / "training" / "my_tiny" / "seed-3", folder)
+    facts = json.loads((folder / "run.json").read_text())
+    facts["recipe"] = "my_other"
+    facts["diet"]["form"] = {"modality": modality, "shape": shape, "encoding": "u8", "rate_hz": 10.0}
+    facts["diet"].pop("size_px", None)
+    (folder / "run.json").write_text(json.dumps(facts))
+    write_receipt(folder, "other", "key")
+    assert entries.trained_names() == [NAME]
+    with pytest.raises(LayermapError, match=f"was trained on {modality}; of the trained networks, studies show"):
+        entries.trained_entry("my-other", 3)
