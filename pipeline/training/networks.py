@@ -19,7 +19,7 @@ from pipeline.core.registry import import_object
 from pipeline.core.section import OwnFunction, Section
 from pipeline.models.hub.own_factory import check_arguments, import_factory
 from pipeline.models.networks.trainable import address_of, arguments_of
-from pipeline.models.networks.two_pathway_module import VideoEncoder
+from pipeline.models.networks.two_pathway_module import ClipEncoder
 from pipeline.models.torch.hooks import Tap, match_modules
 from pipeline.training.diets.entry import Modality, SampleForm
 from pipeline.training.streams import stream
@@ -32,6 +32,7 @@ TAKES: dict[str, Modality] = {
     "small_vit": "pictures",
     "two_pathway": "clips",
     "one_pathway": "clips",
+    "recurrent_conv": "clips",
 }
 """Kind → what it is shown; networks of one's own are shown whatever the diet has."""
 
@@ -67,6 +68,14 @@ class OnePathwaySection(Section):
     width: int = Field(32, ge=2, multiple_of=2, description="as of the two pathways that it is compared with")
 
 
+class RecurrentConvSection(Section):
+    """Lateral and top-down connections in time; see `pipeline.models.networks.recurrent_conv_module`."""
+
+    kind: Literal["recurrent_conv"] = "recurrent_conv"
+    width: int = Field(32, ge=2, description="channels of every layer")
+    recurrent: bool = Field(True, description="false: the feed-forward twin of equal parameters")
+
+
 class OwnSection(Section):
     """A network of the user's own."""
 
@@ -83,7 +92,7 @@ class OwnSection(Section):
 
 
 NetworkSection = Annotated[
-    SmallConvSection | SmallViTSection | TwoPathwaySection | OnePathwaySection | OwnSection,
+    SmallConvSection | SmallViTSection | TwoPathwaySection | OnePathwaySection | RecurrentConvSection | OwnSection,
     Field(discriminator="kind"),
 ]
 
@@ -134,7 +143,7 @@ def make_encoder(section: NetworkSection, form: SampleForm, seed: int) -> Encode
         module = seeded(lambda: make(**arguments), what, seed, "encoder")
         taps = module.taps()
     module.requires_grad_(True)
-    pathways = module.pathways() if isinstance(module, VideoEncoder) else {}
+    pathways = module.pathways() if isinstance(module, ClipEncoder) else {}
     return Encoder(module, taps, _n_features(module, form, what), pathways)
 
 

@@ -13,6 +13,8 @@ OBJECTIVES = ("contrastive", "masked", "random", "shuffled_labels", "supervised"
 VIDEO = (
     *(f"{paths}_pathway_{one}" for paths in ("one", "two") for one in ("cpc", "labels", "random")),
     "two_pathway_shuffled_frames",
+    "recurrent_cpc",
+    "feedforward_cpc",
 )
 PUBLISHED = "video_two_pathway_published"
 
@@ -50,7 +52,8 @@ def test_pathways_and_objectives_of_video_have_one_budget(toy):
     recipes = [load_recipe(f"video_{one}{toy}") for one in VIDEO if "random" not in one]
     assert len({recipe.diet.model_dump_json() for recipe in recipes}) == 1
     assert len({recipe.course.model_dump_json() for recipe in recipes}) == 1
-    assert len({recipe.network.width for recipe in recipes}) == 1
+    pathways = [recipe.network for recipe in recipes if recipe.network.kind != "recurrent_conv"]
+    assert len(pathways) == 5 and len({network.width for network in pathways}) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ MODULES = {
     "small_vit": "pipeline.models.networks.small_vit_module:SmallViT",
     "two_pathway": "pipeline.models.networks.two_pathway_module:VideoEncoder",
     "one_pathway": "pipeline.models.networks.two_pathway_module:VideoEncoder",
+    "recurrent_conv": "pipeline.models.networks.recurrent_conv_module:RecurrentConv",
 }
 """Kind → the class of its module, which has ``taps()``."""
 N_PATHS = {"two_pathway": 2, "one_pathway": 1}

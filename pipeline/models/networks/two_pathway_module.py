@@ -154,17 +154,32 @@ class Backbone(nn.Module):
         return self.maps(clips)
 
 
-class VideoEncoder(Backbone):
-    """The backbone as it is trained: clips (n, 3, frames, y, x) → features (n, n_channels).
+class ClipEncoder(nn.Module):
+    """Base of networks of video that are trained: clips (n, 3, frames, y, x) → features (n, n_channels).
 
     Clips are seen in stretches of `BLOCK_FRAMES`, and what is made of these is averaged over stretches, time and space.
     Frames that make up no whole stretch are left out.
     """
 
+    def maps(self, clips: torch.Tensor) -> torch.Tensor:
+        """The last maps of stretches (n, 3, 5, y, x): (n, n_channels, 5, y / 4, x / 4)."""
+        raise NotImplementedError
+
+    def pathways(self) -> dict[str, str]:
+        """Layer → its pathway; empty where there is one way only."""
+        return {}
+
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         blocks = cut_in_blocks(clips)
         features: torch.Tensor = self.maps(blocks).mean((2, 3, 4)).unflatten(0, (len(clips), -1)).mean(1)
         return features
+
+
+class VideoEncoder(ClipEncoder, Backbone):
+    """The backbone as it is trained."""
+
+    def maps(self, clips: torch.Tensor) -> torch.Tensor:
+        return Backbone.maps(self, clips)
 
     def taps(self) -> dict[str, Tap]:
         """``stem``, ``path1.res0`` to ``path1.res9``, and so on: (stretch, channel, t, y, x)."""

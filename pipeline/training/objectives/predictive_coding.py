@@ -28,7 +28,7 @@ from pipeline.models.networks.two_pathway_module import (
     N_GIVEN,
     N_PREDICTED,
     Aggregator,
-    VideoEncoder,
+    ClipEncoder,
     cut_in_blocks,
     predictions_of,
     predictor,
@@ -98,10 +98,10 @@ class PredictiveCoding(Objective):
 
     def __init__(self, options: PredictiveCodingOptions, setting: Setting) -> None:
         super().__init__(setting)
-        if not isinstance(setting.encoder, VideoEncoder):
+        if not isinstance(setting.encoder, ClipEncoder):
             raise LayermapError(
                 f"objective {options.kind} predicts maps of stretches of video, which {type(setting.encoder).__name__} "
-                "does not have; take network: {kind: two_pathway} or {kind: one_pathway}"
+                "does not have; take network: {kind: two_pathway} or another of video"
             )
         self.options = options
         self.agg = Aggregator(setting.n_features)
@@ -124,7 +124,7 @@ class PredictiveCoding(Objective):
 
     def loss(self, encoder: nn.Module, *prepared: torch.Tensor) -> Outcome:
         clips, options = prepared[0], self.options
-        maps = cast("VideoEncoder", encoder).maps(cut_in_blocks(clips)).mean(2).unflatten(0, (len(clips), -1))
+        maps = cast("ClipEncoder", encoder).maps(cut_in_blocks(clips)).mean(2).unflatten(0, (len(clips), -1))
         predictions = predictions_of(maps, self.agg, self.network_pred, options.n_seen, options.n_predicted)
         loss, rank = places(predictions, maps[:, options.n_seen :])
         measures = {f"top{best}": (rank < best).float().mean() for best in (1, 3)}
