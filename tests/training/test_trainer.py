@@ -66,7 +66,7 @@ def test_a_flipped_bit_in_the_newest_checkpoint_is_said_and_the_one_before_used(
     assert same(weights(trainer), whole[0])
 
 
-@pytest.mark.parametrize("optimiser", [{"kind": "adamw"}, {"kind": "sgd", "learning_rate": 0.05}])
+@pytest.mark.parametrize("optimiser", [{"kind": "adam"}, {"kind": "adamw"}, {"kind": "sgd", "learning_rate": 0.05}])
 def test_every_optimiser_goes_on(tmp_path, optimiser):
     recipe = recipe_of(optimiser=optimiser, course={"steps": 8, "batch": 24, "checkpoint_steps": 4})
     whole = trainer_of(tmp_path / "ck", recipe)

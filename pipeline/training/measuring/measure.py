@@ -117,7 +117,7 @@ def _probes(
     try:
         for asked in probe_sets(diet, recipe, test_numbers):
             progress.expect(len(asked.n_classes) * (1 + len(networks) * len(encoder.taps)))
-            size = "×".join(map(str, asked.train.samples.values.shape[1:]))
+            size = asked.train.raw_shape()
             yield from rows(asked, RAW[form.modality], size, 0.0, asked.train.raw(), asked.test.raw())
             for name, network in networks.items():
                 train, test = (

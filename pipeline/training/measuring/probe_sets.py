@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pipeline.training.recipe import Recipe
 
 
+RAW_FRAMES = 10
+"""Frames of clips whose pixels are probed: all forty would be over a gigabyte."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Shown:
     """Some samples of one part.
@@ -30,8 +34,15 @@ class Shown:
     numbers: np.ndarray
 
     def raw(self) -> np.ndarray:
-        """Pixels or samples of sound, (n, n_values)."""
-        return np.asarray(self.samples.values[self.numbers]).reshape(len(self.numbers), -1)
+        """Pixels or samples of sound, (n, n_values); of clips those of the first `RAW_FRAMES` frames."""
+        values = self.samples.values
+        shown = values[:, :RAW_FRAMES] if values.ndim == 5 else values
+        return np.asarray(shown[self.numbers]).reshape(len(self.numbers), -1)
+
+    def raw_shape(self) -> str:
+        """Of one sample in `raw`, in words."""
+        shape = self.samples.values.shape[1:]
+        return "×".join(map(str, (min(RAW_FRAMES, shape[0]), *shape[1:]) if len(shape) == 4 else shape))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BATCH = 256
 N_CALIBRATION = 2048
 """Training pictures that normalisation statistics are computed on."""
-FEWER = 8
+FEWER = 16
 """Of clips and sounds, which are larger: by how much fewer are shown at once, and for normalisation statistics."""
 
 

@@ -44,6 +44,8 @@ def test_probes_are_of_every_layer_and_pathway(here):
         "main": 1,
     }
     assert own["depth"].tolist() == pytest.approx([0, *np.arange(1, 11) / 10, *np.arange(1, 11) / 10])
+    raw = run.probes[run.probes["network"] == "pixels"]
+    assert raw["layer"].unique().tolist() == ["10×16×16×3"] and (raw["n_features"] == 10 * 16 * 16 * 3).all()
     assert run.probes["n_classes"].isin([8, 4]).all() and run.facts.diet.form.modality == "clips"
 
 
