@@ -27,7 +27,7 @@ from pipeline.encoding.arithmetic.correlation import is_constant
 from pipeline.encoding.arithmetic.scratch import Scratch
 from pipeline.encoding.design import Design
 from pipeline.encoding.group.group_data import GroupData, open_group
-from pipeline.encoding.group.reliability import scored_responses, z_score_runs
+from pipeline.encoding.group.reliability import MEAN_SUBJECT, scored_responses, z_score_runs
 from pipeline.encoding.group.shuffle import alike_over, null_orders, shuffled_rows
 from pipeline.encoding.high_pass import HighPass
 from pipeline.encoding.layer_fit import LayerFit
@@ -347,7 +347,8 @@ class _Run:
         n_scored = sum(one.z.shape[0] * one.z.shape[2] for one in tables)
         per_target = 8 * max(1, n_scored) * picked.fold_weight.size
         some = picked.some(int(kept_mb * 1e6 / per_target), np.random.default_rng([self._seed, 2]))
-        here = np.searchsorted(picked.targets, some.targets) if n_scored else np.zeros(0, int)
+        averaged = picked.subject == MEAN_SUBJECT  # no other group's are averaged with these
+        here = np.searchsorted(picked.targets, some.targets) if n_scored and not averaged else np.zeros(0, int)
         z, inner = (
             np.concatenate([np.zeros((0, picked.fold_weight.size, here.size), np.float32), *parts])
             for parts in ([one.by_layer(getattr(one, name), here) for one in tables] for name in ("z", "inner"))

@@ -59,6 +59,11 @@ def is_trained_group(name: str) -> bool:
     return name.endswith(OF_SEEDS)
 
 
+def is_group(name: str) -> bool:
+    """Whether a name stands for several seeds: all networks of a recipe, or all twins of a kind."""
+    return name.endswith(GROUPS)
+
+
 def pathways_of(pathway: Sequence[str]) -> dict[str, NDArray[np.intp]]:
     """Pathway → numbers of its layers, the stem's included; empty for a network of a single pathway.
 

@@ -103,7 +103,7 @@ def _averaged(where: dict[str, Any], simulated: Sequence[xr.Dataset], batch: Bat
     """What was simulated for averaged scores of a batch's groups, where there are several."""
     groups = [str(name) for name in batch.targets["group"].unique()]
     own = [found for found in simulated if found.attrs["group"] in groups and found.attrs["metric"] == batch.metric]
-    if len(groups) < 2 or len(own) < len(groups) or not can_be_averaged(own):
+    if not measured or len(groups) < 2 or len(own) < len(groups) or not can_be_averaged(own):
         return {}
     return identifiability_rows(where, averaged_groups(own, measured))
 

@@ -196,7 +196,8 @@ def test_an_unknown_group_is_one_line(settings):
         rows_of(SPEC, synthetic(SPEC, 0)[:2], settings)
 
 
-def test_from_scores_of_groups_that_share_their_blocks(make_planted, make_blocks, save, settings):
+@pytest.mark.parametrize(("n", "drawn"), [(3, ("block", 30)), (9, ("subject", 9))])
+def test_from_scores_of_groups_that_share_their_blocks(make_planted, make_blocks, save, settings, n, drawn):
     """Groups stay apart, although the second and third heard as many blocks; few listeners are drawn over blocks."""
     paths = []
     for group, heard in LISTENERS.items():
@@ -204,13 +205,13 @@ def test_from_scores_of_groups_that_share_their_blocks(make_planted, make_blocks
             strengths = np.array([[0.1, 0.1], [0.3, 0.3]]) + 0.1 * (number == 1) + 0.15 * (learned == heard)
             scores = make_planted(
                 np.random.default_rng([number, ord(group[0])]),
-                np.tile(strengths, 3),
+                np.tile(strengths, n),
                 make_blocks(samples_per_block=50),
                 model=model,
                 group=group,
-                regions=["A", "B"] * 3,
-                subjects=[f"{group}{i // 2}" for i in range(6)],
-                n_subjects=3,
+                regions=["A", "B"] * n,
+                subjects=[f"{group}{i // 2}" for i in range(2 * n)],
+                n_subjects=n,
             )
             paths.append(save(scores))
     analysis = AnalysisScores("story", "ridge", False, (), ["A", "B"], list(MODELS), paths, languages=SPEC)
@@ -218,6 +219,6 @@ def test_from_scores_of_groups_that_share_their_blocks(make_planted, make_blocks
     table = tables["contrast"]
     row = table[(table["contrast"] == EFFECT) & (table["region"] == "all regions")].iloc[0]
     assert row["difference"] == pytest.approx(0.15, abs=0.03) and row["ci_low"] > 0.08
-    assert (row["ci_unit"], row["n_units"]) == ("block", 30)
+    assert (row["ci_unit"], row["n_units"]) == drawn
     groups = tables["summary"].loc[tables["summary"]["subject"] == "all", "group"]
     assert groups.unique().tolist() == list(LISTENERS)

@@ -95,14 +95,15 @@ def mapped(tmp_path_factory, make_planted, make_blocks):
     """The map's contrasts of n seeds a side in two regions and one of noise."""
     from pipeline.artifacts.scores import write_scores
 
-    def contrasts(n, contrast=OF_SEEDS, more=()):
+    def contrasts(n, contrast=OF_SEEDS, more=(), n_twins=0):
         folder = tmp_path_factory.mktemp("seeds")
         generator, fold = np.random.default_rng(n), make_blocks()
         paths, names = [], []
         for network, strength in (("a-pre", 0.6), ("a-lab", 0.3)):
-            for seed in range(n):
+            twins = n_twins if network == "a-lab" else 0
+            for seed in range(twins or n):
                 r = np.clip(strength + generator.normal(0, 0.02, (2, 3)), 0, 1) * [1, 1, 0]
-                name = f"{network}@seed-{seed}"
+                name = f"{network}@{'random' if twins else 'seed'}-{seed}"
                 scores = make_planted(generator, r, fold, model=name, regions=["early", "late", "noise"])
                 write_scores(scores, folder / f"{name}.nc")
                 paths.append(folder / f"{name}.nc")
@@ -112,6 +113,16 @@ def mapped(tmp_path_factory, make_planted, make_blocks):
         return table[table["contrast"] == contrast.name].set_index("region")
 
     return contrasts
+
+
+@pytest.mark.parametrize("n_twins", [2, 5])
+def test_random_twins_on_the_other_side_are_a_sample_as_well(mapped, n_twins):
+    contrast = Contrast("predicting over chance", "a-pre@seed", "a-lab@random")
+    table = mapped(5, contrast, n_twins=n_twins)
+    assert (table["n_references"] == n_twins).all()
+    assert table["p"].isna().all() if n_twins < 5 else table.loc["early", "p"] < 0.05
+    assert f"against the mean of {n_twins} random twins of a-lab" in table["statement"].iloc[0]
+    assert ("fewer than 5 seeds" in table["statement"].iloc[0]) == (n_twins < 5)
 
 
 def test_rows_of_regions_and_of_their_mean(mapped):

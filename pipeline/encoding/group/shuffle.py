@@ -141,10 +141,12 @@ def _offsets(samples: Samples, rows: np.ndarray) -> np.ndarray:
 
 
 def _is_near(samples: Samples, order: np.ndarray) -> bool:
-    """Whether no run is rolled by 20 s, or by half its length where it is shorter than 40 s."""
+    """Whether no run is rolled by 20 s. Runs shorter than 40 s, which cannot be, count where there are no others."""
     if samples.kind == "item":
         return False
-    return not any(int(order[rows[0]] - rows[0]) % rows.size in _offsets(samples, rows) for rows in samples.runs)
+    long = [rows for rows in samples.runs if rows.size * samples.interval_s >= 2 * MIN_SHIFT_S]
+    runs = long or samples.runs
+    return not any(int(order[rows[0]] - rows[0]) % rows.size in _offsets(samples, rows) for rows in runs)
 
 
 def _draw_order(samples: Samples, generator: np.random.Generator, *, any_offset: bool = False) -> np.ndarray:

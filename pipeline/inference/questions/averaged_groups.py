@@ -98,7 +98,7 @@ def averaged_groups(groups: Sequence[xr.Dataset], measured: Measured) -> xr.Data
 def _profile(groups: Sequence[xr.Dataset], network: int, region: str, n_repeats: int, depths: NDArray[Any]) -> Profile:
     """Of one network in one region: data sets from each of its layers, then from the best layer of each network."""
     parts: dict[str, list[NDArray[Any]]] = {"z": [], "inner": [], "weight": [], "subject": []}
-    for number, one in enumerate(groups):
+    for one in groups:
         here = np.flatnonzero(one["kept_region"].values.astype(str) == region)
         n_layers = one["n_network_layers"].values.astype(int)
         n_networks, own_repeats = n_layers.size, one.sizes["repeat"]
@@ -112,7 +112,7 @@ def _profile(groups: Sequence[xr.Dataset], network: int, region: str, n_repeats:
             values = values.reshape(n_sets[network], int(n_layers[network]), *values.shape[1:])
             parts[name].append(np.moveaxis(values[kept], 1, 2))
         parts["weight"].append(one["kept_weight"].values[:, here])
-        parts["subject"].append(np.array([f"{number} {name}" for name in one["kept_subject"].values[here]], str))
+        parts["subject"].append(one["kept_subject"].values[here].astype(str))  # one subject may be in several groups
     subject_of = np.unique(np.concatenate(parts["subject"]), return_inverse=True)[1]
     z, inner, weight = (np.concatenate(parts[name], axis=-1) for name in ("z", "inner", "weight"))
     layers = depths if depths.size else np.linspace(0, 1, z.shape[2])  # of a twin no depth is asked

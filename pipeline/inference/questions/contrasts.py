@@ -196,6 +196,8 @@ def contrast_rows(
             others = [scored(outcomes[n].within(pathway)[number], outcomes[n].layers, layer) for n in references]
             of_twins = twin_of(contrast.reference) is not None
             found = compared(model, others, settings, seeds=of_twins, margin=contrast.margin)
+            if (model - mean_of(others)).of_subjects().is_of_own:  # what is said has the row's values
+                others = [one.of_subjects() for one in others]
             rows.append(
                 {
                     **where,

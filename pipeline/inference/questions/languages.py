@@ -256,6 +256,7 @@ def _of_group(scores: Sequence[Sampled], order: NDArray[np.intp]) -> Sampled:
         value=np.array([one.value for one in scores], dtype=np.float64),
         draws=np.stack([one.draws[order] for one in scores], axis=1).astype(np.float64),
         own=np.stack(own, axis=1) if len(own) == len(scores) else None,
+        by_fold=None,  # of the first model alone
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import UnknownName
-from pipeline.inference.networks import is_trained_group, members_of
+from pipeline.inference.networks import is_group, is_trained_group, members_of, twin_of
 from pipeline.inference.questions.contrasts import (
     FEWEST_SEEDS,
     NAN,
@@ -79,11 +79,13 @@ def _rows(
             raise UnknownName(f"model in contrast '{contrast.name}'", name, outcomes)
     places = [_places(contrast, names, outcomes, number) for number, names in enumerate(sides)]
     own = outcomes[sides[0][0]].within(contrast.pathway)
-    sampled = (is_trained_group(contrast.model), is_trained_group(contrast.reference))
+    sampled = (is_group(contrast.model), is_group(contrast.reference))
     named = {"contrast": contrast.name, "model": contrast.model, "reference": contrast.reference}
 
     def row(members: Sequence[int], place: dict[str, Any], note: str = "") -> dict[str, Any]:
         models, references = ([mean_of([one[number] for number in members]) for one in side] for side in places)
+        if (mean_of(models) - mean_of(references)).of_subjects().is_of_own:  # what is said has the row's values
+            models, references = ([one.of_subjects() for one in side] for side in (models, references))
         statement = jointly(f"{note}{_statement(contrast, models, references)}", contrast, spaces)
         found = between(models, references, settings, sampled=sampled, margin=contrast.margin)
         return {**place, **named, **found, "statement": statement}
@@ -176,9 +178,7 @@ def _statement(contrast: ContrastSpec, models: Sequence[Sampled], references: Se
     same = "of one architecture and diet" if contrast.controlled else "architecture and diet may differ"
     chosen = f"; layers chosen within {contrast.pathway}" if contrast.pathway else ""
     text = f"{sides[0]} against {sides[1]}, {same}{chosen}"
-    of_seeds = [
-        side for side, name in ((models, contrast.model), (references, contrast.reference)) if is_trained_group(name)
-    ]
+    of_seeds = [side for side, name in ((models, contrast.model), (references, contrast.reference)) if is_group(name)]
     if all(len(side) >= FEWEST_SEEDS for side in of_seeds):
         return f"{text}; interval and p over seeds and {_units(models)}"
     values = " against ".join(values_in_words(side, DECIMALS) for side in (models, references))
@@ -186,7 +186,11 @@ def _statement(contrast: ContrastSpec, models: Sequence[Sampled], references: Se
 
 
 def _side(name: str, several: Sequence[Sampled]) -> str:
-    """``the mean of 5 seeds of images-contrastive``, or the name of a single model."""
+    """``the mean of 5 seeds of images-contrastive``, ``5 random twins of it``, or the name of a single model."""
+    twin = twin_of(name) if is_group(name) else None
+    if twin is not None:
+        twins = f"{twin[1]} twins of {twin[0]}"
+        return f"the mean of {len(several)} {twins}" if len(several) > 1 else f"one of the {twins}"
     if not is_trained_group(name):
         return name
     network = name.rpartition("@")[0]
