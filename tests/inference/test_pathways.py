@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.artifacts.scores import write_scores
 from pipeline.core.errors import UnknownName
-from pipeline.inference.networks import in_one_pathway, in_order, pathways_of, twin_of, twins_of
+from pipeline.inference.networks import in_one_pathway, in_order, members_of, pathways_of, twin_of
 from pipeline.inference.questions.contrasts import without_values
 from pipeline.inference.questions.region_order import OrderName
 from pipeline.inference.stage import AnalysisScores, build_map
@@ -253,9 +253,9 @@ def test_twins_are_known_by_their_names(name, twin):
 
 def test_a_reference_stands_for_the_twins_of_its_kind():
     models = ["net", "net@random-0", "net@random-1", "net@shuffled-0", "net2@random-0"]
-    assert twins_of("net@random", models) == ["net@random-0", "net@random-1"]
-    assert twins_of("net@shuffled", models) == ["net@shuffled-0"]
-    assert twins_of("net@random-1", models) == ["net@random-1"]
+    assert members_of("net@random", models) == ["net@random-0", "net@random-1"]
+    assert members_of("net@shuffled", models) == ["net@shuffled-0"]
+    assert members_of("net@random-1", models) == ["net@random-1"]
 
 
 @pytest.mark.parametrize("pathway", ["", "path1"])
