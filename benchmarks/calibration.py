@@ -192,11 +192,10 @@ def main() -> None:
     told = arguments.seed, arguments.permutations, arguments.recheck
     kept = read_records(arguments.resume, *told) if arguments.resume else []
     done = {(record["study"], record["number"]) for record in kept}
+    n_wanted = 0 if arguments.only_done else arguments.n
     tasks: list[Task] = [
         (name, number, arguments.seed, arguments.permutations, arguments.allow_missing)
-        for number in range(
-            0 if arguments.only_done else arguments.n
-        )  # in turns, so that a run that is cut short has something of each
+        for number in range(n_wanted)  # in turns, so that a run that is cut short has something of each
         for name in names
         if (name, number) not in done
     ]

@@ -42,7 +42,7 @@ def members_of(name: str, models: Sequence[str]) -> list[str]:
 
     Twins of one seed are no member of all seeds.
     """
-    if not name.endswith(GROUPS):
+    if not is_group(name):
         return [one for one in models if one == name]
     seeds = re.compile(rf"{re.escape(name)}(-\d+)?")
     return [one for one in models if seeds.fullmatch(one)]

@@ -195,9 +195,8 @@ def contrast_rows(
             model = scored(outcome, outcomes[contrast.model].layers, contrast.layer, must_have=True)
             others = [scored(outcomes[n].within(pathway)[number], outcomes[n].layers, layer) for n in references]
             of_twins = twin_of(contrast.reference) is not None
+            (model,), others, _ = of_one_quantity([model], others)  # words and numbers are of the same values
             found = compared(model, others, settings, seeds=of_twins, margin=contrast.margin)
-            if (model - mean_of(others)).of_subjects().is_of_own:  # what is said has the row's values
-                others = [one.of_subjects() for one in others]
             rows.append(
                 {
                     **where,
@@ -210,6 +209,16 @@ def contrast_rows(
                 }
             )
     return rows
+
+
+def of_one_quantity(
+    models: Sequence[Sampled], references: Sequence[Sampled]
+) -> tuple[list[Sampled], list[Sampled], Sampled]:
+    """Both sides and the difference of their means, over subjects of each one's own values (`Sampled.of_subjects`)."""
+    difference = (mean_of(models) - mean_of(references)).of_subjects()
+    if difference.is_of_own:
+        models, references = ([one.of_subjects() for one in side] for side in (models, references))
+    return list(models), list(references), difference
 
 
 def compared(
@@ -245,9 +254,7 @@ def compared(
     ----------
     Satterthwaite 1946, Biometrics Bulletin 2:110–114; Welch 1947, Biometrika 34:28–35.
     """
-    difference = (model - mean_of(references)).of_subjects()
-    if difference.is_of_own:
-        model, references = model.of_subjects(), [one.of_subjects() for one in references]
+    (model,), references, difference = of_one_quantity([model], references)
     scores = [float(one.value) for one in references]
     low, high, p, p_equivalent, p_mixed = NAN, NAN, NAN, NAN, NAN
     if not seeds:

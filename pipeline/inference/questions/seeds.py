@@ -24,6 +24,7 @@ from pipeline.inference.questions.contrasts import (
     Outcome,
     is_of_seeds,
     jointly,
+    of_one_quantity,
     regions_by_subject,
     row_of,
     scored,
@@ -84,8 +85,7 @@ def _rows(
 
     def row(members: Sequence[int], place: dict[str, Any], note: str = "") -> dict[str, Any]:
         models, references = ([mean_of([one[number] for number in members]) for one in side] for side in places)
-        if (mean_of(models) - mean_of(references)).of_subjects().is_of_own:  # what is said has the row's values
-            models, references = ([one.of_subjects() for one in side] for side in (models, references))
+        models, references, _ = of_one_quantity(models, references)  # words and numbers are of the same values
         statement = jointly(f"{note}{_statement(contrast, models, references)}", contrast, spaces)
         found = between(models, references, settings, sampled=sampled, margin=contrast.margin)
         return {**place, **named, **found, "statement": statement}
@@ -140,9 +140,7 @@ def between(
     sampled : whether models, and references, are seeds; else a side is one given network
     margin : in units of the score; None: equivalence is not asked
     """
-    difference = (mean_of(models) - mean_of(references)).of_subjects()
-    if difference.is_of_own:
-        models, references = ([one.of_subjects() for one in side] for side in (models, references))
+    models, references, difference = of_one_quantity(models, references)
     groups = [
         [float(one.value) for one in side]
         for side, of_seeds in zip((models, references), sampled, strict=True)

@@ -90,7 +90,7 @@ def _models(view: View, place: str, colours: dict[str, str], x_range: list[float
                 _dot(here[model], model, colours[model], "diamond" if model in view.models(BASELINE) else "circle")
             )
             others = [one.name for one in view.analysis.seeds_of(model) if one.name != model]
-            traces += _seeds([here[one] for one in others if one in here], model, colours[model])
+            traces += _open_dots([here[one] for one in others if one in here], model, colours[model])
         for kind, twins in view.analysis.twins_of(model).items():
             seeds = [here[twin.name] for twin in twins if twin.name in here]
             if seeds:
@@ -130,8 +130,8 @@ def _dot(row: Row, label: str, colour: str, symbol: str) -> dict[str, Any]:
     }
 
 
-def _seeds(others: list[Row], label: str, colour: str) -> list[dict[str, Any]]:
-    """The further seeds of a training, on the line of the first."""
+def _open_dots(others: list[Row], label: str, colour: str) -> list[dict[str, Any]]:
+    """Further seeds of a training or of twins, on the line of the one that has an interval; none of no others."""
     dots = {
         "type": "scatter",
         "mode": "markers",
@@ -147,16 +147,7 @@ def _seeds(others: list[Row], label: str, colour: str) -> list[dict[str, Any]]:
 def _twins(seeds: list[Row], label: str) -> list[dict[str, Any]]:
     best = max(seeds, key=lambda row: row["best_layer_score"] if math.isfinite(row["best_layer_score"]) else -2)
     others = [row for row in seeds if row is not best]
-    dots = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [row["best_layer_score"] for row in others],
-        "y": [label] * len(others),
-        "customdata": [[row["model"], row["best_layer"]] for row in others],
-        "marker": {"color": TWIN_COLOUR, "size": 7, "symbol": "circle-open"},
-        "hovertemplate": "%{customdata[0]}, layer %{customdata[1]}<br>%{x:.3f}<extra></extra>",
-    }
-    return [*([dots] if others else []), _dot(best, label, TWIN_COLOUR, "circle")]
+    return [*_open_dots(others, label, TWIN_COLOUR), _dot(best, label, TWIN_COLOUR, "circle")]
 
 
 def contrast_plot(view: View) -> Figure | None:
